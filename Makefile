@@ -1,0 +1,34 @@
+# Everything runs in .venv, made on first use and again only when pyproject.toml changes.
+PYTHON  ?= python3
+VENV    ?= .venv
+PROFILE ?= smoke
+READY   := $(VENV)/.ready
+
+# Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw
+ifdef LFW
+export FACELAB_LFW := $(abspath $(LFW))
+endif
+
+.PHONY: study test lab lint clean
+
+study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
+	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
+
+test: $(READY) lint  ## pass every test: the package, the notebooks, and real LFW where it is
+	$(VENV)/bin/python -m pytest -v --nbval tests notebooks facelab $(ARGS)
+
+lab: $(READY)  ## open the notebooks
+	$(VENV)/bin/jupyter lab notebooks
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:  ## remove the environment; results stay
+	rm -rf $(VENV)
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "facelab needs Python 3.11 or newer, got " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -e '.[dev]'
+	touch $@
