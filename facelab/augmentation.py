@@ -1,0 +1,81 @@
+"""From uint8 images to what a network sees; every random choice is made per image."""
+
+import torch
+from torch.nn import functional
+
+
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """Scale uint8 images to float32 in [-1, 1], channels last in memory."""
+    return images.contiguous(memory_format=torch.channels_last).float().div_(127.5).sub_(1)
+
+
+def augment(
+    images: torch.Tensor,
+    generator: torch.Generator,
+    flip: float = 0.5,
+    shift: float = 0.06,
+    scale: float = 0.1,
+    rotate: float = 10.0,
+    contrast: float = 0.2,
+    colour: float = 0.1,
+    erase: float = 0.3,
+) -> torch.Tensor:
+    """Change each image of a batch by itself: mirror, move, zoom, turn, relight, cover.
+
+    torchvision's transforms draw one set of random numbers for a whole batch; these are drawn
+    for each image.
+
+    Parameters
+    ----------
+    images : Tensor of shape (B, 3, H, W), uint8
+        A batch.
+    generator : torch.Generator
+        Where all random numbers come from, on the CPU.
+    flip : float
+        Share of images mirrored left to right.
+    shift : float
+        Largest shift along each axis, as a share of the image's side.
+    scale : float
+        Largest relative zoom in or out.
+    rotate : float
+        Largest turn, in degrees.
+    contrast : float
+        Largest relative change of contrast; brightness changes by as much of the full range.
+    colour : float
+        Largest relative change of a single colour channel.
+    erase : float
+        Share of images in which a grey rectangle, 20 to 40 % of each side, covers the face.
+
+    Returns
+    -------
+    Tensor of shape (B, 3, H, W), float32
+        Values near [-1, 1].
+    """
+    n, _, height, width = images.shape
+
+    def uniform(*shape, low=-1.0, high=1.0):
+        drawn = torch.rand(*shape, generator=generator) * (high - low) + low
+        return drawn.to(images.device)
+
+    mirror = torch.where(uniform(n, low=0.0) < flip, -1.0, 1.0)
+    zoom, angle = 1 + scale * uniform(n), torch.deg2rad(rotate * uniform(n))
+    cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
+    move = 2 * shift * uniform(n, 2)
+    rows = [cos * mirror, -sin, move[:, 0], sin * mirror, cos, move[:, 1]]
+    affine = torch.stack(rows, dim=1).view(n, 2, 3)
+    grid = functional.affine_grid(affine, [n, 3, height, width], align_corners=False)
+    out = functional.grid_sample(
+        to_float(images), grid, padding_mode="reflection", align_corners=False
+    )
+    gain = 1 + contrast * uniform(n, 1, 1, 1) + colour * uniform(n, 3, 1, 1)
+    out = out * gain + contrast * uniform(n, 1, 1, 1)
+
+    size = uniform(n, 2, low=0.2, high=0.4)
+    start = uniform(n, 2, low=0.0) * (1 - size)
+    y = (torch.arange(height, device=images.device) + 0.5) / height
+    x = (torch.arange(width, device=images.device) + 0.5) / width
+    inside_y = (y >= start[:, :1]) & (y < start[:, :1] + size[:, :1])
+    inside_x = (x >= start[:, 1:]) & (x < start[:, 1:] + size[:, 1:])
+    covered = inside_y[:, None, :, None] & inside_x[:, None, None, :]
+    covered &= (uniform(n, low=0.0) < erase)[:, None, None, None]
+    return out.masked_fill(covered, 0.0)

@@ -1,0 +1,106 @@
+"""The two networks of the study, and what a verifier can do without one."""
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models import ResNet50_Weights
+from torchvision.models import resnet50 as torchvision_resnet50
+
+
+def siamese_cnn(embedding_size: int = 128, image_size: int = 64, dropout: float = 0.0) -> nn.Module:
+    """Build the Siamese baseline: four blocks of convolution and pooling, then one linear layer.
+
+    Both images of a pair pass through this same network. The blocks have 32, 64, 128 and 256
+    channels; each halves the image.
+
+    Parameters
+    ----------
+    embedding_size : int
+        Values in an embedding.
+    image_size : int
+        Side of the square input in pixels; a multiple of 16.
+    dropout : float
+        Share of values dropped before the linear layer, in [0, 1).
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps images of shape (B, 3, image_size, image_size), values in [-1, 1], to embeddings of
+        shape (B, embedding_size), not normalised.
+
+    Raises
+    ------
+    ValueError
+        If `image_size` is not a multiple of 16.
+
+    References
+    ----------
+    Chopra, Hadsell, LeCun, "Learning a Similarity Metric Discriminatively, with Application to
+    Face Verification", CVPR 2005; Koch, Zemel, Salakhutdinov, "Siamese Neural Networks for
+    One-shot Image Recognition", 2015.
+    """
+    if image_size % 16 or image_size < 16:
+        raise ValueError(f"expected an image_size that is a multiple of 16, got {image_size}")
+    layers, channels = [], 3
+    for width in (32, 64, 128, 256):
+        layers += [
+            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+        ]
+        channels = width
+    layers += [nn.Flatten(), nn.Dropout(dropout)]
+    layers += [nn.Linear(channels * (image_size // 16) ** 2, embedding_size)]
+    return nn.Sequential(*layers)
+
+
+def resnet50(embedding_size: int = 128, pretrained: bool = False) -> nn.Module:
+    """Build torchvision's ResNet-50 with its classifier replaced by an embedding layer.
+
+    Parameters
+    ----------
+    embedding_size : int
+        Values in an embedding.
+    pretrained : bool
+        Start from torchvision's ImageNet weights (outside data: say so beside any result).
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps images of shape (B, 3, H, W), values in [-1, 1], to embeddings of shape
+        (B, embedding_size), not normalised.
+
+    Raises
+    ------
+    OSError
+        If the ImageNet weights are neither in torch's cache nor to be downloaded.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+    """
+    weights = ResNet50_Weights.IMAGENET1K_V2
+    try:
+        network = torchvision_resnet50(weights=weights if pretrained else None)
+    except OSError as error:
+        raise OSError(
+            f"the ImageNet weights could not be downloaded from {weights.url} ({error}); put "
+            f"that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
+        ) from error
+    network.fc = nn.Linear(network.fc.in_features, embedding_size)
+    return network
+
+
+def raw_pixels(faces) -> np.ndarray:
+    """Take an image's own pixels, less their mean, for its embedding.
+
+    The distance of two of them is sqrt(2 - 2 c), with c the correlation of the two images.
+
+    Returns
+    -------
+    ndarray of shape (n_images, 3 * height * width), float32
+        Not normalised.
+    """
+    x = faces.images.reshape(len(faces), -1).astype(np.float32)
+    return x - x.mean(axis=1, keepdims=True)

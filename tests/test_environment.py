@@ -1,0 +1,43 @@
+"""The files that set a machine up say the same thing and can be resolved."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from rattler import MatchSpec
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+
+
+def test_environment_yml_holds_python_pip_and_this_package_and_nothing_that_can_drift():
+    *conda, pip = ENVIRONMENT["dependencies"]
+    assert [MatchSpec(spec).name.normalized for spec in conda] == ["python", "pip"]
+    assert pip == {"pip": ["-e .[dev]"]}
+
+
+def test_environment_yml_asks_for_the_python_that_the_package_needs():
+    spec = MatchSpec(ENVIRONMENT["dependencies"][0])
+    assert str(spec.version) == PROJECT["requires-python"]
+
+
+@pytest.mark.parametrize("line", REQUIREMENTS)
+def test_every_requirement_has_a_lower_and_an_upper_bound(line):
+    assert re.fullmatch(r">=\S+,<\S+|<\S+,>=\S+", str(Requirement(line).specifier))
+
+
+def test_the_users_own_packages_are_required():
+    names = {Requirement(line).name for line in REQUIREMENTS}
+    wanted = "torch torchvision jupyterlab papermill pytorch-metric-learning seaborn ipywidgets"
+    assert names >= {*wanted.split(), "nbval"}
+
+
+def test_the_readme_names_both_commands():
+    readme = (ROOT / "README.md").read_text()
+    assert "make study" in readme
+    assert "make test" in readme

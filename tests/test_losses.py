@@ -1,0 +1,72 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from pytorch_metric_learning import losses as pml
+
+from facelab.losses import ContrastiveLoss
+
+
+def formula(embeddings, pairs, margin, normalize):
+    """L(A, B, Y) of the source, pair by pair, in NumPy."""
+    x = embeddings.detach().numpy().astype(np.float64)
+    if normalize:
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    a, p, b, n = (np.asarray(t) for t in pairs)
+    same = [((x[i] - x[j]) ** 2).sum() for i, j in zip(a, p, strict=True)]
+    different = [
+        max(0.0, margin**2 - ((x[i] - x[j]) ** 2).sum()) for i, j in zip(b, n, strict=True)
+    ]
+    return np.mean(same + different)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(("n_same", "n_different"), [(8, 8), (3, 13), (0, 5), (5, 0)])
+def test_contrastive_loss_is_the_formula_averaged_over_the_pairs(normalize, n_same, n_different):
+    torch.manual_seed(n_same)
+    embeddings = torch.randn(40, 8) * 0.4
+    labels = torch.arange(40)
+    pairs = tuple(torch.randint(40, (k,)) for k in (n_same, n_same, n_different, n_different))
+    value = ContrastiveLoss(1.2, normalize)(embeddings, labels, pairs)
+    assert value.item() == pytest.approx(formula(embeddings, pairs, 1.2, normalize), rel=1e-5)
+
+
+@pytest.mark.parametrize("angle", [0.05, 0.3, 1.0, 1.5])
+def test_equal_distances_cost_half_the_squared_margin_whatever_they_are(angle):
+    points = torch.tensor([[1.0, 0.0], [math.cos(angle), math.sin(angle)]])
+    pairs = tuple(torch.tensor([i]) for i in (0, 1, 0, 1))
+    value = ContrastiveLoss(math.sqrt(2))(points, torch.arange(2), pairs)
+    assert value.item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_pairs_beyond_the_margin_cost_nothing_but_still_count():
+    points = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]])
+    pairs = tuple(torch.tensor(i) for i in ([0], [1], [0, 0], [2, 3]))
+    # same: d^2 = 2; different: d^2 = 4, beyond; different: d^2 = 0
+    loss = ContrastiveLoss(1.0)
+    assert loss(points, torch.arange(4), pairs).item() == pytest.approx((2 + 0 + 1) / 3)
+    assert loss.reducer.num_past_filter == 2
+
+
+def test_the_librarys_own_average_is_another_number():
+    torch.manual_seed(0)
+    embeddings, labels = torch.randn(16, 4), torch.arange(16) // 2
+    ours = ContrastiveLoss(1.0)(embeddings, labels)
+    assert ours.item() != pytest.approx(pml.ContrastiveLoss()(embeddings, labels).item(), rel=0.05)
+
+
+def test_gradient_pulls_same_and_pushes_different_images():
+    angle = torch.tensor([0.0, 0.6, 0.0, 0.6], requires_grad=True)
+    points = torch.stack([angle.cos(), angle.sin()], dim=1)
+    pairs = tuple(torch.tensor([i]) for i in (0, 1, 2, 3))
+    ContrastiveLoss(1.4)(points, torch.arange(4), pairs).backward()
+    pull_apart_0, pull_apart_1, push_0, push_1 = angle.grad.tolist()
+    assert pull_apart_0 < 0 < pull_apart_1  # descending brings 0 and 1 together
+    assert push_0 > 0 > push_1  # and drives 2 and 3 apart
+
+
+@pytest.mark.parametrize(("margin", "normalize"), [(0, True), (-1, False), (2.5, True)])
+def test_impossible_margins_are_refused(margin, normalize):
+    with pytest.raises(ValueError, match=f"expected a margin .* got {margin}"):
+        ContrastiveLoss(margin, normalize)

@@ -1,0 +1,307 @@
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from pytorch_metric_learning import losses, miners
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from facelab import samplers, train
+from facelab.augmentation import augment
+from facelab.data.faces import Faces, draw_pairs
+from facelab.losses import ContrastiveLoss
+
+
+def make_faces(people=12, images=8, noise=40, seed=0):
+    """People who differ in the colours of four quadrants."""
+    rng = np.random.default_rng(seed)
+    colours = rng.integers(40, 216, (people, 1, 3, 2, 2)).repeat(images, 1)
+    pictures = colours.repeat(8, 3).repeat(8, 4) + rng.normal(0, noise, (people, images, 3, 16, 16))
+    labels = np.arange(people).repeat(images)
+    faces = Faces(
+        packed=pictures.reshape(-1, 3, 16, 16).clip(0, 255).astype(np.uint8),
+        rows=np.arange(len(labels)),
+        labels=labels,
+        names=tuple(f"P{k:02d}" for k in range(people)),
+        numbers=np.tile(np.arange(1, images + 1), people),
+        source="coloured squares",
+        fingerprint=f"squares-{people}-{images}-{noise}-{seed}",
+    )
+    return faces.with_pairs(draw_pairs(faces, 60, 60, seed, "squares"))
+
+
+TRAIN, DEV = make_faces(), make_faces(seed=1)
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(392, 8)
+    )
+
+
+def fit(model, epochs=4, **settings):
+    default = {
+        "sampler": samplers.balanced_pairs,
+        "batch_size": 16,
+        "fabric": Fabric(accelerator="cpu", devices=1, precision="32-true"),
+    }
+    loss = settings.pop("loss", None) or ContrastiveLoss(1.4)
+    return train.fit(model, settings.pop("faces", TRAIN), loss, epochs=epochs, **default | settings)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_fit_learns_to_tell_people_apart_that_it_never_saw():
+    model = network()
+    before = roc(model, DEV)
+    history = fit(model, 25, watch={"dev": DEV}).history
+    assert history.loss.iloc[-1] < 0.6 * history.loss.iloc[0]
+    assert history.dev_auc.iloc[-1] > max(0.9, before)
+    assert history.dev_auc.iloc[-1] == pytest.approx(roc(model, DEV), abs=1e-6)
+
+
+def roc(model, faces):
+    embeddings = train.embed(model, faces)
+    left, right = embeddings[faces.pairs.left], embeddings[faces.pairs.right]
+    return roc_auc_score(faces.pairs.same, -np.linalg.norm(left - right, axis=1))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    models = [network() for _ in range(3)]
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        fit(model, 2, seed=seed, augment=augment)
+    first, again, other = map(weights, models)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_watching_changes_nothing_in_training():
+    watched, alone = network(), network()
+    fit(watched, 2, watch={"dev": DEV})
+    fit(alone, 2)
+    assert torch.equal(weights(watched), weights(alone))
+
+
+SETTINGS = {
+    "augment": partial(augment, rotate=5.0),
+    "scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=2),
+    "watch": {"dev": DEV},
+}
+
+
+def test_training_resumed_from_a_checkpoint_equals_training_without_a_stop(tmp_path):
+    whole, stopped, resumed = network(), network(), network(seed=5)
+    expected = fit(whole, 5, **SETTINGS)
+    fit(stopped, 3, checkpoint=tmp_path / "c.pt", **SETTINGS)
+    got = fit(resumed, 5, checkpoint=tmp_path / "c.pt", **SETTINGS)
+    assert torch.equal(weights(whole), weights(resumed))
+    timing = ["images_per_second", "seconds"]
+    assert expected.history.drop(columns=timing).equals(got.history.drop(columns=timing))
+    assert expected.distances.equals(got.distances)
+    assert expected.distances.groupby(["epoch", "split"]).size().tolist() == [120] * 5
+
+
+def killed_in_epoch_4(faces, batch_size, rng):
+    """Die without warning when the fourth epoch begins."""
+    killed_in_epoch_4.calls = getattr(killed_in_epoch_4, "calls", 0) + 1
+    if killed_in_epoch_4.calls == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return samplers.balanced_pairs(faces, batch_size, rng)
+
+
+def test_a_killed_training_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "c.pt"
+    code = (
+        "import test_train as t; t.killed_in_epoch_4.__qualname__ = 'balanced_pairs';"
+        f"t.fit(t.network(), 6, checkpoint={str(path)!r}, sampler=t.killed_in_epoch_4)"
+    )
+    here = os.path.dirname(__file__)
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    resumed, whole = network(seed=7), network()
+    history = fit(resumed, 6, checkpoint=path).history
+    fit(whole, 6)
+    assert torch.equal(weights(resumed), weights(whole))
+    assert history.epoch.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"lr": 0.5}, "lr=0.5"),
+        ({"loss": ContrastiveLoss(0.7)}, "0.48999"),
+        ({"faces": make_faces(people=11)}, "squares-11"),
+        ({"augment": augment}, "augment"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, told):
+    path = tmp_path / "c.pt"
+    fit(network(), 1, checkpoint=path)
+    with pytest.raises(ValueError, match="expected a checkpoint of this training") as error:
+        fit(network(), 2, checkpoint=path, **change)
+    assert told in str(error.value)
+
+
+def test_a_checkpoint_with_more_epochs_than_asked_for_is_refused(tmp_path):
+    fit(network(), 3, checkpoint=tmp_path / "c.pt")
+    with pytest.raises(ValueError, match=r"at most 2 epochs, but .* has 3"):
+        fit(network(), 2, checkpoint=tmp_path / "c.pt")
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, (os.environ["EVIL"],)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("EVIL", str(tmp_path / "evil"))
+    torch.save({"rows": Evil()}, tmp_path / "c.pt")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        fit(network(), 2, checkpoint=tmp_path / "c.pt")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_with_batch_rate_and_advice():
+    class Broken(losses.ContrastiveLoss):
+        def forward(self, embeddings, labels, mined=None):
+            return super().forward(embeddings, labels, mined) * float("nan")
+
+    with pytest.raises(
+        FloatingPointError,
+        match=r"got nan in epoch 1, batch 1 of 6, .* rate of 0.02; try a smaller",
+    ):
+        fit(network(), 2, lr=0.02, loss=Broken())
+
+
+def test_the_parameters_of_the_loss_are_optimised_at_their_own_rate():
+    loss = losses.ArcFaceLoss(num_classes=12, embedding_size=8)
+    before = loss.W.detach().clone()
+    fit(network(), 1, loss=loss, sampler=samplers.shuffled, loss_lr=0.1, optimizer=torch.optim.SGD)
+    fast = (loss.W.detach() - before).abs().max()
+    slow_loss = losses.ArcFaceLoss(num_classes=12, embedding_size=8)
+    slow_loss.W.data = before.clone()
+    fit(network(), 1, loss=slow_loss, sampler=samplers.shuffled, lr=1e-4, optimizer=torch.optim.SGD)
+    assert fast > 10 * (slow_loss.W.detach() - before).abs().max() > 0
+
+
+class FindsNothing(miners.BaseMiner):
+    def mine(self, embeddings, labels, ref_emb, ref_labels):
+        return (torch.zeros(0, dtype=torch.long),) * 3
+
+    def output_assertion(self, output):
+        pass
+
+
+def test_a_miner_that_finds_nothing_is_noted():
+    history = fit(
+        network(),
+        1,
+        loss=losses.TripletMarginLoss(),
+        miner=FindsNothing(),
+        sampler=samplers.people_by_images,
+    ).history
+    assert history.mined[0] == 0
+    assert "the miner found nothing" in history.note[0]
+
+
+def test_a_collapsed_network_is_noted():
+    model = network()
+    nn.init.zeros_(model[-1].weight)
+    history = fit(model, 1, lr=1e-12).history
+    assert "collapsed" in history.note[0]
+    assert history.loss[0] == pytest.approx(1.4**2 / 2, abs=1e-4)
+
+
+def test_active_counts_the_terms_that_are_not_zero():
+    seen = []
+
+    class Recorder(losses.TripletMarginLoss):
+        def forward(self, embeddings, labels, mined=None):
+            x = nn.functional.normalize(embeddings.detach())
+            a, p, n = mined
+            gap = (x[a] - x[p]).norm(dim=1) - (x[a] - x[n]).norm(dim=1) + self.margin
+            seen.append(((gap > 1e-6).sum().item(), len(a)))
+            return super().forward(embeddings, labels, mined)
+
+    history = fit(
+        network(),
+        1,
+        loss=Recorder(margin=0.1),
+        miner=miners.TripletMarginMiner(margin=0.4, type_of_triplets="all"),
+        sampler=samplers.people_by_images,
+    ).history
+    active, mined = np.mean(seen, axis=0)
+    assert history.active[0] == pytest.approx(active, abs=0.5)
+    assert history.mined[0] == pytest.approx(mined)
+    assert active < mined
+
+
+def test_distances_in_the_history_are_those_of_the_batches_pairs():
+    history = fit(network(), 1, lr=1e-12, sampler=samplers.shuffled, batch_size=96).history
+    # A single batch of all images: every pair of images counts.
+    model = network().train()
+    torch.manual_seed(np.random.SeedSequence([0, 1]).generate_state(2).tolist()[0])
+    rows = next(iter(samplers.shuffled(TRAIN, 96, np.random.default_rng([0, 1])))).rows
+    with torch.no_grad():
+        x = nn.functional.normalize(model(train.to_float(torch.from_numpy(TRAIN.batch(rows)))))
+    distance = torch.cdist(x, x).numpy()
+    same = TRAIN.labels[rows][:, None] == TRAIN.labels[rows]
+    assert history.same_distance[0] == pytest.approx(
+        distance[same & ~np.eye(96, dtype=bool)].mean(), rel=1e-3
+    )
+    assert history.different_distance[0] == pytest.approx(distance[~same].mean(), rel=1e-3)
+
+
+def test_embeddings_have_unit_length_and_do_not_depend_on_the_batch_size():
+    model = network()
+    whole, small = train.embed(model, TRAIN), train.embed(model, TRAIN, batch_size=7)
+    np.testing.assert_allclose(np.linalg.norm(whole, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(whole, small, atol=1e-5)
+    np.testing.assert_allclose(
+        train.embed(model, TRAIN, np.array([5, 3])), whole[[5, 3]], atol=1e-5
+    )
+
+
+def test_embedding_leaves_the_model_in_its_mode():
+    model = network().train()
+    train.embed(model, TRAIN)
+    assert model.training
+
+
+def test_flip_averaged_embeddings_do_not_tell_an_image_from_its_mirror():
+    model = network()
+    mirrored = Faces(
+        packed=TRAIN.packed[..., ::-1].copy(),
+        **{k: getattr(TRAIN, k) for k in ("rows", "labels", "names", "numbers")},
+    )
+    np.testing.assert_allclose(
+        train.embed(model, TRAIN, flip=True), train.embed(model, mirrored, flip=True), atol=1e-5
+    )
+    assert abs(train.embed(model, TRAIN) - train.embed(model, mirrored)).max() > 0.05
+
+
+def test_watched_faces_need_pairs():
+    with pytest.raises(ValueError, match="watched faces with pairs, got 'dev' without"):
+        fit(network(), 1, watch={"dev": DEV.with_pairs(None)})
+
+
+def test_bfloat16_hands_the_loss_float32_embeddings():
+    kinds = []
+
+    class Recorder(losses.ContrastiveLoss):
+        def forward(self, embeddings, labels, mined=None):
+            kinds.append(embeddings.dtype)
+            return super().forward(embeddings, labels, mined)
+
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    fit(network(), 1, loss=Recorder(), fabric=fabric)
+    assert set(kinds) == {torch.float32}
