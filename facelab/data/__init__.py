@@ -1,0 +1,1 @@
+"""Face images, the people in them, and the pairs to verify."""

@@ -1,0 +1,119 @@
+"""LFW's views as splits: who to learn from, who to set a threshold on, and who to test on."""
+
+from facelab.data.faces import Faces, Split, draw_pairs, draw_people
+
+# The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
+# otherwise the size of train would depend on who is drawn more than on how many are.
+_MOST_DEV_IMAGES = 50
+
+
+def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
+    """Draw people out of `pool`; return the others, and those with dev pairs."""
+    counts = zip(pool.names, pool.counts, strict=True)
+    drawable = pool.select(name for name, n in counts if n <= _MOST_DEV_IMAGES)
+    drawn = draw_people(drawable, round(dev_people * len(pool.names)), seed)
+    dev, counts = pool.select(drawn), pool.select(drawn).counts
+    n = min(500, 3 * int((counts >= 2).sum()), int((counts * (counts - 1) // 2).sum()))
+    if n == 0:
+        raise ValueError(f"expected held-out people with two images or more, got {dev}")
+    dev = dev.with_pairs(draw_pairs(dev, n, n, seed, "dev"))
+    return pool.select(set(pool.names) - set(drawn)), dev
+
+
+def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "held-out") -> Split:
+    """Split by LFW's View 1, the one for choosing a model.
+
+    Test is always peopleDevTest with pairsDevTest. Train carries the pairs of pairsDevTrain whose
+    two people are both in it; they are pairs of training people.
+
+    Parameters
+    ----------
+    faces : Faces
+        All images of a data set, from `load_lfw`.
+    dev_people : float
+        Fraction of the people of peopleDevTrain that are held out as dev, in (0, 1). Nobody with
+        more than 50 images is.
+    seed : int
+        Decides who is held out and which pairs of them are drawn: as many same as different ones,
+        three of each per held-out person with two images or more, at most 500 of each.
+    dev : str
+        ``"held-out"``, or ``"pairsDevTrain"``: the official alternative, in which dev is train
+        itself with the pairs of pairsDevTrain. A threshold from it misleads, because a network
+        has pulled apart the very people it is set on; the split says so in `leaking`.
+
+    Raises
+    ------
+    ValueError
+        If `dev` is neither, or `dev_people` leaves nobody to draw or to pair.
+
+    References
+    ----------
+    Huang et al., "Labeled Faces in the Wild", UMass Amherst TR 07-49, 2007, section IV.
+    """
+    protocol = faces.protocol
+    pool = faces.select(protocol.dev_train)
+    test = faces.select(protocol.dev_test)
+    test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test"))
+    leaking = ""
+    if dev == "held-out":
+        train, dev_faces = _hold_out(pool, dev_people, seed)
+    elif dev == "pairsDevTrain":
+        train = dev_faces = pool
+        leaking = f"all {len(pool.names):,} dev people are the training people (pairsDevTrain)"
+    else:
+        raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
+    train_pairs = protocol.pairs_dev_train.among(train.names)
+    train = train.with_pairs(train_pairs.rows(train, "View 1 train"))
+    split = Split(train, train if leaking else dev_faces, test, "View 1", leaking)
+    shared = split.shared_people()
+    assert not shared["train", "test"]
+    assert not shared["dev", "test"]
+    return split
+
+
+def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> Split:
+    """Split by one fold of LFW's View 2, the one for reporting.
+
+    Test is the people and pairs of the fold; the people of the other folds are train, but for the
+    held-out dev people. A View 2 result is the mean over all folds, each with its own training.
+
+    Parameters
+    ----------
+    faces : Faces
+        All images of a data set, from `load_lfw`.
+    fold : int
+        The fold to test on, 0..9. The pairs keep it as their fold.
+    dev_people : float
+        Fraction of the other folds' people that are held out as dev, in (0, 1).
+    seed : int
+        Decides who is held out and which pairs are drawn of them, as in `view1`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such fold, or `dev_people` leaves nobody to draw or to pair.
+    """
+    protocol, n_folds = faces.protocol, len(faces.protocol.folds)
+    if fold not in range(n_folds):
+        raise ValueError(f"expected a fold in 0..{n_folds - 1}, got {fold}")
+    people = set(protocol.folds[fold])
+    name = f"View 2, fold {fold + 1}"
+    test = faces.select(people)
+    test_pairs = protocol.pairs.where(protocol.pairs.fold == fold)
+    test = test.with_pairs(test_pairs.rows(test, f"{name} test"))
+    train, dev = _hold_out(faces.select(set(faces.names) - people), dev_people, seed)
+    train_pairs = protocol.pairs.among(train.names).rows(train, f"{name} train")
+    return Split(train.with_pairs(train_pairs), dev, test, name)
+
+
+def all_lfw(faces: Faces) -> Split:
+    """Train on everyone, as studies do that quote 5,749 classes; what is tested was learned.
+
+    Dev and test are those of `view1`, whose people are all in train too.
+    """
+    _, dev, test = view1(faces)
+    leaking = (
+        f"train is all {len(faces.names):,} people, so everyone in dev and test is a training "
+        "person: these results do not tell how strangers are verified"
+    )
+    return Split(faces.with_pairs(None), dev, test, "all LFW", leaking)

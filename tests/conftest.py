@@ -1,0 +1,89 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facelab.data.faces import Faces
+from facelab.data.lfw import load_lfw
+from facelab.data.protocol import NamedPairs, Protocol, write
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep the tests out of the user's cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FACELAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def lfw_root():
+    """The real LFW, if the machine has it."""
+    if not os.environ.get("FACELAB_LFW"):
+        pytest.skip("FACELAB_LFW does not name a folder with LFW")
+    return Path(os.environ["FACELAB_LFW"])
+
+
+@pytest.fixture(scope="session")
+def real_faces(lfw_root, _own_cache):
+    """All of LFW, tiny, packed once for all tests."""
+    return load_lfw("lfw", image_size=8, progress=False)
+
+
+@pytest.fixture(scope="session")
+def small_protocol():
+    """Forty people of one to four images in LFW's arrangement, with two folds."""
+    people = [f"Person_{chr(65 + k // 26)}{chr(97 + k % 26)}" for k in range(40)]
+    counts = {name: 1 + k % 4 for k, name in enumerate(people)}
+    parts = (people[:24], people[24:])
+
+    def pairs(part, fold=0):
+        many = [name for name in part if counts[name] > 1][:6]
+        same = [(name, 1, name, counts[name], fold) for name in many]
+        others = [*many[1:], many[0]]
+        return [*same, *((a, 1, b, counts[b], fold) for a, b in zip(many, others, strict=True))]
+
+    both = [pairs(part, fold) for fold, part in enumerate((people[:20], people[20:]))]
+    return Protocol(
+        counts,
+        *map(tuple, parts),
+        (tuple(people[:20]), tuple(people[20:])),
+        *(NamedPairs.of(p) for p in (pairs(parts[0]), pairs(parts[1]), both[0] + both[1])),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_faces(small_protocol):
+    """Faces of `small_protocol` whose every pixel is the image's row."""
+    counts = list(small_protocol.counts.values())
+    n = sum(counts)
+    return Faces(
+        packed=np.repeat(np.arange(n, dtype=np.uint8), 3 * 4 * 4).reshape(n, 3, 4, 4),
+        rows=np.arange(n),
+        labels=np.repeat(np.arange(len(counts)), counts),
+        names=tuple(small_protocol.counts),
+        numbers=np.concatenate([np.arange(1, k + 1) for k in counts]),
+        protocol=small_protocol,
+    )
+
+
+@pytest.fixture
+def write_copy(small_protocol):
+    """Write `small_protocol` with JPEGs of its own into ``root/variant``, lists beside it."""
+
+    def write_to(root, variant="lfw-synthetic", size=40):
+        rng = np.random.default_rng(0)
+        for name, n in small_protocol.counts.items():
+            folder = Path(root) / variant / name
+            folder.mkdir(parents=True)
+            for i in range(1, n + 1):
+                coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8))
+                image = coarse.resize((size, size), Image.Resampling.BICUBIC)
+                image.save(folder / f"{name}_{i:04d}.jpg", quality=95)
+        write(small_protocol, root)
+        return Path(root)
+
+    return write_to

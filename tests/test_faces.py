@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facelab.data.faces import Pairs, Split, draw_pairs, draw_people
+
+
+def test_selecting_people_relabels_them_in_order_and_keeps_their_images(small_faces):
+    people = small_faces.names[7], small_faces.names[2]
+    chosen = small_faces.select(people)
+    assert chosen.names == (small_faces.names[2], small_faces.names[7])
+    assert chosen.counts.tolist() == [3, 4]
+    assert chosen.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    of_these = np.isin(small_faces.labels, [2, 7])
+    assert np.array_equal(chosen.images, small_faces.images[of_these])
+    assert chosen.image_ids.tolist() == small_faces.image_ids[of_these].tolist()
+
+
+def test_a_selection_shares_the_packed_images(small_faces):
+    assert small_faces.select(small_faces.names[:3]).packed is small_faces.packed
+
+
+def test_selecting_twice_equals_selecting_once(small_faces):
+    twice = small_faces.select(small_faces.names[5:30]).select(small_faces.names[10:12])
+    once = small_faces.select(small_faces.names[10:12])
+    assert np.array_equal(twice.rows, once.rows)
+    assert np.array_equal(twice.labels, once.labels)
+
+
+def test_selecting_a_stranger_names_them(small_faces):
+    with pytest.raises(ValueError, match="1 others: Nobody"):
+        small_faces.select(["Nobody", small_faces.names[0]])
+
+
+def test_at_least_keeps_people_with_enough_images(small_faces):
+    kept = small_faces.at_least(3)
+    assert kept.counts.min() == 3
+    assert len(kept.names) == (small_faces.counts >= 3).sum()
+
+
+def test_batch_gives_the_images_at_an_index(small_faces):
+    chosen = small_faces.select(small_faces.names[10:])
+    assert chosen.batch([3, 0]).shape == (2, 3, 4, 4)
+    assert chosen.batch([3, 0])[:, 0, 0, 0].tolist() == chosen.rows[[3, 0]].tolist()
+
+
+def test_image_ids_are_file_stems(small_faces):
+    assert small_faces.image_ids[:3].tolist() == [
+        "Person_Aa_0001",
+        "Person_Ab_0001",
+        "Person_Ab_0002",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"packed": np.zeros((5, 4, 4, 3), np.uint8)}, r"got uint8 of shape \(5, 4, 4, 3\)"),
+        ({"packed": np.zeros((5, 3, 4, 4), np.float32)}, "got float32"),
+        ({"labels": np.zeros(3, int)}, "got 3 labels"),
+        ({"names": ("A", "B")}, r"expected labels in 0\.\.1 for 2 names, got 0\.\.39"),
+        ({"pairs": Pairs([0], [10_000], [False])}, "got rows 0..10000"),
+    ],
+)
+def test_faces_refuse_arrays_that_do_not_fit(small_faces, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(small_faces, **change)
+
+
+def test_faces_refuse_pairs_that_contradict_the_labels(small_faces):
+    pairs = Pairs([0, 1, 1], [3, 2, 3], [False, True, True])
+    with pytest.raises(ValueError, match=r"1 pairs contradict .* pair 2, .*_Ab and .*_Ac"):
+        small_faces.with_pairs(pairs)
+
+
+def test_pairs_refuse_arrays_of_different_lengths():
+    with pytest.raises(ValueError, match="one length"):
+        Pairs([0, 1], [1, 2], [True])
+
+
+def test_pairs_are_indexed_together():
+    pairs = Pairs([0, 1, 2], [3, 4, 5], [True, False, True], [0, 1, 1], "some")
+    later = pairs[pairs.fold == 1]
+    assert (later.left.tolist(), later.right.tolist()) == ([1, 2], [4, 5])
+    assert (later.same.tolist(), later.name) == ([False, True], "some")
+
+
+def test_a_split_of_disjoint_people_unpacks_and_counts(small_faces):
+    names = small_faces.names
+    split = Split(*(small_faces.select(names[k : k + 10]) for k in (0, 10, 20)), "thirds")
+    train, dev, test = split
+    assert not set(train.names) & set(dev.names) | set(dev.names) & set(test.names)
+    assert split.table().loc["dev", "people"] == 10
+    assert split.table()["images"].sum() == 73
+
+
+def test_a_split_that_shares_people_must_say_so(small_faces):
+    a, b = small_faces.select(small_faces.names[:10]), small_faces.select(small_faces.names[9:20])
+    c = small_faces.select(small_faces.names[20:])
+    with pytest.raises(ValueError, match=r"odd: .*'train and dev': 1"):
+        Split(a, b, c, "odd")
+    assert Split(a, b, c, "odd", leaking="one person").shared_people()["train", "dev"] == 1
+
+
+def test_drawn_people_are_distinct_ordered_and_repeatable(small_faces):
+    drawn = draw_people(small_faces, 12, seed=3)
+    assert len(set(drawn)) == 12
+    assert list(drawn) == sorted(drawn, key=small_faces.names.index)
+    assert drawn == draw_people(small_faces, 12, seed=3) != draw_people(small_faces, 12, seed=4)
+    with pytest.raises(ValueError, match="between 1 and 39 of 40 people, got 40"):
+        draw_people(small_faces, 40, seed=0)
+
+
+def test_drawn_pairs_are_distinct_true_and_repeatable(small_faces):
+    pairs = draw_pairs(small_faces, 60, 90, seed=1, name="drawn")
+    assert len({frozenset(p) for p in zip(pairs.left, pairs.right, strict=True)}) == 150
+    assert pairs.same.tolist() == [True] * 60 + [False] * 90
+    small_faces.with_pairs(pairs)  # would refuse a pair that contradicts its labels
+    again = draw_pairs(small_faces, 60, 90, seed=1, name="drawn")
+    assert np.array_equal(pairs.left, again.left)
+    assert np.array_equal(pairs.right, again.right)
+
+
+def test_every_pair_there_is_can_be_drawn_and_no_more(small_faces):
+    few = small_faces.select(small_faces.names[:8])  # 1, 2, 3, 4, 1, 2, 3, 4 images
+    pairs = draw_pairs(few, 20, 170, seed=0, name="all")
+    every = {(i, j) for j in range(20) for i in range(j)}
+    assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == every
+    with pytest.raises(ValueError, match=r"at most 20 same and 170 different .* request for 21"):
+        draw_pairs(few, 21, 0, seed=0, name="too many")
+
+
+def test_people_are_drawn_for_pairs_whatever_their_number_of_images(small_faces):
+    two = small_faces.select([small_faces.names[1], small_faces.names[3]])  # 2 and 4 images
+    first = [draw_pairs(two, 1, 0, seed, "one").left[0] for seed in range(200)]
+    share = np.mean(two.labels[first] == 0)
+    assert 0.35 < share < 0.65  # drawing among the 7 pairs would give 1/7

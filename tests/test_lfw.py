@@ -1,0 +1,325 @@
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facelab.data.faces import cache_dir
+from facelab.data.lfw import info, load_lfw
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def copy(write_copy, tmp_path):
+    return write_copy(tmp_path / "copy")
+
+
+def load(root, **sizes):
+    return load_lfw(root, **{"image_size": 8, "crop": 20, "progress": False} | sizes)
+
+
+def image(root, name, i, variant="lfw-synthetic"):
+    return Path(root) / variant / name / f"{name}_{i:04d}.jpg"
+
+
+def test_all_images_come_in_the_order_of_the_protocol(copy, small_protocol):
+    faces = load(copy)
+    assert faces.names == tuple(small_protocol.counts)
+    assert faces.counts.tolist() == list(small_protocol.counts.values())
+    assert faces.images.shape == (100, 3, 8, 8)
+    assert faces.image_ids[:3].tolist() == ["Person_Aa_0001", "Person_Ab_0001", "Person_Ab_0002"]
+    assert faces.source == "synthetic faces"
+    assert list(faces.protocol.pairs) == list(small_protocol.pairs)
+
+
+def test_each_image_is_the_shrunken_centre_of_its_file(copy):
+    faces = load(copy)
+    for row in (0, 50, 99):
+        with Image.open(image(copy, faces.names[faces.labels[row]], faces.numbers[row])) as file:
+            centre = file.crop((10, 10, 30, 30)).resize((8, 8), Image.Resampling.LANCZOS)
+        got = faces.images[row].transpose(1, 2, 0).astype(int)
+        assert np.abs(got - np.asarray(centre, int)).max() < 40  # its filter also saw the rim
+        assert np.abs(got - np.asarray(centre, int)).mean() < 3
+
+
+def test_without_crop_and_at_full_size_the_pixels_are_the_files(copy):
+    faces = load(copy, crop=None, image_size=40)
+    with Image.open(image(copy, "Person_Ad", 3)) as file:
+        row = faces.image_ids.tolist().index("Person_Ad_0003")
+        assert np.array_equal(faces.images[row].transpose(1, 2, 0), np.asarray(file))
+
+
+def test_grey_files_become_rgb(copy):
+    with Image.open(image(copy, "Person_Aa", 1)) as file:
+        grey = file.convert("L")
+    grey.save(image(copy, "Person_Aa", 1))
+    red, green, blue = load(copy).images[0]
+    assert np.array_equal(red, green)
+    assert np.array_equal(red, blue)
+
+
+def test_one_error_lists_every_unusable_image_before_anything_is_packed(copy):
+    whole = image(copy, "Person_Ad", 1).read_bytes()
+    image(copy, "Person_Ad", 1).write_bytes(whole[: len(whole) // 2])
+    image(copy, "Person_Ab", 2).write_bytes(b"")
+    image(copy, "Person_Ac", 1).unlink()
+    image(copy, "Person_Bn", 4).write_bytes(b"<html>Not found</html>")
+    Image.new("RGB", (10, 10)).save(image(copy, "Person_Ag", 1))
+    Image.new("RGB", (50, 40)).save(image(copy, "Person_Ag", 2))
+    with pytest.raises(ValueError) as error:
+        load(copy)
+    first, *lines = str(error.value).split("\n")
+    assert first == f"{copy / 'lfw-synthetic'}: 6 of 100 images are unusable"
+    reasons = dict(line.strip().split(": ", 1) for line in lines)
+    truncated = reasons.pop("Person_Ad/Person_Ad_0001.jpg")
+    assert truncated.startswith("unreadable: image file is truncated")
+    assert reasons == {
+        "Person_Ab/Person_Ab_0002.jpg": "not an image that Pillow can read",
+        "Person_Ac/Person_Ac_0001.jpg": "missing",
+        "Person_Ag/Person_Ag_0001.jpg": "expected at least 20 x 20 pixels, got 10 x 10",
+        "Person_Ag/Person_Ag_0002.jpg": "expected 40 x 40 pixels like the others, got 50 x 40",
+        "Person_Bn/Person_Bn_0004.jpg": "not an image that Pillow can read",
+    }
+    assert not list((cache_dir() / "packed").iterdir())
+
+
+@pytest.mark.parametrize("cut", [3, 100, 300])
+def test_a_jpeg_that_lost_its_last_bytes_is_noticed(copy, cut):
+    path = image(copy, "Person_Ad", 1)
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(
+        ValueError, match=r"1 of 100 .*\n.*Person_Ad_0001\.jpg: unreadable: .*trunc"
+    ):
+        load(copy)
+
+
+def test_a_crop_that_fits_no_image_is_one_line(copy):
+    with pytest.raises(
+        ValueError, match=r"100 of 100 .* expected at least 60 x 60 .* 40 x 40"
+    ) as e:
+        load(copy, crop=60)
+    assert "\n" not in str(e.value)
+
+
+def test_images_of_others_than_lfw_without_lists_are_refused(copy):
+    for path in copy.glob("*.txt"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"13,233 of 13,233 .* such as AJ_Cook.*: missing"):
+        load(copy)
+
+
+def test_a_swapped_column_in_a_list_is_named_with_its_line(copy):
+    text = (copy / "pairsDevTrain.txt").read_text()
+    (copy / "pairsDevTrain.txt").write_text(text.replace("Person_Ac\t1\t3", "1\tPerson_Ac\t3"))
+    with pytest.raises(
+        ValueError,
+        match=r"pairsDevTrain\.txt, line 3: expected a same pair.*got '1\\tPerson_Ac\\t3'",
+    ):
+        load(copy)
+
+
+def test_files_that_the_protocol_does_not_know_are_warned_of_each_time(copy):
+    shutil.copy(image(copy, "Person_Aa", 1), image(copy, "Person_Aa", 2))
+    (copy / "lfw-synthetic" / "Person_Aa" / ".DS_Store").write_text("")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"not know 1 of the files: Person_Aa/Person_Aa_0002"):
+            faces = load(copy)
+    assert len(faces) == 100
+
+
+def packed_file():
+    (path,) = (cache_dir() / "packed").glob("*.npy")
+    return path
+
+
+def test_the_second_load_maps_the_same_file(copy):
+    first = load(copy)
+    before = packed_file().stat()
+    second = load(copy)
+    assert packed_file().stat() == before
+    assert isinstance(second.packed, np.memmap)
+    assert not second.packed.flags.writeable
+    assert second.fingerprint == first.fingerprint
+    assert len(first.fingerprint) == 64
+
+
+def test_other_sizes_are_packed_beside(copy):
+    fingerprints = {
+        load(copy, image_size=s, crop=c).fingerprint for s in (4, 8) for c in (20, None)
+    }
+    assert len(fingerprints) == 4
+    assert len(list((cache_dir() / "packed").glob("*.npy"))) == 4
+
+
+def test_a_changed_image_is_packed_anew_in_place(copy):
+    before = load(copy).fingerprint
+    path = image(copy, "Person_Aa", 1)
+    Image.new("RGB", (40, 40), "red").save(path)
+    after = load(copy)
+    assert after.fingerprint != before
+    assert after.images[0, 0].min() > 250
+    assert packed_file()
+
+
+def test_an_image_spoilt_after_packing_is_noticed(copy):
+    load(copy)
+    path = image(copy, "Person_Aa", 1)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="1 of 100 images are unusable"):
+        load(copy)
+
+
+def test_the_same_size_with_another_time_is_packed_anew(copy):
+    load(copy)
+    path = image(copy, "Person_Aa", 1)
+    os.utime(path, (1, 1))
+    before = packed_file().stat().st_mtime_ns
+    load(copy)
+    assert packed_file().stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize("spoil", ["cut the images", "cut the note", "lose the note"])
+def test_a_broken_cache_is_rebuilt(copy, spoil):
+    whole = load(copy).images
+    path = packed_file()
+    if spoil == "cut the images":
+        os.truncate(path, path.stat().st_size // 2)
+    elif spoil == "cut the note":
+        path.with_suffix(".json").write_text('{"fr')
+    else:
+        path.with_suffix(".json").unlink()
+    assert np.array_equal(load(copy).images, whole)
+
+
+def test_packing_leaves_no_temporary_file_and_sweeps_old_ones(copy):
+    load(copy)
+    killed = packed_file().with_suffix(".123.tmp")
+    killed.write_bytes(b"half")
+    os.utime(killed, (1, 1))
+    os.utime(image(copy, "Person_Aa", 1), (1, 1))
+    load(copy)
+    assert {path.suffix for path in (cache_dir() / "packed").iterdir()} == {".npy", ".json"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "source"),
+    [
+        ("lfw", "LFW"),
+        ("lfw_funneled", "LFW funneled"),
+        ("lfw-deepfunneled", "LFW deep-funneled"),
+    ],
+)
+def test_every_variant_is_found_below_itself_and_doubled(write_copy, tmp_path, variant, source):
+    root = write_copy(tmp_path / "data", variant)
+    below, itself = load(root), load(root / variant)
+    assert below.source == itself.source == source
+    assert below.fingerprint == itself.fingerprint
+    doubled = tmp_path / "doubled"
+    shutil.move(root / variant, doubled / variant / variant)
+    for path in root.glob("*.txt"):
+        shutil.move(path, doubled)
+    assert load(doubled).fingerprint == below.fingerprint
+
+
+def test_a_container_may_be_called_lfw_too(write_copy, tmp_path):
+    assert load(write_copy(tmp_path / "lfw", "lfw_funneled")).source == "LFW funneled"
+
+
+def test_an_archive_loads_as_the_folder_it_was_made_of(write_copy, tmp_path):
+    root = write_copy(tmp_path / "data", "lfw_funneled")
+    folder = load(root)
+    with tarfile.open(root / "lfw-funneled.tgz", "w:gz") as archive:
+        archive.add(root / "lfw_funneled", "lfw_funneled")
+    shutil.rmtree(root / "lfw_funneled")
+    for where in (root, root / "lfw-funneled.tgz"):
+        faces = load(where)
+        assert faces.fingerprint == folder.fingerprint
+        assert np.array_equal(faces.images, folder.images)
+        assert faces.source == "LFW funneled"
+    assert info(root, progress=False)[1]
+
+
+def test_a_cut_off_archive_is_an_error_that_names_it(write_copy, tmp_path):
+    root = write_copy(tmp_path / "data", "lfw")
+    path = tmp_path / "lfw.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(root / "lfw", "lfw")
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(ValueError, match=r"lfw\.tgz: expected a whole archive of LFW"):
+        load(path)
+    path.write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"lfw\.tgz: expected an archive of LFW, got ReadError"):
+        load(path)
+
+
+def test_two_variants_are_ambiguous(write_copy, tmp_path):
+    root = write_copy(tmp_path / "data", "lfw")
+    (root / "lfw_funneled").mkdir()
+    with pytest.raises(ValueError, match="got lfw and lfw_funneled; name the one you mean"):
+        load(root)
+
+
+def test_a_folder_without_images_and_a_missing_one_say_what_was_expected(tmp_path):
+    with pytest.raises(ValueError, match=r"expected one of the folders lfw, .* got neither"):
+        load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="got nothing"):
+        load(tmp_path / "nowhere")
+
+
+def test_the_word_lfw_means_the_folder_in_the_environment(copy, monkeypatch):
+    monkeypatch.setenv("FACELAB_LFW", str(copy))
+    assert load("lfw").fingerprint == load(copy).fingerprint
+    monkeypatch.delenv("FACELAB_LFW")
+    with pytest.raises(ValueError, match=r"FACELAB_LFW .* not set; 'facelab data fetch'"):
+        load("lfw")
+
+
+def test_sizes_must_be_positive(copy):
+    with pytest.raises(ValueError, match="image_size=0, crop=128"):
+        load(copy, image_size=0, crop=128)
+
+
+def test_info_describes_a_whole_copy(copy):
+    text, ok = info(copy, progress=False)
+    lines = dict(line.split("  ", 1) for line in text.split("\n"))
+    facts = {key.strip(): value.strip() for key, value in lines.items()}
+    assert ok
+    assert facts["images are"] == "synthetic faces"
+    assert facts["people"] == "40, of whom 30 with 2+"
+    assert facts["images"] == "100"
+    assert facts["people by images"].startswith("1: 10  2: 10  3-5: 20  6-10: 0")
+    assert facts["people by images"].endswith("(most: Person_Ad, 4)")
+    assert facts["pixels"] == "40 x 40 (100 images)"
+    assert facts["wrong"] == "nothing"
+
+
+def test_info_lists_what_is_wrong_and_does_not_raise(copy, tmp_path):
+    image(copy, "Person_Ab", 2).write_bytes(b"")
+    image(copy, "Person_Ac", 1).unlink()
+    shutil.copy(image(copy, "Person_Aa", 1), image(copy, "Person_Aa", 2))
+    text, ok = info(copy, progress=False)
+    assert not ok
+    assert "Person_Ab_0002.jpg: not an image" in text
+    assert "Person_Ac_0001.jpg: missing" in text
+    assert text.endswith("\n  Person_Aa/Person_Aa_0002.jpg")
+    (copy / "pairs.txt").write_text("nonsense")
+    text, ok = info(copy, progress=False)
+    assert not ok
+    assert "pairs.txt, line 1: expected" in text
+    assert "99" in text  # the images are counted all the same
+    assert info(tmp_path / "nowhere", progress=False)[1] is False
+
+
+def test_real_lfw_is_whole(real_faces):
+    assert len(real_faces.names) == 5749
+    assert len(real_faces) == 13233
+    assert (real_faces.counts >= 2).sum() == 1680
+    assert real_faces.names[real_faces.counts.argmax()] == "George_W_Bush"
+    assert real_faces.images.reshape(len(real_faces), -1).std(1).min() > 0  # no blank image

@@ -1,0 +1,95 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from facelab.data.protocol import FILES, NamedPairs, Protocol, official, pack, texts, unpack, write
+
+# Published with torchvision's LFW dataset class.
+MD5 = {
+    "lfw-names.txt": "a6d0a479bd074669f656265a6e693f6d",
+    "people.txt": "450f0863dd89e85e73936a6d71a3474b",
+    "peopleDevTrain.txt": "54eaac34beb6d042ed3a7d883e247a21",
+    "peopleDevTest.txt": "e4bf5be0a43b5dcd9dc5ccfcb8fb19c5",
+    "pairs.txt": "9f1ba174e4e1c508ff7cdf10ac338a7d",
+    "pairsDevTrain.txt": "4f27cbf15b2da4a85c1907eb4181ad21",
+    "pairsDevTest.txt": "5132f7440eb68cf58910c8a45a2ac10b",
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_shipped_facts_rebuild_the_official_file_byte_for_byte(file, tmp_path):
+    write(official(), tmp_path)
+    assert hashlib.md5((tmp_path / file).read_bytes()).hexdigest() == MD5[file]
+
+
+def test_packing_and_unpacking_changes_nothing(tmp_path, small_protocol):
+    for protocol in (official(), small_protocol):
+        pack(protocol, tmp_path / "facts.npz")
+        assert texts(unpack(tmp_path / "facts.npz")) == texts(protocol)
+
+
+def test_official_numbers_are_those_of_the_technical_report():
+    lfw = official()
+    assert (len(lfw.counts), sum(lfw.counts.values())) == (5749, 13233)
+    assert (len(lfw.dev_train), len(lfw.dev_test)) == (4038, 1711)
+    assert len(lfw.folds) == 10
+    assert np.bincount(lfw.pairs.fold).tolist() == [600] * 10
+    assert [p.same.sum() for p in (lfw.pairs_dev_train, lfw.pairs_dev_test)] == [1100, 500]
+
+
+def test_pairs_of_a_part_are_of_its_people():
+    lfw = official()
+    assert len(lfw.pairs_dev_train.among(lfw.dev_train)) == 2200
+    assert len(lfw.pairs_dev_test.among(lfw.dev_test)) == 1000
+    for fold, people in enumerate(lfw.folds):
+        assert len(lfw.pairs.where(lfw.pairs.fold == fold).among(people)) == 600
+
+
+def test_rows_point_at_the_named_images(small_faces, small_protocol):
+    pairs = small_protocol.pairs.rows(small_faces, "View 2")
+    ids = small_faces.image_ids
+    for left, right, (a, i, b, j, _) in zip(
+        ids[pairs.left], ids[pairs.right], small_protocol.pairs, strict=True
+    ):
+        assert (left, right) == (f"{a}_{i:04d}", f"{b}_{j:04d}")
+    assert np.array_equal(pairs.same, small_protocol.pairs.same)
+    assert np.array_equal(pairs.fold, small_protocol.pairs.fold)
+    assert pairs.name == "View 2"
+
+
+def test_a_pair_with_a_missing_image_is_an_error_not_skipped(small_faces, small_protocol):
+    absent = small_protocol.pairs_dev_test.names_left[0]
+    faces = small_faces.select(set(small_faces.names) - {absent})
+    with pytest.raises(ValueError, match=rf"not there: .*{absent}_0001"):
+        small_protocol.pairs_dev_test.rows(faces, "View 1 test")
+
+
+def test_among_keeps_pairs_with_both_people_inside():
+    pairs = NamedPairs.of([("A", 1, "A", 2, 0), ("A", 1, "B", 1, 0), ("B", 1, "C", 1, 0)])
+    assert list(pairs.among("AB")) == [("A", 1, "A", 2, 0), ("A", 1, "B", 1, 0)]
+    assert len(pairs.among("C")) == 0
+
+
+NO_PAIRS = NamedPairs.of([])
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((("A",), ("A", "B"), (("A",), ("B",))), r"View 1: .* twice: \['A'\]"),
+        ((("A",), ("B",), (("A", "B"), ("B",))), r"View 2: .* twice: \['B'\]"),
+        ((("A",), ("C",), (("A",), ("B",))), r"View 1: .* got \['C'\]"),
+    ],
+)
+def test_a_protocol_refuses_parts_that_overlap_or_hold_strangers(parts, message):
+    with pytest.raises(ValueError, match=message):
+        Protocol({"A": 1, "B": 1}, *parts, NO_PAIRS, NO_PAIRS, NO_PAIRS)
+
+
+def test_pairs_that_the_files_cannot_say_are_refused(small_protocol):
+    p = small_protocol
+    mixed = NamedPairs.of(list(p.pairs_dev_test)[::-1])
+    odd = Protocol(p.counts, p.dev_train, p.dev_test, p.folds, p.pairs_dev_train, mixed, p.pairs)
+    with pytest.raises(ValueError, match=r"pairsDevTest\.txt: expected 1 folds"):
+        texts(odd)

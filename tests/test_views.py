@@ -1,0 +1,127 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from facelab.data.protocol import NamedPairs
+from facelab.data.views import all_lfw, view1, view2
+
+
+def people(split):
+    return [set(part.names) for part in split]
+
+
+def test_view_1_parts_share_nobody_and_cover_everyone(small_faces, small_protocol):
+    train, dev, test = people(view1(small_faces, dev_people=0.25))
+    assert train.isdisjoint(dev)
+    assert test.isdisjoint(train | dev)
+    assert train | dev == set(small_protocol.dev_train)
+    assert test == set(small_protocol.dev_test)
+    assert len(dev) == 6
+
+
+def test_view_1_tests_on_the_official_pairs(small_faces, small_protocol):
+    test = view1(small_faces).test
+    ids = test.image_ids
+    named = [f"{a}_{i:04d}" for a, i, *_ in small_protocol.pairs_dev_test]
+    assert ids[test.pairs.left].tolist() == named
+    assert np.array_equal(test.pairs.same, small_protocol.pairs_dev_test.same)
+
+
+def test_train_pairs_are_the_official_ones_of_training_people(small_faces, small_protocol):
+    split = view1(small_faces, dev_people=0.25)
+    among = [p for p in small_protocol.pairs_dev_train if {p[0], p[2]} <= set(split.train.names)]
+    assert 0 < len(among) < len(small_protocol.pairs_dev_train)
+    assert len(split.train.pairs) == len(among)
+
+
+def test_dev_pairs_are_balanced_and_fit_the_people(small_faces):
+    dev = view1(small_faces, dev_people=0.25).dev
+    n_possible = int((dev.counts * (dev.counts - 1) // 2).sum())
+    assert dev.pairs.same.sum() == min(3 * (dev.counts >= 2).sum(), n_possible)
+    assert (~dev.pairs.same).sum() == dev.pairs.same.sum()
+
+
+def test_the_seed_decides_who_is_held_out(small_faces):
+    first, again, other = (view1(small_faces, seed=s).dev.names for s in (0, 0, 1))
+    assert first == again != other
+
+
+def test_official_pairs_as_dev_are_marked_as_leaking_but_test_is_not_shared(small_faces):
+    split = view1(small_faces, dev="pairsDevTrain")
+    assert "24 dev people are the training people" in split.leaking
+    assert len(split.dev.pairs) == 12
+    shared = split.shared_people()
+    assert shared == {("train", "dev"): 24, ("train", "test"): 0, ("dev", "test"): 0}
+
+
+def test_view_1_refuses_what_it_does_not_know(small_faces):
+    with pytest.raises(ValueError, match="expected dev='held-out' or 'pairsDevTrain', got 'test'"):
+        view1(small_faces, dev="test")
+    with pytest.raises(ValueError, match="between 1 and 23 of 24 people, got 0"):
+        view1(small_faces, dev_people=0)
+
+
+def test_held_out_people_without_a_pair_are_refused(small_faces):
+    ones = replace(small_faces, labels=np.arange(100), names=tuple(map(str, range(100))))
+    protocol = SimpleNamespace(
+        dev_train=ones.names[:50], dev_test=ones.names[50:], pairs_dev_test=NamedPairs.of([])
+    )
+    with pytest.raises(ValueError, match="expected held-out people with two images or more"):
+        view1(replace(ones, protocol=protocol))
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_view_2_tests_on_one_fold_and_learns_from_the_others(small_faces, small_protocol, fold):
+    split = view2(small_faces, fold, dev_people=0.25)
+    train, dev, test = people(split)
+    assert split.name == f"View 2, fold {fold + 1}"
+    assert test == set(small_protocol.folds[fold])
+    assert train | dev == set(small_protocol.folds[1 - fold])
+    assert not train & dev
+    assert split.test.pairs.fold.tolist() == [fold] * 12
+    assert set(split.train.pairs.fold.tolist()) == {1 - fold}
+
+
+def test_view_2_names_the_folds_there_are(small_faces):
+    with pytest.raises(ValueError, match=r"expected a fold in 0\.\.1, got 2"):
+        view2(small_faces, 2)
+
+
+def test_all_lfw_trains_on_everyone_and_says_so(small_faces):
+    split = all_lfw(small_faces)
+    assert split.train.names == small_faces.names
+    assert "everyone in dev and test is a training person" in split.leaking
+    assert split.test.names == view1(small_faces).test.names
+    assert split.shared_people()["dev", "test"] == 0
+
+
+def test_real_view_1_is_the_published_one_and_disjoint(real_faces):
+    split = view1(real_faces)
+    train, dev, test = people(split)
+    assert train.isdisjoint(dev)
+    assert test.isdisjoint(train | dev)
+    assert (len(test), len(split.test)) == (1711, 3708)
+    assert (len(split.test.pairs), split.test.pairs.same.sum()) == (1000, 500)
+    assert (len(train), len(dev)) == (3432, 606)
+    assert len(split.train) + len(split.dev) == 9525
+    assert split.dev.counts.max() <= 50
+    assert split.dev.pairs.same.sum() == (~split.dev.pairs.same).sum() > 450
+
+
+@pytest.mark.parametrize("fold", range(10))
+def test_real_view_2_folds_have_600_pairs_of_people_nobody_learns_from(real_faces, fold):
+    split = view2(real_faces, fold)
+    train, dev, test = people(split)
+    assert train.isdisjoint(dev)
+    assert test.isdisjoint(train | dev)
+    assert len(train | dev | test) == 5749
+    assert split.test.pairs.same.tolist() == [True] * 300 + [False] * 300
+    assert set(split.test.pairs.fold.tolist()) == {fold}
+
+
+def test_real_train_pairs_are_all_there_when_nobody_is_held_out(real_faces):
+    split = view1(real_faces, dev="pairsDevTrain")
+    assert split.train.pairs.same.tolist() == [True] * 1100 + [False] * 1100
+    assert (len(split.train.names), len(split.train)) == (4038, 9525)
