@@ -11,7 +11,7 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 # Okabe and Ito's colours: told apart with every common colour vision.
 SAME, DIFFERENT = "#0072B2", "#D55E00"
@@ -173,7 +173,8 @@ def plot_watched(distances, column="distance", reference=None, axes=None):
             ax.annotate(name, (of_split["epoch"].min(), value), fontsize=SMALL, color=GREY, **place)
         caption = f"{of_split['source'].iloc[0]} · {split} pairs"
         describe(ax, f"Pairs of {split} people", caption, "epoch", f"mean {column} of a pair")
-        ax.set_ylim(bottom=0)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes[0].set_ylim(0, 1.1 * max(ax.dataLim.ymax for ax in axes))
     return axes
 
 

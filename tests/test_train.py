@@ -305,3 +305,23 @@ def test_bfloat16_hands_the_loss_float32_embeddings():
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     fit(network(), 1, loss=Recorder(), fabric=fabric)
     assert set(kinds) == {torch.float32}
+
+
+def test_two_processes_end_with_the_same_network_and_loss(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys, test_train as t\n"
+        "t.torch.manual_seed(0)\n"
+        "loss = t.losses.ArcFaceLoss(num_classes=12, embedding_size=8)\n"
+        "fabric = t.Fabric(accelerator='cpu', devices=2, strategy='ddp', precision='32-true')\n"
+        "fabric.launch()\n"
+        "model = t.network()\n"
+        "before = loss.W.detach().clone()\n"
+        "t.fit(model, 2, loss=loss, fabric=fabric, sampler=t.samplers.shuffled)\n"
+        "assert not t.torch.equal(before, loss.W)\n"
+        "state = t.torch.cat([t.weights(model), loss.W.detach().flatten()])\n"
+        "open(f'{sys.argv[1]}/{fabric.global_rank}', 'wb').write(state.numpy().tobytes())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    subprocess.run([sys.executable, script, tmp_path], check=True, env=environment, timeout=300)
+    assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()

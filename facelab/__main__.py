@@ -1,0 +1,97 @@
+"""The command line: ``facelab run``, ``facelab report`` and ``facelab data``."""
+
+import sys
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def _user_errors(exit_code: int = 2):
+    """Turn errors that the user can mend into one message without a traceback."""
+    try:
+        yield
+    except (ValueError, OSError) as e:
+        click.echo(f"facelab: {e}", err=True)
+        sys.exit(exit_code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main():
+    """Metric learning for face verification: run the study, get the data."""
+
+
+@main.command()
+@click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1)
+@click.option("--profile", default="smoke", show_default=True, help="smoke, lfw-cpu, lfw, a file.")
+@click.option("parameters", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Repeatable.")
+@click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
+@click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
+def run(notebooks, profile, parameters, out, resume):
+    """Execute notebooks (all, or by name: 01) and write a report."""
+    from facelab.study import run_study
+
+    try:
+        with _user_errors():
+            failed = run_study(notebooks, profile, dict(parameters), out, resume)
+    except KeyboardInterrupt:
+        click.echo("facelab: stopped; the same command with --resume goes on from here", err=True)
+        sys.exit(130)
+    for name, cause in failed.items():
+        click.echo(f"facelab: {name} failed in {cause}", err=True)
+    sys.exit(bool(failed))
+
+
+@main.command()
+@click.argument("folder", metavar="DIR")
+def report(folder):
+    """Build DIR/report.html anew from the runs in DIR."""
+    from facelab.report import build_report
+    from facelab.study import chapters, notebooks_folder
+
+    with _user_errors():
+        click.echo(build_report(folder, [path.stem for path in chapters(notebooks_folder())]))
+
+
+@main.group()
+def data():
+    """Get faces, or look at them."""
+
+
+@data.command()
+@click.option("--out", metavar="DIR", default="data", show_default=True, help="Where to.")
+@click.option("--variant", type=click.Choice(["funneled", "original"]), default="funneled")
+def fetch(out, variant):
+    """Download LFW and its lists of pairs; goes on where it stopped."""
+    from facelab.data.fetch import fetch
+
+    with _user_errors(1):
+        click.echo(f"{fetch(out, variant)} holds LFW; name it as FACELAB_LFW, or as DATA")
+
+
+@data.command()
+@click.argument("path")
+def info(path):
+    """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
+    from facelab.data.lfw import info
+
+    with _user_errors():
+        text, ok = info(path)
+    click.echo(text)
+    sys.exit(not ok)
+
+
+@data.command()
+@click.argument("out")
+@click.option("--people", default=400, show_default=True, help="How many people.")
+@click.option("--seed", default=0, show_default=True, help="Another seed draws other people.")
+def synthesize(out, people, seed):
+    """Draw faces into OUT, laid out like LFW."""
+    from facelab.data.synthetic import synthesize
+
+    with _user_errors():
+        click.echo(synthesize(out, people=people, seed=seed))
+
+
+if __name__ == "__main__":
+    main(prog_name="facelab")

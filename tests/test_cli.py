@@ -1,0 +1,101 @@
+"""The command line: what it prints, and what it exits with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from test_study import PARAMETERS, write_notebook
+
+from facelab.__main__ import main
+
+BROKEN = "raise ValueError('expected bread, got a stone')"
+
+
+@pytest.fixture
+def facelab(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FACELAB_LFW", raising=False)
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "run", "report", "data", "data fetch", "data info", "data synthesize"]
+)
+def test_every_command_explains_itself(facelab, arguments):
+    result = facelab(*arguments.split(), "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_help_loads_no_torch():
+    code = "import sys, facelab.__main__; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_run_in_a_shell_names_the_failed_cell_and_exits_with_1(facelab, tmp_path):
+    write_notebook(tmp_path / "notebooks" / "00_x.ipynb", BROKEN)
+    (tmp_path / "own.yaml").write_text("EPOCHS: 3")
+    command = [sys.executable, "-m", "facelab", "run", "--profile", "own.yaml", "--out", "results"]
+    command += ["-p", "LR", "-1e-3", "-p", "SEED", "4"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1, result.stderr
+    complaint = (
+        f"facelab: 00_x failed in cell 3 ({BROKEN}): ValueError: expected bread, got a stone"
+    )
+    assert complaint in result.stderr.splitlines()
+    assert "Traceback" not in result.stderr
+    assert "[1/1] 00_x  cell 1/3" in result.stdout
+    assert "[1/1] 00_x  FAILED after" in result.stdout
+    assert "report: results/report.html" in result.stdout
+    assert '"LR": -0.001' in Path(tmp_path / "results" / "00_x" / "run.json").read_text("utf-8")
+    assert facelab("report", "results").output == "results/report.html\n"
+
+
+def test_a_mistake_of_the_user_is_one_line_and_exits_with_2(facelab, tmp_path):
+    write_notebook(tmp_path / "notebooks" / "00_x.ipynb", parameters=PARAMETERS)
+    (tmp_path / "own.yaml").write_text("EPOCHS: 3")
+    result = facelab("run", "--profile", "own.yaml", "-p", "EPOCH", "3")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(
+        "facelab: expected a parameter of 00_x, got EPOCH (did you mean"
+    )
+    assert result.stderr.count("\n") == 1
+    assert facelab("report", "nowhere").exit_code == 2
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facelab.study.run_study", stop)
+    result = facelab("run")
+    assert result.exit_code == 130
+    assert "--resume goes on" in result.stderr
+
+
+def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):
+    result = facelab("data", "synthesize", "faces", "--people", "40", "--seed", "1")
+    assert result.exit_code == 0, result.output
+    result = facelab("data", "info", "faces")
+    assert result.exit_code == 0, result.output
+    assert "synthetic faces" in result.output
+    next(Path("faces").rglob("*_0001.jpg")).write_bytes(b"no image")
+    result = facelab("data", "info", "faces")
+    assert result.exit_code == 1
+    assert "_0001.jpg" in result.output
+
+
+def test_a_download_that_fails_is_one_line_and_exits_with_1(facelab, monkeypatch):
+    from facelab.data import fetch
+
+    def refuse(out, variant):
+        raise fetch.DownloadError(f"no network for {variant} into {out}")
+
+    monkeypatch.setattr(fetch, "fetch", refuse)
+    result = facelab("data", "fetch", "--variant", "original")
+    assert result.exit_code == 1
+    assert result.stderr == "facelab: no network for original into data\n"

@@ -1,0 +1,386 @@
+"""The batch: what can be wrong beforehand, what is run, what is skipped, and the report."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from facelab.execute import Progress
+from facelab.report import build_report
+from facelab.study import (
+    convert,
+    find_notebooks,
+    notebook_parameters,
+    plan,
+    read_profile,
+    run_study,
+)
+
+PARAMETERS = """DATA = "synthetic"
+OUT = ""
+PROFILE = ""
+SEED = 0
+EPOCHS = 2  # passes over the images
+LR = 0.1
+"""
+GOOD = (
+    """import os, sys
+from tqdm import tqdm
+from facelab.runs import Run, parameters
+run = Run({name!r}, OUT, parameters(globals()))
+for epoch in tqdm(range(EPOCHS), desc="epoch"): pass""",
+    """
+import matplotlib.pyplot as plt
+run.figure(plt.figure(figsize=(1, 1)), "loss", "The loss <falls>")
+plt.close()
+run.path("checkpoint.pt").open("a").write("x")
+run.metrics(test_auc=(0.8123, 0.75, 0.85), python=sys.executable == os.environ.get("PARENT"))
+run.looked_at_test()
+run.claim("The {name} claim & its number", EPOCHS, (1, 3), holds=SEED == 0, form=".1f")
+run.finish()""",
+)
+
+
+def write_notebook(path, *cells, parameters=PARAMETERS):
+    cells = [new_markdown_cell("# Title"), *(new_code_cell(source) for source in cells)]
+    if parameters:
+        cells.insert(1, new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A kernel of this name exists nowhere: the notebook runs in the Python of the batch.
+    kernel = {"name": "somebody-elses", "display_name": "Elsewhere", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def write_study(folder):
+    """Write a good notebook, a broken one and another good one, and a profile for them."""
+    notebooks = folder / "notebooks"
+    for name in ("00_first", "02_last"):
+        cells = [cell.format(name=name) for cell in GOOD]
+        more = "MARGIN = 1.0\n" if name == "02_last" else ""
+        write_notebook(notebooks / f"{name}.ipynb", *cells, parameters=PARAMETERS + more)
+    broken = "# what goes wrong:\nvalues = [1, 2]\nvalues[7]"
+    write_notebook(notebooks / "01_broken.ipynb", "x = 1", broken, "print('never')")
+    (folder / "other.yaml").write_text("SEEDS: 3\n")
+    (folder / "tiny.yaml").write_text("EPOCHS: 3\nMARGIN: 2  # only the last one has it\n")
+
+
+def record(out, name):
+    return json.loads((Path(out) / name / "run.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Run all three notebooks once; the tests below look at what came of it."""
+    folder = tmp_path_factory.mktemp("study")
+    write_study(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PARENT", sys.executable)
+        failed = run_study(profile="tiny.yaml", parameters={"SEED": "1"})
+    return folder / "outputs" / "tiny", failed
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    write_study(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FACELAB_LFW", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("value", "default", "expected"),
+    [
+        ("20", 100, 20),
+        ("010", 8, 10),
+        ("1e-3", 0.1, 0.001),
+        ("3", 0.1, 3.0),
+        (3, 0.1, 3.0),
+        ("true", False, True),
+        ("2024", "lfw", "2024"),
+        ("[1, 2]", [3], [1, 2]),
+        ("0.5", None, 0.5),
+        ("resnet50", None, "resnet50"),
+    ],
+)
+def test_a_value_takes_the_type_of_the_notebooks_own(value, default, expected):
+    converted = convert("NAME", value, default)
+    assert converted == expected
+    assert type(converted) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "default"),
+    [("ten", 10), ("1.5", 10), (1.5, 10), (True, 10), ("1", True), (5, "lfw"), (None, 0.1)],
+)
+def test_a_value_of_another_type_is_refused(value, default):
+    with pytest.raises(ValueError, match=f"NAME: expected {type(default).__name__}, like"):
+        convert("NAME", value, default)
+
+
+def test_notebooks_are_found_by_name_beginning_or_path_and_all_in_order(here):
+    notebooks = Path("notebooks")
+    elsewhere = write_notebook(here / "mine" / "own.ipynb")
+    stems = [p.stem for p in find_notebooks([], notebooks)]
+    assert stems == ["00_first", "01_broken", "02_last"]
+    found = find_notebooks(["02", "00_first", "mine/own.ipynb", "02_last"], notebooks)
+    assert found == [
+        notebooks / "02_last.ipynb",
+        notebooks / "00_first.ipynb",
+        Path("mine/own.ipynb"),
+    ]
+    assert elsewhere.exists()
+    with pytest.raises(ValueError, match="one notebook named 0, got 00_first, 01_broken, 02_last"):
+        find_notebooks(["0"], notebooks)
+    with pytest.raises(FileNotFoundError, match="named 07, got none; in notebooks there are 00_f"):
+        find_notebooks(["07"], notebooks)
+
+
+def test_a_notebook_must_name_its_parameters_as_literals(tmp_path):
+    path = write_notebook(tmp_path / "00_x.ipynb", parameters=PARAMETERS + "TWICE = 2 * SEED")
+    with pytest.raises(ValueError, match=r"00_x: expected NAME = literal .* 'TWICE = 2 \* SEED'"):
+        notebook_parameters(path)
+    path = write_notebook(tmp_path / "00_x.ipynb", "SEED = 0", parameters="")
+    with pytest.raises(ValueError, match="00_x: expected a cell tagged 'parameters' that sets OUT"):
+        notebook_parameters(path)
+
+
+@pytest.mark.parametrize("name", ["smoke", "lfw-cpu", "lfw"])
+def test_the_profiles_that_ship_are_flat(name):
+    assert "DATA" in read_profile(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("TRAIN:\n  EPOCHS: 3", "plain values, got TRAIN"),
+        ("epochs: 3", "UPPER_CASE names .* got epochs: 3"),
+        ("- EPOCHS", "expected lines NAME: value"),
+        ("EPOCHS: [", "expected YAML"),
+    ],
+)
+def test_a_profile_that_is_not_flat_is_refused(tmp_path, text, complaint):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        read_profile(str(tmp_path / "own.yaml"))
+
+
+def test_an_unknown_profile_is_answered_with_those_there_are():
+    with pytest.raises(FileNotFoundError, match=r"lfw-cpu, lfw, smoke.* got 'smok'"):
+        read_profile("smok")
+
+
+def test_p_wins_over_the_profile_and_the_profile_goes_where_it_fits(here):
+    paths = find_notebooks([], Path("notebooks"))
+    plans = plan(paths, read_profile("tiny.yaml"), {"EPOCHS": "5"})
+    first, _, last = plans.values()
+    assert first == {"DATA": "synthetic", "SEED": 0, "EPOCHS": 5, "LR": 0.1}
+    assert last == first | {"MARGIN": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"parameters": {"EPOCH": 3}}, r"parameter of 00_first, got EPOCH \(did you mean EPOCHS"),
+        ({"parameters": {"MARGIN": 3}}, "parameter of 00_first, got MARGIN; there are DATA, EPO"),
+        ({"parameters": {"OUT": "x"}}, "parameter of 00_first, got OUT"),
+        ({"parameters": {"EPOCHS": "x"}}, "EPOCHS: expected int, like 2, got 'x'"),
+        ({"parameters": {"DATA": "no/folder"}}, "there is no no/folder"),
+        ({"parameters": {"DATA": "lfw"}}, "FACELAB_LFW .* is not set"),
+        ({"profile": "other.yaml"}, r"of any notebook.* got SEEDS \(did you mean SEED"),
+        ({"notebooks": ["00", "nope"]}, "named nope, got none"),
+    ],
+)
+def test_what_is_wrong_beforehand_stops_everything_before_anything_ran(here, arguments, complaint):
+    with pytest.raises((ValueError, FileNotFoundError), match=complaint):
+        run_study(**{"profile": "tiny.yaml", **arguments})
+    assert not (here / "outputs").exists()
+
+
+def test_data_in_a_folder_are_named_by_a_relative_path(here, monkeypatch):
+    (here / "faces" / "lfw").mkdir(parents=True)
+    paths = find_notebooks(["00"], Path("notebooks"))
+    (values,) = plan(paths, {}, {"DATA": str(here / "faces")}).values()
+    assert values["DATA"] == "faces"
+    monkeypatch.setenv("FACELAB_LFW", str(here / "faces"))
+    (values,) = plan(paths, {}, {"DATA": "lfw"}).values()
+    assert values["DATA"] == "lfw"
+
+
+def test_a_broken_notebook_names_cell_and_cause_and_the_others_go_on(study):
+    out, failed = study
+    assert failed == {"01_broken": "cell 4 (values = [1, 2]): IndexError: list index out of range"}
+    assert [record(out, n)["status"] for n in ("00_first", "01_broken", "02_last")] == [
+        "done",
+        "failed",
+        "done",
+    ]
+    assert record(out, "01_broken")["cause"] == failed["01_broken"]
+    kept = nbformat.read(out / "01_broken" / "01_broken.ipynb", as_version=4)
+    assert any("IndexError" in str(cell.get("outputs", "")) for cell in kept.cells)
+
+
+def test_a_run_records_its_parameters_and_the_command_that_repeats_it(study):
+    out, _ = study
+    last = record(out, "02_last")
+    assert last["profile"] == "tiny"
+    assert last["parameters"] == {
+        "DATA": "synthetic",
+        "PROFILE": "tiny",
+        "SEED": 1,
+        "EPOCHS": 3,
+        "LR": 0.1,
+        "MARGIN": 2.0,
+    }
+    assert last["command"] == "facelab run 02_last --profile tiny.yaml -p SEED 1"
+    assert last["resumed"] is False
+    assert not list(out.glob("*/started.json"))
+
+
+def test_notebooks_run_in_the_python_that_runs_the_batch(study):
+    assert record(study[0], "00_first")["metrics"]["python"] == 1
+
+
+def test_no_absolute_path_gets_into_what_is_committed(study):
+    out, _ = study
+    for path in [*out.glob("*/run.json"), *out.glob("0[02]_*/*.ipynb"), out / "report.html"]:
+        text = path.read_text("utf-8")
+        assert str(out.parents[1]) not in text, path
+        assert str(Path.home()) + os.sep not in text, path
+        assert sys.prefix not in text, path
+
+
+def test_of_a_progress_bar_only_the_last_state_is_kept(study):
+    executed = nbformat.read(study[0] / "00_first" / "00_first.ipynb", as_version=4)
+    (text,) = (o.text for c in executed.cells for o in c.get("outputs", ()) if "epoch" in str(o))
+    assert text.startswith("epoch: 100%|██████████| 3/3 [")
+    assert text.count("\n") == 1
+    assert "papermill" not in executed.metadata
+    assert not any("papermill" in cell.metadata for cell in executed.cells)
+
+
+def test_resume_skips_what_is_done_with_the_same_parameters_alone(here, capsys):
+    out = Path("outputs/tiny")
+
+    def run(**arguments):
+        assert run_study(["00"], "tiny.yaml", **arguments) == {}
+        return "skipped" in capsys.readouterr().out, (out / "00_first/checkpoint.pt").read_text()
+
+    assert run() == (False, "x")
+    assert run(resume=True) == (True, "x")
+    assert run(resume=True, parameters={"SEED": 5}) == (False, "x")
+    assert record(out, "00_first")["parameters"]["SEED"] == 5
+
+
+def test_after_a_kill_the_notebook_goes_on_from_its_checkpoint(here):
+    train = """import time
+from facelab.runs import Run, parameters
+run = Run("00_first", OUT, parameters(globals()))
+checkpoint = run.path("checkpoint.pt")
+started_before = checkpoint.exists()
+checkpoint.touch()
+if not started_before: time.sleep(600)
+run.finish()"""
+    write_notebook(here / "notebooks" / "00_first.ipynb", train)
+    command = [sys.executable, "-m", "facelab", "run", "00", "--profile", "tiny.yaml", "--out", "o"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not Path("o/00_first/checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert not Path("o/00_first/run.json").exists()
+    assert "did not come to its end" in build_report("o").read_text("utf-8")
+    assert run_study(["00"], "tiny.yaml", out="o", resume=True) == {}
+    assert record("o", "00_first")["resumed"]
+
+
+def test_the_report_is_one_file_with_every_claim_figure_and_failure(study):
+    out, _ = study
+    html = (out / "report.html").read_text("utf-8")
+    for name in ("00_first", "02_last"):
+        for claim in record(out, name)["claims"]:
+            assert claim["sentence"].replace("&", "&amp;") in html
+        png = base64.b64encode((out / name / "loss.png").read_bytes()).decode()
+        assert f"data:image/png;base64,{png}" in html
+        assert record(out, name)["command"] in html
+        assert record(out, name)["commit"] in html
+    assert 'alt="The loss &lt;falls&gt;"' in html
+    assert "IndexError: list index out of range" in html
+    assert html.count("✗ no") == 2
+    assert "test pairs, all notebooks together: 2." in html
+    assert "0.812" in html
+    assert "0.750 to 0.850" in html
+    assert not re.findall(r"https?://|<script|<link|@import|url\(", html)
+    assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)', html))
+
+
+def write_run(out, name="00_x", **entries):
+    (out / name).mkdir(parents=True)
+    run = {"schema": 1, "notebook": name, "status": "failed", "parameters": {}, "cause": "?"}
+    (out / name / "run.json").write_text(json.dumps(run | entries))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "not_expected"),
+    [
+        ("synthetic faces", "Synthetic faces</strong>", "Real faces</strong>"),
+        ("LFW deep-funneled", "LFW deep-funneled, View 1</div>", "Synthetic faces</strong>"),
+    ],
+)
+def test_the_report_says_aloud_whether_the_faces_are_real(tmp_path, source, expected, not_expected):
+    data = {"source": source, "protocol": "View 1", "people": 2, "images": 3, "fingerprint": ""}
+    device = {"gpu": None, "processor": "a CPU"}
+    write_run(tmp_path, data=data | {"image_size": [4, 4]}, device=device, seconds=1)
+    html = build_report(tmp_path).read_text("utf-8")
+    assert expected in html
+    assert not_expected not in html
+
+
+def test_the_report_lists_what_is_missing_or_was_not_finished(tmp_path):
+    write_run(tmp_path)
+    (tmp_path / "01_y").mkdir()
+    (tmp_path / "00_x" / "run.json").rename(tmp_path / "01_y" / "started.json")
+    started = {"schema": 1, "notebook": "01_y", "status": "started", "parameters": {}}
+    (tmp_path / "01_y" / "started.json").write_text(json.dumps(started))
+    html = build_report(tmp_path, ["01_y", "02_z"]).read_text("utf-8")
+    assert "did not come to its end" in html
+    assert re.search(r"02.*Z.*Not run yet", html, re.DOTALL)
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a run\.json in a folder below"):
+        build_report(tmp_path)
+
+
+def test_a_log_gets_a_line_now_and_then_and_a_terminal_one_line(monkeypatch, capsys):
+    def show(terminal):
+        clock = iter(range(100, 200, 2))
+        monkeypatch.setattr("time.monotonic", lambda: next(clock))
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+        progress = Progress("[1/2] 01_x", 7)
+        progress.start_cell(new_code_cell("# train\nfl.fit(model)"), 3)
+        for epoch in range(1, 7):
+            bar = f"\repoch:  50%|█████     | {epoch}/6 [00:10<00:10, 3.33s/epoch, loss 0.5]"
+            progress.write(bar)
+        progress.clear()
+        return capsys.readouterr().out
+
+    log = show(terminal=False)
+    assert "\r" not in log
+    first, *others = log.splitlines()
+    assert first == "[1/2] 01_x  cell 1/7  fl.fit(model)"
+    assert 1 <= len(others) <= 3
+    assert re.fullmatch(r"\[1/2\] 01_x  cell 1/7  epoch: \d/6 \[00:10<00:10, loss 0.5\]", others[0])
+    live = show(terminal=True)
+    assert "\n" not in live
+    assert "epoch: 6/6" in live
