@@ -14,6 +14,7 @@ from facelab.runs import claim_row, read_runs, written
 
 ABBREVIATIONS = {"auc", "eer", "tar", "far", "frr", "f1", "cnn"}
 HEADLINES = ("auc", "accuracy", "f1", "eer")  # first among the cards
+WIDE = 800  # pixels from which a figure gets a row of its own: at half its size nobody reads it
 MAX_CARDS = 4  # per notebook; its table has all numbers
 
 
@@ -93,7 +94,7 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
         for figure in run.get("figures", ()):
             image = (out / run["notebook"] / figure["file"]).read_bytes()
             width, height = PIL.Image.open(io.BytesIO(image)).size
-            figure |= {"width": width, "height": height, "wide": width > 1.8 * height}
+            figure |= {"width": width, "height": height, "wide": width > WIDE}
             figure["type"] = figure["file"].rpartition(".")[2].replace("jpg", "jpeg")
             figure["data"] = base64.b64encode(image).decode()
     done = [run for run in chapters if run["status"] == "done"]

@@ -270,8 +270,9 @@ def _run(path, values, folder: Path, command: str, resume: bool, title: str) -> 
         print(f"{title}  skipped: done with the same parameters", flush=True)
         return ""
     # A checkpoint of other parameters must not be continued, nor an old figure be shown.
-    for stale in [record] + ([] if resume else [*folder.glob("*.pt*"), *folder.glob("*.png")]):
-        stale.unlink(missing_ok=True)
+    patterns = ["run.json"] if resume else ["run.json", "*.pt*", "*.png", "*.jpg"]
+    for stale in [path for pattern in patterns for path in folder.glob(pattern)]:
+        stale.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     resumed = any(folder.glob("*.pt"))
     entry = {"schema": SCHEMA, "notebook": path.stem, "status": "started", "parameters": values}

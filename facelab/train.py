@@ -158,6 +158,7 @@ def fit(
         range(len(rows) + 1, epochs + 1),
         initial=len(rows),
         total=epochs,
+        desc="epoch",
         unit="epoch",
         disable=not fabric.is_global_zero,
     )
