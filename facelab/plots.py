@@ -164,9 +164,9 @@ def plot_watched(distances, column="distance", reference=None, axes=None):
         means = of_split.groupby(["same", "epoch"])[column].mean()
         for name, same, colour in (("same", True, SAME), ("different", False, DIFFERENT)):
             ax.plot(means[same], color=colour, lw=2.5, marker="o" if len(means) < 5 else None)
-            style = dict(color=colour, weight="bold", fontsize=TEXT, va="bottom", ha="right")
+            style = dict(color=colour, weight="bold", fontsize=TEXT, va="center")
             end = (means[same].index[-1], means[same].iloc[-1])
-            ax.annotate(name, end, xytext=(0, 4), textcoords="offset points", **style)
+            ax.annotate(name, end, xytext=(8, 0), textcoords="offset points", **style)
         for name, value in (reference or {}).items():
             ax.axhline(value, color=GREY, lw=1.2, ls="--", zorder=0)
             place = dict(xytext=(0, 3), textcoords="offset points", va="bottom", bbox=_VEIL)

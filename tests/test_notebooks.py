@@ -1,0 +1,75 @@
+"""What every chapter keeps to, read from the files; nbval executes them."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from facelab.study import notebook_parameters
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+CHAPTERS = sorted(FOLDER.glob("*.ipynb"))
+PROFILES = sorted((FOLDER.parent / "facelab" / "profiles").glob("*.yaml"))
+
+each = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+def code(path):
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+
+
+@each
+def test_outputs_are_stored_and_small_and_without_errors(path):
+    cells = code(path)
+    assert path.stat().st_size < 500_000
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    assert not [o for c in cells for o in c.outputs if o.output_type == "error"]
+
+
+@each
+def test_no_path_of_a_machine_is_stored(path):
+    text = path.read_text()
+    assert not re.findall(r"(?:/home/|/root/|/tmp/|/usr/|/work/|[A-Z]:\\\\)", text)
+
+
+@each
+def test_code_cells_are_short_and_there_is_as_much_prose(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert 20 <= len(cells) <= 45
+    assert max(len(c.source.splitlines()) for c in code(path)) <= 25
+    prose = [c for c in cells if c.cell_type == "markdown"]
+    assert len(prose) >= len(code(path)) * 0.8
+
+
+@each
+def test_parameters_are_literals_that_depend_on_nothing_and_each_says_what_it_is(path):
+    tagged = [c for c in code(path) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for line in tagged[0].source.splitlines():
+        assert re.fullmatch(r"[A-Z_0-9]+ = [^#]+  # .+", line), line
+    assert {"DATA", "SEED", "PROFILE", "OUT"} <= notebook_parameters(path).keys()
+
+
+@each
+def test_the_defaults_are_the_profile_smoke_on_synthetic_faces(path):
+    defaults = notebook_parameters(path)
+    smoke = yaml.safe_load((FOLDER.parent / "facelab/profiles/smoke.yaml").read_text())
+    assert {k: v for k, v in smoke.items() if k in defaults}.items() <= defaults.items()
+    assert defaults["DATA"] == "synthetic"
+    assert defaults["OUT"] == ""
+
+
+@each
+def test_a_chapter_ends_with_claims_exercises_and_further_reading(path):
+    text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
+    places = [text.find(head) for head in ("run.claims()", "## Exercises", "## Further reading")]
+    assert -1 < places[0] < places[1] < places[2]
+    assert "Predict before you run" in text[places[1] :]
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_key_of_a_profile_is_a_parameter_of_some_chapter(path):
+    known = set().union(*map(notebook_parameters, CHAPTERS))
+    assert set(yaml.safe_load(path.read_text())) <= known
