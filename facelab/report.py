@@ -3,14 +3,13 @@
 import base64
 import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import jinja2
 import PIL.Image
 
-from facelab.runs import claim_row, read_runs, written
+from facelab.runs import claim_row, read_runs, write_text, written
 
 ABBREVIATIONS = {"auc", "eer", "tar", "far", "frr", "f1", "cnn"}
 HEADLINES = ("auc", "accuracy", "f1", "eer")  # first among the cards
@@ -124,7 +123,5 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
         claim_row=claim_row,
     )
     path = out / "report.html"
-    temporary = path.with_name("report.html.tmp")
-    temporary.write_text(html, encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, html)
     return path

@@ -292,8 +292,13 @@ def write_json(path: Path, value) -> None:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     text = json.dumps(strict(value), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
