@@ -137,7 +137,9 @@ def fit(
     own = list(loss.parameters())
     groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
     if own:
-        groups.append({"params": own, "lr": loss_lr or lr, "weight_decay": 0.0})
+        groups.append(
+            {"params": own, "lr": lr if loss_lr is None else loss_lr, "weight_decay": 0.0}
+        )
     opt = optimizer(groups, lr=lr)
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:

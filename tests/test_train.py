@@ -325,3 +325,10 @@ def test_two_processes_end_with_the_same_network_and_loss(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
     subprocess.run([sys.executable, script, tmp_path], check=True, env=environment, timeout=300)
     assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
+
+
+def test_a_learning_rate_of_zero_leaves_the_loss_as_it_is():
+    loss = losses.ArcFaceLoss(num_classes=12, embedding_size=8)
+    before = loss.W.detach().clone()
+    fit(network(), 1, loss=loss, sampler=samplers.shuffled, loss_lr=0.0)
+    assert torch.equal(loss.W, before)
