@@ -1,8 +1,12 @@
-"""What pytorch-metric-learning lacks: the source study's contrastive loss, averaged as written."""
+"""What pytorch-metric-learning lacks: the source study's contrastive loss, and AdaCos."""
+
+import math
 
 import torch
 from pytorch_metric_learning import distances, losses, reducers
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
+from torch import nn
+from torch.nn import functional
 
 
 class MeanOverPairs(reducers.MultipleReducers):
@@ -84,3 +88,78 @@ class ContrastiveLoss(losses.ContrastiveLoss):
         """Return the losses of all pairs; the library's own returns 0 for a single pair."""
         pairs = lmu.convert_to_pairs(indices_tuple, labels, ref_labels)
         return self.pair_based_loss(self.distance(embeddings, ref_emb), pairs)
+
+
+def adacos_scale(num_classes: int) -> float:
+    """Return AdaCos's fixed scale, sqrt(2) ln(C - 1).
+
+    Parameters
+    ----------
+    num_classes : int
+        C, the people in the training set; at least 3, below which the scale is not positive.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three classes.
+
+    References
+    ----------
+    Zhang, Zhao, Qiao, Wang, Li, "AdaCos: Adaptively Scaling Cosine Logits for Effectively Learning
+    Deep Face Representations", CVPR 2019, equation 12.
+
+    Examples
+    --------
+    >>> round(adacos_scale(5749), 2)
+    12.24
+    """
+    if num_classes < 3:
+        raise ValueError(f"expected at least 3 classes, got {num_classes}")
+    return math.sqrt(2) * math.log(num_classes - 1)
+
+
+class AdaCos(nn.Module):
+    """Softmax over scaled cosines, without a margin, whose scale follows the training.
+
+    Called as the classification losses of pytorch-metric-learning. Before every training step the
+    scale becomes ``ln(B) / cos(min(pi / 4, median angle to one's own centre))``, with B the mean
+    over the batch of the summed ``exp(scale * cosine)`` of all other people, at the scale before.
+
+    Parameters
+    ----------
+    num_classes, embedding_size : int
+        People in the training set, and values per embedding.
+    dynamic : bool
+        False keeps the scale at `adacos_scale`.
+
+    References
+    ----------
+    Zhang et al., "AdaCos", CVPR 2019, equations 8, 12 and 15.
+    """
+
+    def __init__(self, num_classes: int, embedding_size: int, dynamic: bool = True):
+        super().__init__()
+        self.dynamic = dynamic
+        self.W = nn.Parameter(torch.empty(num_classes, embedding_size))
+        nn.init.xavier_uniform_(self.W)
+        self.register_buffer("scale", torch.tensor(adacos_scale(num_classes)))
+
+    def cosines(self, embeddings):
+        """Return the cosine of each embedding to each person's centre, shape (B, num_classes)."""
+        return functional.linear(functional.normalize(embeddings), functional.normalize(self.W))
+
+    def get_logits(self, embeddings):
+        """Return the scaled cosines, shape (B, num_classes)."""
+        return self.scale * self.cosines(embeddings)
+
+    def forward(self, embeddings, labels, indices_tuple=None):
+        """Return the mean cross-entropy of a batch; `indices_tuple` is not used."""
+        cosines = self.cosines(embeddings)
+        if self.dynamic and self.training:
+            with torch.no_grad():
+                own = cosines.gather(1, labels[:, None])
+                others = (self.scale * cosines).scatter(1, labels[:, None], -math.inf)
+                log_b = torch.logsumexp(others.flatten(), 0) - math.log(len(labels))
+                angle = own.clamp(-1, 1).arccos().median().clamp(max=math.pi / 4)
+                self.scale.copy_(log_b / angle.cos())
+        return functional.cross_entropy(self.scale * cosines, labels)

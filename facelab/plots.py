@@ -97,6 +97,62 @@ def plot_history(history, columns=("loss",), reference=None, ax=None):
     return ax
 
 
+def plot_training(histories, column="dev_auc", by="method", ax=None):
+    """Draw one column of several trainings, epoch by epoch: mean and standard error over seeds.
+
+    Parameters
+    ----------
+    histories : DataFrame
+        Histories of `fit`, one below the other, with a further column `by`.
+    column, by : str
+        What is drawn, and what the lines are.
+    ax : Axes, optional
+        Where to draw.
+    """
+    ax = _axes() if ax is None else ax
+    sns.lineplot(histories, x="epoch", y=column, hue=by, style=by, errorbar="se", lw=2.2, ax=ax)
+    ax.legend(frameon=False, fontsize=SMALL, title=None)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    caption = f"{histories['source'].iloc[0]} · band: one standard error over seeds"
+    return describe(ax, f"{_words(column)} by epoch", caption, "epoch", _words(column))
+
+
+def plot_mined(mined, everything, source, axes=None):
+    """Draw which negatives miners pick: their distances, against all negatives of the batches.
+
+    Parameters
+    ----------
+    mined : dict of str to ndarray of shape (n_picked,)
+        Distances of the negatives that each miner picked, by the miner's name.
+    everything : ndarray of shape (n_negatives,)
+        Distances of all negatives of the same batches, in [0, 2].
+    source : str
+        What the images are.
+    axes : sequence of Axes, optional
+        One for each miner.
+
+    References
+    ----------
+    Wu et al., "Sampling Matters in Deep Embedding Learning", ICCV 2017, figures 2 and 3.
+    """
+    if axes is None:
+        columns = min(3, len(mined))
+        rows = -(-len(mined) // columns)
+        size = dict(figsize=(4.6 * columns, 3.4 * rows), layout="constrained")
+        grid = plt.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, **size)[1]
+        axes = grid.ravel()
+        for ax in axes[len(mined) :]:
+            ax.set_visible(False)
+    bins = np.linspace(0, 2, 61)
+    for ax, (name, picked) in zip(axes, mined.items(), strict=False):
+        ax.hist(everything, bins, density=True, color=GREY, alpha=0.45, label="all negatives")
+        if len(picked):
+            ax.hist(picked, bins, density=True, color=DIFFERENT, histtype="step", lw=2.2)
+        share = f"{len(picked):,} picked of {len(everything):,}"
+        describe(ax, name, f"{source} · {share}", "distance of a negative", "density")
+    return axes
+
+
 def plot_distances(report, ax=None):
     """Draw the distances of same and of different pairs, and the errors at the threshold.
 

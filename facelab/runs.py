@@ -112,6 +112,7 @@ class Run:
             self.out.mkdir(parents=True, exist_ok=True)
         self.started, self.commit = datetime.now(UTC), commit()
         self._metrics, self._claims, self._figures, self._notes = {}, [], {}, []
+        self._reports, self._films = {}, {}
 
     def path(self, name: str) -> Path | None:
         """Return where a file of this run belongs, or None without `out`; for checkpoints."""
@@ -150,15 +151,55 @@ class Run:
             for end, bound in zip(("low", "high"), interval, strict=False):
                 self._metrics[f"{name}_{end}"] = float(bound)
 
-    def verified(self, prefix: str, report) -> None:
-        """Record every rate of a verification report with its interval, and its threshold.
+    def verified(self, prefix: str, report, title: str = "", outside_data: str = "") -> None:
+        """Record every rate of a verification report with its interval, and keep its distances.
 
-        Pairs that are neither dev nor train count as looked at; see `looked_at_test`.
+        The report becomes ``PREFIX.npz``, to be drawn and compared again. Pairs that are neither
+        dev nor train count as looked at; see `looked_at_test`.
+
+        Parameters
+        ----------
+        prefix : str
+            Begins the names of the metrics.
+        report : Report
+            What was verified.
+        title, outside_data : str
+            Name for tables and legends; data beside LFW that it learned from, empty for none.
         """
         for rate in report.table().itertuples():
             self.metrics(**{f"{prefix}_{rate.metric}": (rate.value, rate.low, rate.high)})
         self.metrics(**{f"{prefix}_threshold": report.threshold})
         self.test_looks += not re.search("dev|train", report.name, re.IGNORECASE)
+        about = {"title": title or prefix.replace("_", " "), "pairs": report.name}
+        self._reports[f"{prefix}.npz"] = {"prefix": prefix, **about, "outside_data": outside_data}
+        if self.out:
+            report.save(self.path(f"{prefix}.npz"))
+
+    def trained(self, prefix: str, training, title: str = "") -> None:
+        """Record epochs, time and speed of a training, and keep its watched distances.
+
+        ``PREFIX_film.npz`` holds, for each watched split, ``SPLIT_distance`` of shape (n_epochs,
+        n_pairs), float16, and ``SPLIT_same`` of shape (n_pairs,), beside ``epoch``.
+        """
+        history, distances = training
+        self.metrics(
+            **{
+                f"{prefix}_epochs": len(history),
+                f"{prefix}_training_seconds": history.seconds.sum(),
+                f"{prefix}_images_per_second": history.images_per_second.median(),
+            }
+        )
+        film = {"epoch": history.epoch.to_numpy(np.int16)}
+        for split, table in distances.groupby("split", sort=False):
+            by_epoch = table.distance.to_numpy(np.float16).reshape(len(history), -1)
+            film[f"{split}_distance"] = by_epoch
+            film[f"{split}_same"] = table.same.to_numpy(bool)[: by_epoch.shape[1]]
+        if len(film) > 1:
+            title = title or prefix.replace("_", " ")
+            self._films[f"{prefix}_film.npz"] = {"prefix": prefix, "title": title}
+            if self.out:
+                with self.path(f"{prefix}_film.npz").open("wb") as file:
+                    np.savez_compressed(file, **film)
 
     def claim(self, sentence: str, value, interval=None, *, holds, form=".3f", unit="") -> None:
         """Record a claim: what is said, what was measured, and whether it holds.
@@ -216,6 +257,8 @@ class Run:
             "seconds": round((finished - self.started).total_seconds(), 1),
             "metrics": self._metrics,
             "claims": self._claims,
+            "reports": [{"file": k} | v for k, v in self._reports.items()],
+            "films": [{"file": k} | v for k, v in self._films.items()],
             "figures": [{"file": k, "caption": v} for k, v in self._figures.items()],
             "test_looks": self.test_looks,
             "notes": self._notes,

@@ -270,7 +270,7 @@ def _run(path, values, folder: Path, command: str, resume: bool, title: str) -> 
         print(f"{title}  skipped: done with the same parameters", flush=True)
         return ""
     # A checkpoint of other parameters must not be continued, nor an old figure be shown.
-    patterns = ["run.json"] if resume else ["run.json", "*.pt*", "*.png", "*.jpg"]
+    patterns = ["run.json"] if resume else ["run.json", "*.pt*", "*.npz", "*.png", "*.jpg"]
     for stale in [path for pattern in patterns for path in folder.glob(pattern)]:
         stale.unlink()
     folder.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,9 @@ def fit(
     Training
         ``history`` has the columns ``epoch``, ``loss``, ``active`` (pairs or triplets whose loss
         is not zero; nan where the loss does not count them), ``mined`` (pairs or triplets that
-        the miner found; nan without a miner), ``same_distance`` and ``different_distance``
+        the miner found; nan without a miner), ``empty`` (share of batches in which it found
+        nothing), ``accuracy`` (of naming training people, where the loss classifies),
+        ``same_distance`` and ``different_distance``
         within batches, all of them means over batches; ``lr``, ``images_per_second`` (training
         alone), ``seconds`` (watching included), ``note`` (what went wrong, or empty),
         ``source``, and ``NAME_auc`` for every watched name.
@@ -195,7 +197,7 @@ def fit(
             for parameter in own if fabric.world_size > 1 else ():
                 parameter.grad = fabric.all_reduce(parameter.grad)
             opt.step()
-            steps.append(_measure(value, embeddings, labels, mined, miner, counters))
+            steps.append(_measure(value, loss, embeddings, labels, mined, miner, counters))
         seconds = time.perf_counter() - start
 
         row = {"epoch": epoch} | pd.DataFrame(steps).mean().to_dict()
@@ -283,7 +285,7 @@ def _name(thing) -> str:
 
 
 @torch.no_grad()
-def _measure(value, embeddings, labels, mined, miner, counters) -> dict[str, float]:
+def _measure(value, loss, embeddings, labels, mined, miner, counters) -> dict[str, float]:
     """Return what one step tells about training beside its loss."""
     a, p, b, n = mined if mined and len(mined) == 4 else get_all_pairs_indices(labels)
     unit = functional.normalize(embeddings)
@@ -294,9 +296,18 @@ def _measure(value, embeddings, labels, mined, miner, counters) -> dict[str, flo
         "loss": value.item(),
         "active": active,
         "mined": np.nan if miner is None else sum(map(len, mined)) / len(mined),
+        "empty": np.nan if miner is None else float(not len(mined[0])),
+        "accuracy": _accuracy(loss, embeddings, labels),
         "same_distance": (unit[a] - unit[p]).norm(dim=1).mean().item(),
         "different_distance": (unit[b] - unit[n]).norm(dim=1).mean().item(),
     }
+
+
+def _accuracy(loss, embeddings, labels) -> float:
+    """Return how often a classification loss names the right person, without its margin."""
+    if not hasattr(loss, "get_logits"):
+        return np.nan
+    return (loss.get_logits(embeddings).argmax(1) == labels).float().mean().item()
 
 
 def _note(row: dict) -> str:

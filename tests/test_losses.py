@@ -5,7 +5,7 @@ import pytest
 import torch
 from pytorch_metric_learning import losses as pml
 
-from facelab.losses import ContrastiveLoss
+from facelab.losses import AdaCos, ContrastiveLoss, adacos_scale
 
 
 def formula(embeddings, pairs, margin, normalize):
@@ -70,3 +70,47 @@ def test_gradient_pulls_same_and_pushes_different_images():
 def test_impossible_margins_are_refused(margin, normalize):
     with pytest.raises(ValueError, match=f"expected a margin .* got {margin}"):
         ContrastiveLoss(margin, normalize)
+
+
+@pytest.mark.parametrize(
+    ("people", "scale"), [(5749, 12.24229), (10575, 13.10432), (85742, 16.06417)]
+)
+def test_the_scale_of_adacos_is_that_of_its_formula(people, scale):
+    assert adacos_scale(people) == pytest.approx(scale, abs=1e-5)
+
+
+def test_adacos_follows_the_equations_of_its_paper_pair_by_pair():
+    torch.manual_seed(0)
+    loss, x, y = AdaCos(7, 4), torch.randn(5, 4), torch.tensor([0, 1, 2, 6, 6])
+    before = loss.scale.item()
+    value = loss(x, y).item()
+    w = loss.W.detach().numpy().astype(float)
+    cos = np.array(
+        [
+            [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in w]
+            for a in x.numpy().astype(float)
+        ]
+    )
+    b = np.mean(
+        [
+            sum(np.exp(before * c[j]) for j in range(7) if j != k)
+            for c, k in zip(cos, y, strict=True)
+        ]
+    )
+    angle = sorted(np.arccos(c[k]) for c, k in zip(cos, y, strict=True))[2]
+    scale = np.log(b) / np.cos(min(np.pi / 4, angle))
+    assert loss.scale.item() == pytest.approx(scale, rel=1e-5)
+    terms = [np.log(np.exp(scale * c).sum()) - scale * c[k] for c, k in zip(cos, y, strict=True)]
+    assert value == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_adacos_leaves_its_scale_alone_outside_training_and_when_fixed():
+    x, y = torch.randn(5, 4), torch.arange(5)
+    for loss in (AdaCos(7, 4).eval(), AdaCos(7, 4, dynamic=False)):
+        loss(x, y)
+        assert loss.scale.item() == pytest.approx(adacos_scale(7))
+
+
+def test_adacos_needs_three_people():
+    with pytest.raises(ValueError, match="at least 3 classes, got 2"):
+        AdaCos(2, 4)

@@ -17,7 +17,7 @@ import seaborn as sns
 from facelab import runs
 from facelab.data.faces import draw_pairs
 from facelab.runs import Run, load_runs, parameters
-from facelab.verification import verify
+from facelab.verification import Report, verify
 
 plt.switch_backend("agg")
 
@@ -203,6 +203,24 @@ def test_a_verification_report_is_recorded_and_counts_as_a_look_at_test_pairs(tm
     assert record["test_looks"] == 1
     assert record["metrics"]["test_auc"] == report.metrics()["auc"]
     assert record["metrics"]["test_threshold"] == 1.0
+    assert [r["pairs"] for r in record["reports"]] == [report.name, "View 1 dev"]
+    kept = Report.load(tmp_path / record["reports"][0]["file"])
+    assert (kept.distances == report.distances).all()
+
+
+def test_the_distances_of_a_training_are_kept_epoch_by_epoch(tmp_path):
+    history = pd.DataFrame({"epoch": [1, 2], "seconds": 3.0, "images_per_second": 5.0})
+    rows = [(e, "dev", 0.5 * e + i / 4, bool(i % 2)) for e in (1, 2) for i in range(3)]
+    distances = pd.DataFrame(rows, columns=["epoch", "split", "distance", "same"])
+    run = Run("01_test", tmp_path)
+    run.trained("net", (history, distances))
+    run.finish()
+    record = strict_json(tmp_path / "run.json")
+    assert record["metrics"]["net_training_seconds"] == 6.0
+    with np.load(tmp_path / record["films"][0]["file"]) as film:
+        assert film["dev_distance"].tolist() == [[0.5, 0.75, 1.0], [1.0, 1.25, 1.5]]
+        assert film["dev_same"].tolist() == [False, True, False]
+        assert film["epoch"].tolist() == [1, 2]
     low, high = report.intervals()["auc"]
     assert record["metrics"]["test_auc_low"] == low
     assert record["metrics"]["test_auc_high"] == high

@@ -15,7 +15,7 @@ from torch import nn
 from facelab import samplers, train
 from facelab.augmentation import augment
 from facelab.data.faces import Faces, draw_pairs
-from facelab.losses import ContrastiveLoss
+from facelab.losses import AdaCos, ContrastiveLoss
 
 
 def make_faces(people=12, images=8, noise=40, seed=0):
@@ -332,3 +332,12 @@ def test_a_learning_rate_of_zero_leaves_the_loss_as_it_is():
     before = loss.W.detach().clone()
     fit(network(), 1, loss=loss, sampler=samplers.shuffled, loss_lr=0.0)
     assert torch.equal(loss.W, before)
+
+
+def test_a_classification_loss_has_its_training_accuracy_recorded():
+    faces = make_faces()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
+    history, _ = train.fit(model, faces, AdaCos(12, 8), epochs=8, batch_size=32, lr=0.01)
+    assert history.accuracy.iloc[0] < history.accuracy.iloc[-1] <= 1
+    assert history.accuracy.iloc[-1] > 0.5
