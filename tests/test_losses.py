@@ -84,19 +84,10 @@ def test_adacos_follows_the_equations_of_its_paper_pair_by_pair():
     loss, x, y = AdaCos(7, 4), torch.randn(5, 4), torch.tensor([0, 1, 2, 6, 6])
     before = loss.scale.item()
     value = loss(x, y).item()
-    w = loss.W.detach().numpy().astype(float)
-    cos = np.array(
-        [
-            [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in w]
-            for a in x.numpy().astype(float)
-        ]
-    )
-    b = np.mean(
-        [
-            sum(np.exp(before * c[j]) for j in range(7) if j != k)
-            for c, k in zip(cos, y, strict=True)
-        ]
-    )
+    w, x = loss.W.detach().numpy().astype(float), x.numpy().astype(float)
+    w = w / np.linalg.norm(w, axis=1, keepdims=True)
+    cos = x @ w.T / np.linalg.norm(x, axis=1, keepdims=True)
+    b = np.mean([np.exp(before * np.delete(c, k)).sum() for c, k in zip(cos, y, strict=True)])
     angle = sorted(np.arccos(c[k]) for c, k in zip(cos, y, strict=True))[2]
     scale = np.log(b) / np.cos(min(np.pi / 4, angle))
     assert loss.scale.item() == pytest.approx(scale, rel=1e-5)
