@@ -111,7 +111,8 @@ def plot_training(histories, column="dev_auc", by="method", ax=None):
     """
     ax = _axes() if ax is None else ax
     sns.lineplot(histories, x="epoch", y=column, hue=by, style=by, errorbar="se", lw=2.2, ax=ax)
-    ax.legend(frameon=False, fontsize=SMALL, title=None)
+    place = dict(loc="upper left", bbox_to_anchor=(1, 1))  # beside the lines, never on them
+    ax.legend(frameon=False, fontsize=SMALL, title=None, **place)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     caption = f"{histories['source'].iloc[0]} · band: one standard error over seeds"
     return describe(ax, f"{_words(column)} by epoch", caption, "epoch", _words(column))

@@ -331,3 +331,21 @@ def test_images_per_person_counts_people():
     assert any(np.array_equal(line.get_xydata(), expected) for line in ax.lines)
     assert "2 of 8 people have a single image; 12 is the most" in said(ax)
     assert "George W Bush" in said(ax)
+
+
+def test_training_curves_have_one_line_and_one_legend_entry_per_method():
+    rows = [(m, s, e, e / 10 + s, "faces") for m in "ab" for s in (0, 1) for e in (1, 2, 3)]
+    table = pd.DataFrame(rows, columns=["method", "seed", "epoch", "dev_auc", "source"])
+    ax = plots.plot_training(table)
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b"]
+    drawn = [line.get_ydata() for line in ax.lines if len(line.get_ydata())]
+    assert np.allclose(drawn[0], [0.6, 0.7, 0.8])
+    assert "faces" in ax.texts[0].get_text()
+
+
+def test_what_a_miner_picks_is_drawn_over_all_negatives_and_nothing_picked_is_said():
+    everything = np.linspace(0.5, 1.5, 100)
+    axes = plots.plot_mined({"near": everything[:10], "none": np.array([])}, everything, "faces")
+    assert [ax.get_title("left") for ax in axes[:2]] == ["near", "none"]
+    assert "10 picked of 100" in axes[0].texts[0].get_text()
+    assert "0 picked of 100" in axes[1].texts[0].get_text().replace("\n", " ")

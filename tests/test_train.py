@@ -341,3 +341,25 @@ def test_a_classification_loss_has_its_training_accuracy_recorded():
     history, _ = train.fit(model, faces, AdaCos(12, 8), epochs=8, batch_size=32, lr=0.01)
     assert history.accuracy.iloc[0] < history.accuracy.iloc[-1] <= 1
     assert history.accuracy.iloc[-1] > 0.5
+
+
+def test_a_loss_and_a_miner_of_ones_own_are_trained_and_measured():
+    def own_miner(embeddings, labels):
+        same = labels[:, None] == labels[None]
+        far = torch.cdist(embeddings.detach(), embeddings.detach())
+        a = torch.arange(len(labels))
+        p = (same & ~torch.eye(len(labels), dtype=bool)).float().argmax(1)
+        return a, p, far.masked_fill(same, torch.inf).argmin(1)
+
+    class OwnLoss(nn.Module):
+        def forward(self, embeddings, labels, mined):
+            a, p, n = (nn.functional.normalize(embeddings)[i] for i in mined)
+            return ((a - p).norm(dim=1) - (a - n).norm(dim=1) + 0.2).relu().mean()
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
+    settings = dict(sampler=samplers.people_by_images, epochs=4, batch_size=32, lr=0.01)
+    history, _ = train.fit(model, make_faces(), OwnLoss(), own_miner, **settings)
+    assert (history.mined == 32).all()
+    assert (history["empty"] == 0).all()
+    assert history.loss.iloc[-1] < history.loss.iloc[0]
