@@ -9,7 +9,7 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: study test lab lint clean
+.PHONY: study test lab lint bench clean
 
 study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
@@ -23,6 +23,9 @@ lab: $(READY)  ## open the notebooks
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+bench: $(READY)  ## time verification against NumPy and sklearn; needs 8 GB of memory
+	$(VENV)/bin/python tests/benchmarks/bench_verification.py
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

@@ -17,6 +17,7 @@ _MAP = {
     "losses": ["ContrastiveLoss", "AdaCos", "adacos_scale"],
     "train": ["fit", "embed", "Training", "best_precision"],
     "verification": ["fit_threshold", "verify", "Threshold", "Report", "over_folds", "compare"],
+    "allpairs": ["all_pairs"],
     "plots": [
         "plot_history",
         "plot_watched",

@@ -262,26 +262,12 @@ def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
     >>> distances(embeddings, Pairs([0, 0, 1], [0, 2, 0], [True, False, False]))
     array([0.       , 2.       , 1.4142135], dtype=float32)
     """
-    x = np.asarray(embeddings)
-    if x.ndim != 2 or x.dtype.kind not in "fiu":
-        raise ValueError(
-            "expected numbers of shape (n_images, embedding_size), "
-            f"got {x.dtype} of shape {x.shape}"
-        )
-    left, right = np.asarray(pairs.left), np.asarray(pairs.right)
+    x, left, right = _unit(embeddings), np.asarray(pairs.left), np.asarray(pairs.right)
     _check_rows(left, right, len(x))
-    length = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
-    bad = np.flatnonzero(~(np.isfinite(length) & (length > 0)))
-    if len(bad):
-        raise ValueError(
-            f"expected embeddings of finite length above 0, got {len(bad)} others, "
-            f"first row {bad[0]} of length {length[bad[0]]}"
-        )
     out = np.empty(len(left), np.float32)
     for start in range(0, len(left), 65_536):  # bounds the memory of a million pairs
         i, j = left[start : start + 65_536], right[start : start + 65_536]
-        apart = x[i] / length[i, None] - x[j] / length[j, None]
-        out[start : start + 65_536] = np.linalg.norm(apart, axis=1)
+        out[start : start + 65_536] = np.linalg.norm(x[i] - x[j], axis=1)
     return out
 
 
@@ -326,9 +312,7 @@ def fit_threshold(embeddings: np.ndarray, faces, by: str = "f1") -> Threshold:
     if same.all() or not same.any():
         n = int(same.sum())
         raise ValueError(f"{name}: expected both kinds, got {n} same, {len(same) - n} different")
-    thresholds, tp, fp = _curve(apart, same)
-    best = np.argmax(_rates(tp, fp, tp[-1], fp[-1])[by])  # the first of equals: the tie rule
-    return Threshold(thresholds[best], by, name, people, len(apart))
+    return Threshold(_best(apart, same, by), by, name, people, len(apart))
 
 
 def verify(
@@ -457,6 +441,24 @@ def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
     return Comparison(pd.DataFrame(rows, columns=columns), int(only_a), int(only_b))
 
 
+def _unit(embeddings):
+    """Embeddings divided by their lengths, float64 of shape (n_images, embedding_size)."""
+    x = np.asarray(embeddings)
+    if x.ndim != 2 or x.dtype.kind not in "fiu":
+        raise ValueError(
+            "expected numbers of shape (n_images, embedding_size), "
+            f"got {x.dtype} of shape {x.shape}"
+        )
+    length = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
+    bad = np.flatnonzero(~(np.isfinite(length) & (length > 0)))
+    if len(bad):
+        raise ValueError(
+            f"expected embeddings of finite length above 0, got {len(bad)} others, "
+            f"first row {bad[0]} of length {length[bad[0]]}"
+        )
+    return x / length[:, None]
+
+
 def _check_rows(left, right, n):
     ends = np.concatenate([left, right])
     if len(ends) and (ends.min() < 0 or ends.max() >= n):
@@ -476,13 +478,10 @@ def _measured(embeddings, faces):
 
 
 def _sweep(distances):
-    """Order of the pairs by distance, the last pair of each distinct distance, candidates."""
+    """Order of the pairs by distance, and the last pair of each distinct distance."""
     order = np.argsort(distances, kind="stable")
-    d = distances[order].astype(np.float64)  # float64 keeps midpoints strictly between
-    last = np.flatnonzero(np.append(d[1:] > d[:-1], True))
-    d = d[last]
-    below, above = np.nextafter(d[0], -np.inf), np.nextafter(d[-1], np.inf)
-    return order, last, np.concatenate([[below], (d[1:] + d[:-1]) / 2, [above]])
+    d = distances[order]
+    return order, np.flatnonzero(np.append(d[1:] > d[:-1], True))
 
 
 def _accepted(weights, same, order, last):
@@ -498,10 +497,46 @@ def _accepted(weights, same, order, last):
     return sums
 
 
+def _counts(distances, same):
+    """Distinct distances, ascending, and how many same and different pairs each accepts.
+
+    Bits of floats of 0 or more are ordered as the floats are and leave the sign's place free: one
+    integer holds a distance and its kind, and one sort of integers does. Accepted pairs start
+    with 0, for the threshold below all distances.
+    """
+    d = np.asarray(distances)
+    if not (d >= 0).all():
+        raise ValueError("expected distances of 0 or more, got others")
+    bits = np.dtype(f"u{d.itemsize}").type
+    keys = d.view(bits) << bits(1)
+    keys |= same
+    keys.sort()
+    kind = keys & bits(1)
+    keys >>= bits(1)
+    last = np.flatnonzero(np.append(keys[1:] != keys[:-1], True))
+    tp = np.append(0, kind.cumsum(dtype=np.int64)[last])
+    return keys[last].view(d.dtype), tp, np.append(0, last + 1) - tp
+
+
+def _thresholds(d):
+    """Every candidate threshold for distinct distances in ascending order."""
+    d = d.astype(np.float64)  # keeps midpoints strictly between
+    below, above = np.nextafter(d[0], -np.inf), np.nextafter(d[-1], np.inf)
+    return np.concatenate([[below], (d[1:] + d[:-1]) / 2, [above]])
+
+
 def _curve(distances, same):
     """Every candidate threshold, and how many same and different pairs it accepts."""
-    order, last, thresholds = _sweep(distances)
-    return thresholds, *_accepted(np.ones(len(same), np.int64), same, order, last)
+    d, tp, fp = _counts(distances, same)
+    return _thresholds(d), tp, fp
+
+
+def _best(distances, same, by):
+    """Return the first, so the strictest, of the candidate thresholds with the greatest `by`."""
+    d, tp, fp = _counts(distances, same)
+    rate = {"f1": _f1, "accuracy": _accuracy}[by]
+    k = np.argmax(rate(tp, fp, tp[-1], fp[-1]))
+    return _thresholds(d[max(k - 1, 0) : k + 1])[min(k, 1)]
 
 
 def _ratio(a, b):
@@ -509,11 +544,19 @@ def _ratio(a, b):
         return np.true_divide(a, b)
 
 
+def _accuracy(tp, fp, n_same, n_different):
+    return _ratio(tp + n_different - fp, n_same + n_different)
+
+
+def _f1(tp, fp, n_same, n_different):
+    return 2 * tp / np.maximum(tp + fp + n_same, 1)
+
+
 def _rates(tp, fp, n_same, n_different):
     fn = n_same - tp
     return {
-        "accuracy": _ratio(tp + n_different - fp, n_same + n_different),
-        "f1": 2 * tp / np.maximum(2 * tp + fp + fn, 1),
+        "accuracy": _accuracy(tp, fp, n_same, n_different),
+        "f1": _f1(tp, fp, n_same, n_different),
         "precision": _ratio(tp, tp + fp),
         "recall": _ratio(tp, n_same),
         "far": _ratio(fp, n_different),
@@ -544,7 +587,7 @@ def _eer(tp, fp):
 
 def _measure(weights, report, sweep):
     """Every rate of a report, for pair weights of shape (..., n_pairs)."""
-    order, last, _ = sweep
+    order, last = sweep
     tp, fp = _accepted(weights, report.same, order, last)
     n_same, n_different = tp[..., -1], fp[..., -1]
     k = np.searchsorted(report.distances[order[last]], report.threshold)

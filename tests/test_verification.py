@@ -608,3 +608,24 @@ print(sorted({"torch", "sklearn", "pandas", "scipy", "matplotlib"} & set(sys.mod
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "[]"
+
+
+@given(tied, st.sampled_from([np.float16, np.float32, np.float64]), st.booleans())
+def test_one_sort_of_integers_counts_as_sorted_pairs_do(pairs, kind, above):
+    from facelab.verification import _accepted, _curve, _sweep
+
+    d, same = pairs
+    d = np.nextafter(d, np.float32(9)) if above else np.where(d == 0, np.float32(-0.0), d)
+    d = d.astype(kind)
+    thresholds, tp, fp = _curve(d, same)
+    expected = _accepted(np.ones(len(d), np.int64), same, *_sweep(d))
+    np.testing.assert_array_equal([tp, fp], expected)
+    for t, below in zip(thresholds, tp + fp, strict=True):
+        assert (d.astype(float) < t).sum() == below
+
+
+def test_auc_refuses_distances_below_zero():
+    from facelab.verification import auc
+
+    with pytest.raises(ValueError, match="expected distances of 0 or more"):
+        auc(np.array([0.5, -0.5]), np.array([True, False]))
