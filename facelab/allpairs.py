@@ -48,7 +48,7 @@ def all_pairs(
     """Choose the best-F1 threshold on all n (n - 1) / 2 pairs of images, and rate them.
 
     The best F1 on all pairs is far from that on balanced pairs: of LFW's pairs 0.28 % are same.
-    Memory is 256 MiB of counts and a few blocks, however many pairs there are.
+    Memory is at most 256 MiB of counts and a few blocks, however many pairs there are.
 
     Parameters
     ----------
