@@ -112,7 +112,7 @@ class Run:
             self.out.mkdir(parents=True, exist_ok=True)
         self.started, self.commit = datetime.now(UTC), commit()
         self._metrics, self._claims, self._figures, self._notes = {}, [], {}, []
-        self._reports, self._films = {}, {}
+        self._reports, self._films, self._embeddings, self._trainings = {}, {}, {}, []
 
     def path(self, name: str) -> Path | None:
         """Return where a file of this run belongs, or None without `out`; for checkpoints."""
@@ -175,13 +175,32 @@ class Run:
         if self.out:
             report.save(self.path(f"{prefix}.npz"))
 
-    def trained(self, prefix: str, training, title: str = "") -> None:
-        """Record epochs, time and speed of a training, and keep its watched distances.
+    def trained(self, prefix: str, training, title: str = "", film: bool = True) -> None:
+        """Record settings, epochs, time and speed of a training, and keep its watched distances.
 
         ``PREFIX_film.npz`` holds, for each watched split, ``SPLIT_distance`` of shape (n_epochs,
         n_pairs), float16, and ``SPLIT_same`` of shape (n_pairs,), beside ``epoch``.
+
+        Parameters
+        ----------
+        prefix : str
+            Begins the names of the metrics; the same as in `verified`, so that a result can be
+            held against its budget.
+        training : Training
+            From `facelab.fit`.
+        title : str
+            Name for tables and legends.
+        film : bool
+            Whether to keep the watched distances.
         """
         history, distances = training
+        title = title or prefix.replace("_", " ")
+        self._trainings.append(
+            {"prefix": prefix, "title": title, "epochs": len(history)}
+            | {"images": int(history.images.sum()), "seconds": round(history.seconds.sum(), 1)}
+            | {"images_per_second": round(history.images_per_second.median(), 1)}
+            | history.attrs["settings"]
+        )
         self.metrics(
             **{
                 f"{prefix}_epochs": len(history),
@@ -189,17 +208,31 @@ class Run:
                 f"{prefix}_images_per_second": history.images_per_second.median(),
             }
         )
+        if not film:
+            return
         film = {"epoch": history.epoch.to_numpy(np.int16)}
         for split, table in distances.groupby("split", sort=False):
             by_epoch = table.distance.to_numpy(np.float16).reshape(len(history), -1)
             film[f"{split}_distance"] = by_epoch
             film[f"{split}_same"] = table.same.to_numpy(bool)[: by_epoch.shape[1]]
         if len(film) > 1:
-            title = title or prefix.replace("_", " ")
             self._films[f"{prefix}_film.npz"] = {"prefix": prefix, "title": title}
             if self.out:
                 with self.path(f"{prefix}_film.npz").open("wb") as file:
                     np.savez_compressed(file, **film)
+
+    def embedded(self, prefix: str, embeddings, faces, title: str = "") -> None:
+        """Keep embeddings of `faces`, to be mapped and compared again.
+
+        ``PREFIX_embeddings.npz`` holds ``embeddings`` of shape (n_images, embedding_size),
+        float16, and ``image_ids`` of shape (n_images,).
+        """
+        about = {"prefix": prefix, "title": title or prefix.replace("_", " ")}
+        self._embeddings[f"{prefix}_embeddings.npz"] = about
+        if self.out:
+            kept = {"embeddings": embeddings.astype(np.float16), "image_ids": faces.image_ids}
+            with self.path(f"{prefix}_embeddings.npz").open("wb") as file:
+                np.savez_compressed(file, **kept)
 
     def claim(self, sentence: str, value, interval=None, *, holds, form=".3f", unit="") -> None:
         """Record a claim: what is said, what was measured, and whether it holds.
@@ -258,7 +291,9 @@ class Run:
             "metrics": self._metrics,
             "claims": self._claims,
             "reports": [{"file": k} | v for k, v in self._reports.items()],
+            "trainings": self._trainings,
             "films": [{"file": k} | v for k, v in self._films.items()],
+            "embeddings": [{"file": k} | v for k, v in self._embeddings.items()],
             "figures": [{"file": k, "caption": v} for k, v in self._figures.items()],
             "test_looks": self.test_looks,
             "notes": self._notes,

@@ -117,9 +117,10 @@ def fit(
         the miner found; nan without a miner), ``empty`` (share of batches in which it found
         nothing), ``accuracy`` (of naming training people, where the loss classifies),
         ``same_distance`` and ``different_distance``
-        within batches, all of them means over batches; ``lr``, ``images_per_second`` (training
-        alone), ``seconds`` (watching included), ``note`` (what went wrong, or empty),
-        ``source``, and ``NAME_auc`` for every watched name.
+        within batches, all of them means over batches; ``lr``, ``images`` (trained on in this
+        epoch), ``images_per_second`` (training alone), ``seconds`` (watching included), ``note``
+        (what went wrong, or empty), ``source``, and ``NAME_auc`` for every watched name. Its
+        ``attrs["settings"]`` says in words what was trained, on what and how.
 
     Raises
     ------
@@ -202,7 +203,8 @@ def fit(
 
         row = {"epoch": epoch} | pd.DataFrame(steps).mean().to_dict()
         row |= {"lr": opt.param_groups[0]["lr"], "source": train.source}
-        row |= {"images_per_second": len(batches) * batch_size * fabric.world_size / seconds}
+        row["images"] = len(batches) * batch_size * fabric.world_size
+        row["images_per_second"] = row["images"] / seconds
         if scheduler:
             parts["scheduler"].step()
         for name, faces in watch.items():
@@ -223,7 +225,9 @@ def fit(
     columns = ("epoch", "split", "source", "distance", "same")
     table = [pd.DataFrame(dict(zip(columns, entry, strict=True))) for entry in watched]
     distances = pd.concat(table, ignore_index=True) if table else pd.DataFrame(columns=columns)
-    return Training(pd.DataFrame(rows), distances)
+    history = pd.DataFrame(rows)
+    history.attrs["settings"] = settings
+    return Training(history, distances)
 
 
 def embed(

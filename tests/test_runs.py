@@ -213,18 +213,35 @@ def test_a_verification_report_is_recorded_and_counts_as_a_look_at_test_pairs(tm
 
 
 def test_the_distances_of_a_training_are_kept_epoch_by_epoch(tmp_path):
-    history = pd.DataFrame({"epoch": [1, 2], "seconds": 3.0, "images_per_second": 5.0})
+    columns = {"epoch": [1, 2], "seconds": 3.0, "images": 15, "images_per_second": 5.0}
+    history = pd.DataFrame(columns)
+    history.attrs["settings"] = {"numbers": "lr=0.1"}
     rows = [(e, "dev", 0.5 * e + i / 4, bool(i % 2)) for e in (1, 2) for i in range(3)]
     distances = pd.DataFrame(rows, columns=["epoch", "split", "distance", "same"])
     run = Run("01_test", tmp_path)
     run.trained("net", (history, distances))
+    run.trained("again", (history, distances), film=False)
     run.finish()
     record = strict_json(tmp_path / "run.json")
     assert record["metrics"]["net_training_seconds"] == 6.0
+    about = {"epochs": 2, "images": 30, "seconds": 6.0, "images_per_second": 5.0}
+    assert record["trainings"][0] == {"prefix": "net", "title": "net", **about, "numbers": "lr=0.1"}
+    assert [film["prefix"] for film in record["films"]] == ["net"]
     with np.load(tmp_path / record["films"][0]["file"]) as film:
         assert film["dev_distance"].tolist() == [[0.5, 0.75, 1.0], [1.0, 1.25, 1.5]]
         assert film["dev_same"].tolist() == [False, True, False]
         assert film["epoch"].tolist() == [1, 2]
+
+
+def test_embeddings_are_kept_with_the_names_of_their_images(tmp_path, faces):
+    run = Run("01_test", tmp_path)
+    run.embedded("net", np.eye(len(faces), 4), faces)
+    run.finish()
+    kept = strict_json(tmp_path / "run.json")["embeddings"]
+    assert kept == [{"file": "net_embeddings.npz", "prefix": "net", "title": "net"}]
+    with np.load(tmp_path / "net_embeddings.npz") as file:
+        assert file["embeddings"].tolist() == np.eye(len(faces), 4).tolist()
+        assert file["image_ids"].tolist() == faces.image_ids.tolist()
 
 
 def test_the_commit_is_that_of_the_checkout_and_changes_are_told(tmp_path, monkeypatch):
