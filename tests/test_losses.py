@@ -105,3 +105,27 @@ def test_adacos_leaves_its_scale_alone_outside_training_and_when_fixed():
 def test_adacos_needs_three_people():
     with pytest.raises(ValueError, match="at least 3 classes, got 2"):
         AdaCos(2, 4)
+
+
+def test_margin_loss_with_a_beta_per_person_is_that_of_its_paper():
+    torch.manual_seed(0)
+    loss = pml.MarginLoss(margin=0.2, beta=1.1, learn_beta=True, num_classes=4)
+    with torch.no_grad():
+        loss.beta += 0.2 * torch.randn(4)
+    x, y = torch.randn(12, 5), [k % 4 for k in range(12)]
+    triplets = [(a, p, n) for a in range(12) for p in range(12) for n in range(12)]
+    triplets = [(a, p, n) for a, p, n in triplets if a != p and y[a] == y[p] != y[n]]
+    chosen = torch.tensor(triplets[::7]).T
+    value = loss(x, torch.tensor(y), tuple(chosen))
+    value.backward()
+    unit = x.numpy().astype(float)
+    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+    beta, slope = loss.beta.detach().numpy(), np.zeros(4)
+    total, active = 0.0, 0
+    for a, p, n in chosen.T.tolist():  # equation 5: (alpha + y (distance - beta))+
+        same = max(0.0, 0.2 + np.linalg.norm(unit[a] - unit[p]) - beta[y[a]])
+        different = max(0.0, 0.2 - np.linalg.norm(unit[a] - unit[n]) + beta[y[a]])
+        total, active = total + same + different, active + (same > 0) + (different > 0)
+        slope[y[a]] += float(different > 0) - float(same > 0)
+    assert value.item() == pytest.approx(total / active, rel=1e-5)
+    assert loss.beta.grad.numpy() == pytest.approx(slope / active, abs=1e-6)
