@@ -1,12 +1,15 @@
 """What every chapter keeps to, read from the files; nbval executes them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 
+import facelab as fl
 from facelab.study import notebook_parameters
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -73,3 +76,23 @@ def test_a_chapter_ends_with_claims_exercises_and_further_reading(path):
 def test_every_key_of_a_profile_is_a_parameter_of_some_chapter(path):
     known = set().union(*map(notebook_parameters, CHAPTERS))
     assert set(yaml.safe_load(path.read_text())) <= known
+
+
+def test_one_documented_cell_adds_a_miner_of_ones_own_to_the_comparison(small_faces):
+    cells = [c.source for c in code(FOLDER / "03_mining_comparison.ipynb")]
+    imports, methods = cells[0], next(k for k, c in enumerate(cells) if c.startswith("METHODS"))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (len(small_faces), 3, 16, 16), np.uint8)
+    train = replace(small_faces, packed=pixels).at_least(2)
+    space = {"IMAGES_PER_PERSON": 2, "train": train}
+    exec(imports.replace("fl.versions()", ""), space)
+    for cell in cells[methods - 1 : methods + 2]:  # losses and miners, the six, and one's own
+        exec(cell.replace("# METHODS", "METHODS"), space)
+    assert len(space["METHODS"]) == 7
+    candidates, make = space["METHODS"]["my own"]
+    loss, miner, sampler = make(candidates[0])
+    model = fl.siamese_cnn(8, 16)
+    before = [p.clone() for p in model.parameters()]
+    history, _ = fl.fit(model, train, loss, miner, sampler=sampler, epochs=1, batch_size=16)
+    assert history.mined.item() == 16  # an anchor for every image of the batch
+    assert any((a != b).any() for a, b in zip(before, model.parameters(), strict=True))
