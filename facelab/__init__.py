@@ -14,6 +14,7 @@ _MAP = {
     "augmentation": ["augment", "to_float"],
     "samplers": ["Batch", "balanced_pairs", "people_by_images", "shuffled"],
     "models": ["siamese_cnn", "resnet50", "raw_pixels"],
+    "classical": ["lbp_histograms", "lbp_lda", "whitened_pca", "embed_lbp", "search_lbp_lda"],
     "losses": ["ContrastiveLoss", "AdaCos", "adacos_scale"],
     "train": ["fit", "embed", "Training", "best_precision"],
     "verification": ["fit_threshold", "verify", "Threshold", "Report", "over_folds", "compare"],
