@@ -31,9 +31,12 @@ _MAP = {
         "plot_faces",
         "plot_mistakes",
         "plot_images_per_person",
+        "plot_results",
+        "plot_map",
         "describe",
         "set_style",
     ],
+    "results": ["load_results", "result_row", "comparable", "budgets", "differing", "holm"],
     "runs": ["Run", "parameters", "versions", "load_runs"],
 }
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MAP)

@@ -114,7 +114,7 @@ def lbp_lda(n_pca: int = 300, n_lda: int = 128) -> Pipeline:
     ----------
     Belhumeur, Hespanha, Kriegman, "Eigenfaces vs. Fisherfaces", PAMI 19(7), 1997.
     """
-    pca = PCA(n_pca, svd_solver="randomized", random_state=0)
+    pca = PCA(n_pca, svd_solver="randomized", iterated_power=2, random_state=0)
     return make_pipeline(pca, LinearDiscriminantAnalysis(n_components=n_lda))
 
 

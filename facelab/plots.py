@@ -439,6 +439,103 @@ def plot_images_per_person(faces, ax=None):
     return describe(ax, title, faces.source, "images per person", "people")
 
 
+def plot_results(results, rate="auc", bar=None, ax=None):
+    """Draw one rate of every method with its 95 % interval, the best on top.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As `facelab.load_results` returns it, of one source and the same pairs.
+    rate : str
+        Which rate.
+    bar : str, optional
+        Title of the method that the others are held against; its interval becomes a band.
+    ax : Axes, optional
+        Where to draw.
+    """
+    results = results.sort_values(rate, kind="stable", ignore_index=True)
+    ax = ax or _axes((11, 1.7 + 0.36 * len(results)))
+    chapters = sorted(set(results["chapter"]))
+    colours = dict(zip(chapters, cycle(COLOURS)))
+    for y, row in results.iterrows():
+        low, high, colour = row[f"{rate}_low"], row[f"{rate}_high"], colours[row["chapter"]]
+        ax.plot([low, high], [y, y], color=colour, lw=2.5, solid_capstyle="round")
+        ax.plot(row[rate], y, "o", ms=8, color=colour)
+        if row["title"] == bar:
+            ax.axvspan(low, high, color=GREY, alpha=0.16, lw=0)
+            ax.axvline(row[rate], color=GREY, lw=1.5, ls="--", zorder=0)
+    ax.set_yticks(range(len(results)), [fill(t, 44, max_lines=1) for t in results["title"]])
+    ax.set_ylim(-0.7, len(results) - 0.3)
+    ax.margins(x=0.04)
+    handles = [ax.plot([], [], "o-", lw=2.5, color=colours[c])[0] for c in chapters]
+    names = [f"{c[:2]} {c[3:].replace('_', ' ')}" for c in chapters]
+    place = dict(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=SMALL)
+    ax.legend(handles, names, title="chapter", title_fontsize=SMALL, alignment="left", **place)
+    words = _words(rate).replace("eer", "EER")
+    caption = f"{results['source'].iloc[0]} · {results['pairs'].iloc[0]}"
+    title = f"{words} of {len(results)} methods on strangers, with 95 % intervals"
+    return describe(ax, title, caption, words, "")
+
+
+def plot_map(maps, people, source, axes=None):
+    """Draw maps of embeddings, a colour and a name for every person.
+
+    Parameters
+    ----------
+    maps : dict of str to ndarray of shape (n_images, 2)
+        Positions of the same images in each map, by the map's name.
+    people : ndarray of shape (n_images,), str
+        Who each image shows.
+    source : str
+        What the images are.
+    axes : sequence of Axes, optional
+        One for each map.
+    """
+    if axes is None:
+        size = dict(figsize=(7.6 * len(maps), 7), layout="constrained")
+        axes = plt.subplots(1, len(maps), squeeze=False, **size)[1][0]
+    names = list(dict.fromkeys(people))
+    for ax, (name, places) in zip(axes, maps.items(), strict=True):
+        marked = []
+        for person, style in zip(names, _points(), strict=False):
+            of_person = places[people == person]
+            ax.scatter(*of_person.T, s=42, lw=0.5, edgecolor="white", **style)
+            middle = np.median(of_person, axis=0)
+            nearest = of_person[np.argmin(((of_person - middle) ** 2).sum(1))]
+            marked.append((nearest, person.replace("_", " "), style["color"]))
+        ax.set(xticks=[], yticks=[])
+        ax.margins(0.12)
+        describe(ax, name, f"{source} · {len(people)} images of {len(names)} people")
+        sns.despine(ax=ax, left=True, bottom=True)
+        _apart(ax, marked)
+    return axes
+
+
+def _points():
+    for marker in cycle("os^D"):
+        for colour in COLOURS[:6]:
+            yield {"color": colour, "marker": marker}
+
+
+def _apart(ax, marked):
+    """Name places in a map; names that would lie on one another move up or down."""
+    ax.figure.canvas.draw()
+    to_pixels, boxes = ax.transData, []
+    style = dict(ha="center", va="center", fontsize=SMALL, weight="bold", bbox=_VEIL)
+    for place, name, colour in sorted(marked, key=lambda m: m[0][1]):
+        text = ax.text(*place, name, color=colour, **style)
+        box = text.get_window_extent().padded(2)
+        for step in (s * k for k in range(40) for s in (1, -1)):
+            moved = box.translated(0, step * box.height / 2)
+            if not any(moved.overlaps(other) for other in boxes):
+                break
+        boxes.append(moved)
+        middle = (moved.x0 + moved.x1) / 2, (moved.y0 + moved.y1) / 2
+        text.set_position(to_pixels.inverted().transform(middle))
+        if step:
+            ax.plot(*zip(place, text.get_position(), strict=True), color=colour, lw=1, zorder=1)
+
+
 def _words(column):
     return column.replace("_", " ").replace("auc", "AUC")
 

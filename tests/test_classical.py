@@ -141,7 +141,7 @@ def test_the_search_finds_what_each_combination_gives_by_itself(train, dev):
         estimator.fit(lbp_histograms(train, trial.cells, (1,)), train.labels)
         apart = distances(embed_lbp(estimator, dev, trial.cells, (1,)), dev.pairs)
         # the randomised PCA of 20 directions is not exactly the first half of that of 40
-        tolerance = 1e-6 if trial.n_pca == 40 else 0.05
+        tolerance = 0.002 if trial.n_pca == 40 else 0.05
         assert trial.dev_auc == pytest.approx(auc(apart, dev.pairs.same), abs=tolerance)
 
 
