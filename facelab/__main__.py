@@ -43,14 +43,19 @@ def run(notebooks, profile, parameters, out, resume):
 
 
 @main.command()
-@click.argument("folder", metavar="DIR")
-def report(folder):
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True)
+@click.option("--readme", metavar="FILE", help="Write the tables of results into this file too.")
+def report(folders, readme):
     """Build DIR/report.html anew from the runs in DIR."""
-    from facelab.report import build_report
+    from facelab.report import build_report, write_results
     from facelab.study import chapters, notebooks_folder
 
     with _user_errors():
-        click.echo(build_report(folder, [path.stem for path in chapters(notebooks_folder())]))
+        for folder in folders:
+            click.echo(build_report(folder, [path.stem for path in chapters(notebooks_folder())]))
+        if readme:
+            write_results(readme, folders)
+            click.echo(readme)
 
 
 @main.group()

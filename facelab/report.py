@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 import PIL.Image
 
+from facelab.results import comparable, load_results
 from facelab.runs import claim_row, read_runs, write_text, written
 
 ABBREVIATIONS = {"auc", "eer", "tar", "far", "frr", "f1", "cnn"}
@@ -125,3 +126,117 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
     path = out / "report.html"
     write_text(path, html)
     return path
+
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
+    """Write the results of real runs as Markdown tables: View 1, then View 2, folder by folder.
+
+    Parameters
+    ----------
+    folders : iterable of path
+        Each holds a folder for every notebook.
+    root : path
+        The folder of the page, from which links start.
+
+    Raises
+    ------
+    ValueError
+        If a run is of synthetic faces.
+    """
+    parts = []
+    for folder in map(Path, folders):
+        runs = {run["notebook"]: run for run in read_runs(folder) if run["status"] == "done"}
+        drawn = [
+            n for n, run in runs.items() if "synthetic" in run.get("data", {}).get("source", "")
+        ]
+        if drawn:
+            raise ValueError(f"expected runs of real faces, got synthetic ones: {', '.join(drawn)}")
+        link = {
+            name: f"[{name[:2]}]({(folder / name / name).relative_to(root).as_posix()}.ipynb)"
+            for name in runs
+        }
+        parts += [_view1_table(folder, link), _view2_table(runs, link)]
+        expected = [path.stem for path in sorted((Path(root) / "notebooks").glob("[0-9]*.ipynb"))]
+        missing = [label(name) for name in expected if name not in runs]
+        if missing:
+            parts.append(f"Not run yet in `{folder.relative_to(root)}`: {', '.join(missing)}.")
+    return "\n\n".join(filter(None, parts))
+
+
+def _markdown(rows: list[dict]) -> str:
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _view1_table(folder: Path, link: dict) -> str:
+    results = comparable(load_results(folder))
+    if results.empty:
+        return ""
+    results = results.sort_values("accuracy", ascending=False, kind="stable")
+    forms = {"accuracy": ("accuracy", ".1%"), "auc": ("AUC", ".3f"), "eer": ("EER", ".1%")}
+    forms["tar_at_far_1%"] = ("TAR at FAR 1 %", ".1%")
+    rows = []
+    for result in results.to_dict("records"):
+        row = {"method": result["title"], "chapter": link[result["chapter"]]}
+        for rate, (name, form) in forms.items():
+            value, low, high = (written(result[f"{rate}{e}"], form) for e in ("", "_low", "_high"))
+            row[name] = f"{value} ({low}–{high})"
+            if rate == "auc" and results[f"{rate}_se"].notna().any():
+                mean, error = (written(result[f"{rate}{e}"], form) for e in ("_mean", "_se"))
+                row["AUC over seeds"] = "–" if mean == "–" else f"{mean} ± {error}"
+        rows.append(row | {"outside data": result["outside_data"] or "no"})
+    source, profile = results["source"].iloc[0], results["profile"].iloc[0]
+    head = (
+        f"**View 1**, {source}, profile `{profile}`: {len(results.report.iloc[0]):,} pairs of "
+        "strangers, threshold of best F1 on held-out dev people. In brackets 95 % intervals, "
+        "people resampled."
+    )
+    if "AUC over seeds" in rows[0]:
+        head += " Over seeds: mean ± standard error of several trainings; else the first seed."
+    return f"{head}\n\n{_markdown(rows)}"
+
+
+def _view2_table(runs: dict, link: dict) -> str:
+    rows, about = [], None
+    classical = {"pixels": "raw pixels", "patterns": "LBP + PCA + LDA"}
+    for name, run in runs.items():
+        titles = {t["prefix"]: t["title"].rpartition(", fold")[0] for t in run.get("trainings", ())}
+        titles |= classical
+        for key in (k for k in run["metrics"] if k.endswith("view2_accuracy")):
+            prefix, about = key.removesuffix("view2_accuracy").rstrip("_"), run
+            row = {"method": titles.get(prefix) or label(prefix), "chapter": link[name]}
+            for rate, form in (("accuracy", ".1%"), ("auc", ".3f"), ("eer", ".1%")):
+                stem = key.replace("accuracy", rate)
+                value, error = (run["metrics"].get(f"{stem}{end}") for end in ("", "_se"))
+                column = rate if rate == "accuracy" else rate.upper()
+                row[column] = f"{written(value, form)} ± {written(error, form)}"
+            rows.append(row)
+    if not rows:
+        return ""
+    head = (
+        f"**View 2**, {about['data']['source']}, profile `{about['profile']}`: mean over ten "
+        "folds ± standard error, std(ddof=1)/√10; one training and one threshold for each fold."
+    )
+    return f"{head}\n\n{_markdown(rows)}"
+
+
+def write_results(readme: str | Path, folders: Iterable[str | Path]) -> None:
+    """Put the tables of `results_tables` between the two marks of a README.
+
+    Raises
+    ------
+    ValueError
+        If the marks are not there, once each and in order.
+    """
+    readme = Path(readme)
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or BEGIN in rest or END in after:
+        raise ValueError(f"expected {BEGIN} and, below it, {END} once each in {readme}")
+    folders = [Path(folder).resolve() for folder in folders]
+    tables = results_tables(folders, readme.resolve().parent)
+    write_text(readme, f"{before}{BEGIN}\n{tables}\n{END}{after}")

@@ -12,20 +12,20 @@ from facelab.verification import Report, auc
 
 RATES = ("accuracy", "auc", "eer", "tar_at_far_1%")
 BUDGET = ("epochs", "images", "seconds", "images_per_second", "weights")
+COLUMNS = ["title", "chapter", "prefix", "pairs", "source", "outside_data", "profile", "threshold"]
+COLUMNS += [f"{rate}{end}" for rate in RATES for end in ("", "_low", "_high", "_mean", "_se")]
+COLUMNS += ["dev_auc", *BUDGET, "report"]
 # Chapters 00 and 01 call what they verify by the place it has there, which says nothing elsewhere.
 _TITLES = {
     ("00_faces_and_pairs", "test"): "raw pixels",
     ("01_siamese_baseline", "pixels_test"): "raw pixels",
     ("01_siamese_baseline", "test"): "Siamese CNN, margin {MARGIN:g}, {EPOCHS} epochs",
-    ("01_siamese_baseline", "short_test"): "Siamese CNN, margin by dev, {SHORT_EPOCHS} epochs",
+    ("01_siamese_baseline", "short_test"): "Siamese CNN, margin chosen on dev, {SHORT_EPOCHS} epochs",
 }
 
 
 def load_results(folder: str | Path) -> pd.DataFrame:
     """Read every finished run below `folder`, one row for each report on test pairs.
-
-    Runs that verified the same method on the same pairs with the same numbers count once, in the
-    last of their chapters.
 
     Returns
     -------
@@ -41,11 +41,7 @@ def load_results(folder: str | Path) -> pd.DataFrame:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["status"] == "done":
             rows += _rows(record, path.parent)
-    table = pd.DataFrame(rows)
-    if len(table):
-        same = ["pairs", "source", "threshold", *RATES]
-        table = table.drop_duplicates(same, keep="last", ignore_index=True)
-    return table
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _rows(record: dict, folder: Path) -> list[dict]:
@@ -74,7 +70,8 @@ def _rows(record: dict, folder: Path) -> list[dict]:
 
 
 def _number(value) -> float:
-    return np.nan if value is None else value
+    """Return a number, nan for none; the first records had words where images were counted."""
+    return value if isinstance(value, int | float) else np.nan
 
 
 def _over_seeds(metrics: dict, prefix: str, rate: str) -> dict[str, float]:
@@ -115,15 +112,17 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
     """Keep the largest group of results whose reports hold the very same pairs of strangers.
 
     Rates on different pairs, or on people that a network was trained on, answer different
-    questions; they do not belong into one ranking.
+    questions; they do not belong into one ranking. What several chapters verified alike, raw
+    pixels above all, is kept once, from the last of them.
     """
-    held = results[results.report.notna()]
-    keys = held.report.map(
-        lambda r: (r.source, r.name, r.same.tobytes(), *r.left_ids.tolist(), *r.right_ids.tolist())
+    held = results[results.report.notna() & ~results.source.str.contains("trained", na=False)]
+    if held.empty:
+        return held
+    pairs = held.report.map(
+        lambda r: hash((r.source, r.name, r.same.tobytes(), *r.left_ids, *r.right_ids))
     )
-    strangers = ~held.source.str.contains("trained")
-    held, keys = held[strangers], keys[strangers].map(hash)
-    return held[keys == keys.mode().iloc[0]] if len(held) else held
+    held = held[pairs == pairs.mode().iloc[0]]
+    return held.drop_duplicates(["threshold", *RATES], keep="last", ignore_index=True)
 
 
 def budgets(folder: str | Path) -> pd.DataFrame:
@@ -141,8 +140,10 @@ def budgets(folder: str | Path) -> pd.DataFrame:
         record = json.loads(path.read_text(encoding="utf-8"))
         for training in record.get("trainings", ()):
             numbers = dict(re.findall(r"(\w+)=([^,]+)", training["numbers"]))
-            images, people = re.findall(r"(\d+) of (\d+) people$", training["images"])[0]
+            trained_on = training.get("trained_on") or training["images"]
+            images, people = re.findall(r"(\d+) of (\d+) people$", trained_on)[0]
             row = {k: training[k] for k in ("prefix", "title", "weights", "epochs", "images")}
+            row["images"] = _number(row["images"])
             row |= {"chapter": record["notebook"], "parts": training["parts"]}
             row |= {"people": int(people), "people_images": int(images)}
             row |= {k: None if v == "None" else float(v) for k, v in numbers.items()}

@@ -195,11 +195,13 @@ class Run:
         """
         history, distances = training
         title = title or prefix.replace("_", " ")
+        settings = dict(history.attrs["settings"])
         self._trainings.append(
             {"prefix": prefix, "title": title, "epochs": len(history)}
             | {"images": int(history.images.sum()), "seconds": round(history.seconds.sum(), 1)}
             | {"images_per_second": round(history.images_per_second.median(), 1)}
-            | history.attrs["settings"]
+            | {"trained_on": settings.pop("images", "")}  # "images" are those it has seen
+            | settings
         )
         self.metrics(
             **{

@@ -215,7 +215,7 @@ def test_a_verification_report_is_recorded_and_counts_as_a_look_at_test_pairs(tm
 def test_the_distances_of_a_training_are_kept_epoch_by_epoch(tmp_path):
     columns = {"epoch": [1, 2], "seconds": 3.0, "images": 15, "images_per_second": 5.0}
     history = pd.DataFrame(columns)
-    history.attrs["settings"] = {"numbers": "lr=0.1"}
+    history.attrs["settings"] = {"images": "f: 15 of 4 people", "numbers": "lr=0.1"}
     rows = [(e, "dev", 0.5 * e + i / 4, bool(i % 2)) for e in (1, 2) for i in range(3)]
     distances = pd.DataFrame(rows, columns=["epoch", "split", "distance", "same"])
     run = Run("01_test", tmp_path)
@@ -225,7 +225,8 @@ def test_the_distances_of_a_training_are_kept_epoch_by_epoch(tmp_path):
     record = strict_json(tmp_path / "run.json")
     assert record["metrics"]["net_training_seconds"] == 6.0
     about = {"epochs": 2, "images": 30, "seconds": 6.0, "images_per_second": 5.0}
-    assert record["trainings"][0] == {"prefix": "net", "title": "net", **about, "numbers": "lr=0.1"}
+    about |= {"trained_on": "f: 15 of 4 people", "numbers": "lr=0.1"}
+    assert record["trainings"][0] == {"prefix": "net", "title": "net", **about}
     assert [film["prefix"] for film in record["films"]] == ["net"]
     with np.load(tmp_path / record["films"][0]["file"]) as film:
         assert film["dev_distance"].tolist() == [[0.5, 0.75, 1.0], [1.0, 1.25, 1.5]]
