@@ -4,6 +4,7 @@ Blue is the same person, vermilion different people, in every figure. Below each
 what the data are; built-in faces are marked so that nobody takes them for real ones.
 """
 
+import re
 from itertools import cycle
 from statistics import NormalDist
 from textwrap import fill
@@ -11,6 +12,7 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 # Okabe and Ito's colours: told apart with every common colour vision.
@@ -471,7 +473,7 @@ def plot_results(results, rate="auc", bar=None, ax=None):
     names = [f"{c[:2]} {c[3:].replace('_', ' ')}" for c in chapters]
     place = dict(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=SMALL)
     ax.legend(handles, names, title="chapter", title_fontsize=SMALL, alignment="left", **place)
-    words = _words(rate).replace("eer", "EER")
+    words = _words(rate)
     caption = f"{results['source'].iloc[0]} · {results['pairs'].iloc[0]}"
     title = f"{words} of {len(results)} methods on strangers, with 95 % intervals"
     return describe(ax, title, caption, words, "")
@@ -499,12 +501,12 @@ def plot_map(maps, people, source, axes=None):
         marked = []
         for person, style in zip(names, _points(), strict=False):
             of_person = places[people == person]
-            ax.scatter(*of_person.T, s=42, lw=0.5, edgecolor="white", **style)
+            ax.scatter(*of_person.T, s=42, lw=0.5, edgecolor="white", alpha=0.7, **style)
             middle = np.median(of_person, axis=0)
             nearest = of_person[np.argmin(((of_person - middle) ** 2).sum(1))]
             marked.append((nearest, person.replace("_", " "), style["color"]))
         ax.set(xticks=[], yticks=[])
-        ax.margins(0.12)
+        ax.margins(0.08)
         describe(ax, name, f"{source} · {len(people)} images of {len(names)} people")
         sns.despine(ax=ax, left=True, bottom=True)
         _apart(ax, marked)
@@ -521,7 +523,8 @@ def _apart(ax, marked):
     """Name places in a map; names that would lie on one another move up or down."""
     ax.figure.canvas.draw()
     to_pixels, boxes = ax.transData, []
-    style = dict(ha="center", va="center", fontsize=SMALL, weight="bold", bbox=_VEIL)
+    halo = [withStroke(linewidth=3.5, foreground="white")]
+    style = dict(ha="center", va="center", fontsize=TEXT, weight="bold", path_effects=halo)
     for place, name, colour in sorted(marked, key=lambda m: m[0][1]):
         text = ax.text(*place, name, color=colour, **style)
         box = text.get_window_extent().padded(2)
@@ -537,7 +540,9 @@ def _apart(ax, marked):
 
 
 def _words(column):
-    return column.replace("_", " ").replace("auc", "AUC")
+    for name in ("auc", "eer", "tar", "far"):
+        column = re.sub(rf"\b{name}\b", name.upper(), column.replace("_", " "))
+    return column
 
 
 _percent = FuncFormatter(lambda v, _: f"{100 * v:g} %")

@@ -20,7 +20,10 @@ _TITLES = {
     ("00_faces_and_pairs", "test"): "raw pixels",
     ("01_siamese_baseline", "pixels_test"): "raw pixels",
     ("01_siamese_baseline", "test"): "Siamese CNN, margin {MARGIN:g}, {EPOCHS} epochs",
-    ("01_siamese_baseline", "short_test"): "Siamese CNN, margin chosen on dev, {SHORT_EPOCHS} epochs",
+    (
+        "01_siamese_baseline",
+        "short_test",
+    ): "Siamese CNN, margin by dev, {SHORT_EPOCHS} epochs",
 }
 
 

@@ -61,6 +61,14 @@ def three_reports():
     return {name: make_report(gap=gap) for name, gap in gaps.items()}
 
 
+def make_results(n=9):
+    auc = 0.5 + 0.04 * np.random.default_rng(0).permutation(n)
+    columns = dict(title=[f"method {k}, with a name of some length" for k in range(n)], auc=auc)
+    columns |= dict(chapter=["02_resnet50_contrastive", "04_arcface_overfitting", "06_compare"] * 3)
+    columns |= dict(auc_low=auc - 0.05, auc_high=auc + 0.03)
+    return pd.DataFrame(columns).assign(source="synthetic faces", pairs="View 1 test")
+
+
 FIGURES = {
     "history": lambda **k: plots.plot_history(make_history(), reference={"m²/2": 0.5}, **k),
     "history of three": lambda **k: plots.plot_history(
@@ -75,6 +83,7 @@ FIGURES = {
     "faces": lambda **k: plots.plot_faces(make_faces(), **k),
     "rows of faces": lambda **k: plots.plot_faces(make_faces(), rows=range(20), **k),
     "mistakes": lambda **k: plots.plot_mistakes(face_report(make_faces()), make_faces(), **k),
+    "results": lambda **k: plots.plot_results(make_results(), bar=make_results().title[3], **k),
     "images per person": lambda **k: plots.plot_images_per_person(make_faces(), **k),
 }
 every_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES.keys())
@@ -349,3 +358,34 @@ def test_what_a_miner_picks_is_drawn_over_all_negatives_and_nothing_picked_is_sa
     assert [ax.get_title("left") for ax in axes[:2]] == ["near", "none"]
     assert "10 picked of 100" in axes[0].texts[0].get_text()
     assert "0 picked of 100" in axes[1].texts[0].get_text().replace("\n", " ")
+
+
+def test_results_are_drawn_best_on_top_with_their_intervals_and_the_bar():
+    results = make_results()
+    bar = results.iloc[3]
+    ax = plots.plot_results(results, bar=bar.title)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == results.sort_values("auc").title.tolist()
+    drawn = [line.get_xdata() for line in ax.lines if line.get_marker() == "None"]
+    for row in results.itertuples():
+        assert any(np.array_equal(x, [row.auc_low, row.auc_high]) for x in drawn)
+    (band,) = ax.patches
+    assert (band.get_x(), band.get_width()) == pytest.approx((bar.auc_low, 0.08))
+    chapters = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert chapters == ["02 resnet50 contrastive", "04 arcface overfitting", "06 compare"]
+
+
+def test_a_map_shows_every_photo_and_names_that_do_not_lie_on_one_another():
+    rng = np.random.default_rng(0)
+    people = np.repeat([f"Person_Number_{k}" for k in range(12)], 9)
+    maps = {"one": rng.normal(size=(len(people), 2)), "two": rng.normal(size=(len(people), 2))}
+    axes = plots.plot_map(maps, people, "synthetic faces · test people")
+    axes[0].figure.canvas.draw()
+    for ax, places in zip(axes, maps.values(), strict=True):
+        drawn = np.concatenate([points.get_offsets() for points in ax.collections])
+        np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(places, axis=0))
+        labels = [text for text in ax.texts if text.get_gid() != "data"]
+        assert [text.get_text() for text in labels].count("Person Number 3") == 1
+        assert len(labels) == 12
+        boxes = [text.get_window_extent() for text in labels]
+        assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])

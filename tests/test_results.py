@@ -6,12 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from facelab.report import build_report
+from facelab.report import BEGIN, END, build_report, results_tables
+from facelab.results import budgets, differing
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "outputs" / "lfw-cpu"
 RUNS = {path.parent.name: json.loads(path.read_text()) for path in sorted(OUT.glob("*/run.json"))}
-ROWS = {"pixels_test": "Raw pixels", "test": "Siamese CNN, margin 2", "short_test": "The same"}
+BUDGET = {"batch_size", "lr", "epochs", "images", "people_images"}
+# What each chapter compares, as patterns of prefixes, and what must then be the same.
+COMPARED = {
+    "02_resnet50_contrastive": {".*": BUDGET, "(small|semihard).*": BUDGET | {"weights"}},
+    "03_mining_comparison": {".*": BUDGET | {"weights"}},
+    "04_arcface_overfitting": {"(arcface|cosface|adacos).*": BUDGET | {"weights"}},
+    "05_cures": {"cure_(base|augment|dropout|adamw|softer|sub_centers).*": BUDGET | {"weights"}},
+    "07_view2": {"network.*": {"batch_size", "lr", "epochs", "weights"}},
+}
 
 each = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 
@@ -38,18 +47,33 @@ def test_a_committed_run_has_its_figures_and_its_notebook_and_is_small(run):
     assert (folder / f"{run['notebook']}.ipynb").stat().st_size < 500_000
 
 
-@pytest.mark.parametrize("prefix", ROWS)
-def test_the_readme_has_the_numbers_of_the_run(prefix):
-    m = RUNS["01_siamese_baseline"]["metrics"]
+def test_the_readme_has_the_tables_of_the_records():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    written = text.partition(BEGIN)[2].partition(END)[0].strip()
+    folders = [folder for folder in (OUT, ROOT / "outputs" / "lfw") if folder.is_dir()]
+    assert written == results_tables(folders, ROOT), (
+        "write it anew: facelab report outputs/lfw-cpu --readme README.md"
+    )
 
-    def cell(metric, form):
-        value, low, high = (m[f"{prefix}_{metric}{end}"] for end in ("", "_low", "_high"))
-        return f"{value:{form}} ({low:{form}} to {high:{form}})"
 
-    cells = [cell("accuracy", ".1%"), cell("auc", ".3f"), cell("eer", ".1%")]
-    cells.append(cell("tar_at_far_1%", ".1%"))
-    row = next(r for r in (ROOT / "README.md").read_text().splitlines() if f"| {ROWS[prefix]}" in r)
-    assert row.split(" | ")[1:] == [*cells[:-1], cells[-1] + " |"]
+def test_the_trainings_that_are_compared_have_the_same_network_and_budget():
+    trainings = budgets(OUT)
+    unfair = []
+    for chapter, methods in COMPARED.items():
+        of_chapter = trainings[trainings.chapter == chapter] if len(trainings) else trainings
+        for which, columns in methods.items() if len(of_chapter) else ():
+            compared = of_chapter[of_chapter.prefix.str.fullmatch(which)]
+            assert len(compared) > 1, (chapter, which)
+            unfair += [(chapter, c) for c in differing(compared) if c in columns]
+    assert not unfair
+
+
+def test_the_seeds_of_a_method_differ_in_nothing_else():
+    trainings = budgets(OUT)
+    if len(trainings):
+        methods = trainings.prefix.str.replace(r"_seed_\d+$", "", regex=True)
+        for _, seeds in trainings.groupby([trainings.chapter, methods]):
+            assert differing(seeds) == []
 
 
 def test_the_report_can_be_built_from_what_is_committed(tmp_path):
