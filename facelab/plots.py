@@ -12,7 +12,6 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 # Okabe and Ito's colours: told apart with every common colour vision.
@@ -509,7 +508,7 @@ def plot_map(maps, people, source, axes=None):
         ax.margins(0.08)
         describe(ax, name, f"{source} · {len(people)} images of {len(names)} people")
         sns.despine(ax=ax, left=True, bottom=True)
-        _apart(ax, marked)
+        _apart(ax, marked, places)
     return axes
 
 
@@ -519,24 +518,28 @@ def _points():
             yield {"color": colour, "marker": marker}
 
 
-def _apart(ax, marked):
-    """Name places in a map; names that would lie on one another move up or down."""
+def _apart(ax, marked, places):
+    """Name places in a map, each name near its place, clear of other names and of most points."""
     ax.figure.canvas.draw()
-    to_pixels, boxes = ax.transData, []
-    halo = [withStroke(linewidth=3.5, foreground="white")]
-    style = dict(ha="center", va="center", fontsize=TEXT, weight="bold", path_effects=halo)
-    for place, name, colour in sorted(marked, key=lambda m: m[0][1]):
+    points, boxes = ax.transData.transform(places), []
+    angles, radii = np.meshgrid(np.arange(16) * np.pi / 8, np.arange(10))
+    steps = np.stack([2 * radii * np.cos(angles), radii * np.sin(angles)], -1).reshape(-1, 2)
+    style = dict(ha="center", va="center", fontsize=TEXT, weight="bold", bbox=_VEIL)
+    for place, name, colour in marked:
         text = ax.text(*place, name, color=colour, **style)
-        box = text.get_window_extent().padded(2)
-        for step in (s * k for k in range(40) for s in (1, -1)):
-            moved = box.translated(0, step * box.height / 2)
-            if not any(moved.overlaps(other) for other in boxes):
-                break
-        boxes.append(moved)
-        middle = (moved.x0 + moved.x1) / 2, (moved.y0 + moved.y1) / 2
-        text.set_position(to_pixels.inverted().transform(middle))
-        if step:
-            ax.plot(*zip(place, text.get_position(), strict=True), color=colour, lw=1, zorder=1)
+        box, best = text.get_window_extent().padded(3), np.inf
+        for dx, dy in steps * box.height:
+            moved = box.translated(dx, dy)
+            covered = (points > moved.min).all(1) & (points < moved.max).all(1)
+            cost = covered.sum() + 0.5 * np.hypot(dx, dy) / box.height
+            cost += 1000 * sum(moved.overlaps(other) for other in boxes)
+            if cost < best:
+                best, chosen = cost, moved
+        boxes.append(chosen)
+        middle = (chosen.min + chosen.max) / 2
+        text.set_position(ax.transData.inverted().transform(middle))
+        line = zip(place, text.get_position(), strict=True)
+        ax.plot(*line, color=colour, lw=1.2, alpha=0.7, zorder=1)
 
 
 def _words(column):
