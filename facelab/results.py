@@ -56,8 +56,10 @@ def _rows(record: dict, folder: Path) -> list[dict]:
         prefix, path = kept["prefix"], folder / kept["file"]
         report = Report.load(path) if path.exists() else None
         title = kept["title"]
-        if title == prefix.replace("_", " "):
-            title = _TITLES.get((record["notebook"], prefix), title).format(**record["parameters"])
+        if title == prefix.replace("_", " ") and (record["notebook"], prefix) in _TITLES:
+            title = _TITLES[record["notebook"], prefix].format(**record["parameters"])
+        if kept["outside_data"] and "outside data" not in title:
+            title = f"{title} (outside data)"
         row = {"title": title, "chapter": record["notebook"], "prefix": prefix}
         row |= {"pairs": kept["pairs"], "outside_data": kept["outside_data"]}
         row |= {"source": report.source if report else record["data"]["source"]}

@@ -79,6 +79,23 @@ def test_every_report_on_test_pairs_of_a_finished_run_is_a_row(runs):
     np.testing.assert_array_equal(net.report.distances, report.distances)
 
 
+def test_outside_data_is_named_in_the_title(tmp_path):
+    run = Run("05_more", tmp_path / "05_more", {"PROFILE": "lfw-cpu"}, RealFaces())
+    run.verified("net", make_report(), "ResNet-50", outside_data="ImageNet")
+    run.finish()
+    row = load_results(tmp_path).iloc[0]
+    assert row[["title", "outside_data"]].tolist() == ["ResNet-50 (outside data)", "ImageNet"]
+
+
+def test_the_first_records_get_titles_that_say_what_they_are(tmp_path):
+    run = Run("01_siamese_baseline", tmp_path / "01", {"MARGIN": 2.0, "EPOCHS": 9}, RealFaces())
+    run.verified("test", make_report())
+    run.verified("pixels_test", make_report(0.1), "pixels {as they are}")
+    run.finish()
+    titles = load_results(tmp_path).title.tolist()
+    assert titles == ["Siamese CNN, margin 2, 9 epochs", "pixels {as they are}"]
+
+
 def test_a_folder_without_runs_gives_a_table_without_rows(tmp_path):
     results = load_results(tmp_path)
     assert results.empty
