@@ -96,7 +96,7 @@ def whitened_pca(n_values: int = 128) -> PCA:
     ----------
     Turk, Pentland, "Eigenfaces for Recognition", Journal of Cognitive Neuroscience 3(1), 1991.
     """
-    return PCA(n_values, whiten=True, svd_solver="randomized", random_state=0)
+    return PCA(n_values, whiten=True, svd_solver="randomized", iterated_power=3, random_state=0)
 
 
 def lbp_lda(n_pca: int = 300, n_lda: int = 128) -> Pipeline:

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from facelab.__main__ import main
 from facelab.report import BEGIN, END, results_tables, write_results
 from facelab.results import budgets, comparable, differing, holm, load_results, result_row
 from facelab.runs import Run
@@ -189,6 +191,17 @@ def test_only_what_stands_between_the_marks_is_written(runs, tmp_path):
     assert "what was here before" not in once
     write_results(readme, [runs])
     assert readme.read_text() == once
+
+
+def test_the_command_writes_report_and_readme(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (runs / "04_broken" / "run.json").unlink()
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    arguments = ["report", "outputs/lfw-cpu", "--readme", "README.md"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.output == "outputs/lfw-cpu/report.html\nREADME.md\n"
+    assert readme.read_text() == f"{BEGIN}\n{results_tables([runs], tmp_path)}\n{END}\n"
 
 
 @pytest.mark.parametrize("text", ["no marks", f"{END} {BEGIN}", f"{BEGIN} {BEGIN} {END}"])
