@@ -1,5 +1,8 @@
 """The two networks of the study, and what a verifier can do without one."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import nn
@@ -7,20 +10,26 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 
 
-def siamese_cnn(embedding_size: int = 128, image_size: int = 64, dropout: float = 0.0) -> nn.Module:
-    """Build the Siamese baseline: four blocks of convolution and pooling, then one linear layer.
+def siamese_cnn(
+    embedding_size: int = 128,
+    image_size: int = 64,
+    dropout: float = 0.0,
+    channels: Sequence[int] = (32, 64, 128, 256),
+) -> nn.Module:
+    """Build the Siamese baseline: blocks of convolution and pooling, then one linear layer.
 
-    Both images of a pair pass through this same network. The blocks have 32, 64, 128 and 256
-    channels; each halves the image.
+    Both images of a pair pass through this same network. Each block halves the image.
 
     Parameters
     ----------
     embedding_size : int
         Values in an embedding.
     image_size : int
-        Side of the square input in pixels; a multiple of 16.
+        Side of the square input in pixels; a multiple of 16 for four blocks.
     dropout : float
         Share of values dropped before the linear layer, in [0, 1).
+    channels : sequence of int
+        Channels of each block.
 
     Returns
     -------
@@ -31,7 +40,7 @@ def siamese_cnn(embedding_size: int = 128, image_size: int = 64, dropout: float 
     Raises
     ------
     ValueError
-        If `image_size` is not a multiple of 16.
+        If `image_size` cannot be halved once for each block.
 
     References
     ----------
@@ -39,23 +48,25 @@ def siamese_cnn(embedding_size: int = 128, image_size: int = 64, dropout: float 
     Face Verification", CVPR 2005; Koch, Zemel, Salakhutdinov, "Siamese Neural Networks for
     One-shot Image Recognition", 2015.
     """
-    if image_size % 16 or image_size < 16:
-        raise ValueError(f"expected an image_size that is a multiple of 16, got {image_size}")
-    layers, channels = [], 3
-    for width in (32, 64, 128, 256):
+    shrink = 2 ** len(channels)
+    if image_size % shrink or image_size < shrink:
+        raise ValueError(f"expected an image_size that is a multiple of {shrink}, got {image_size}")
+    layers = []
+    for before, width in pairwise((3, *channels)):
         layers += [
-            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.Conv2d(before, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
         ]
-        channels = width
     layers += [nn.Flatten(), nn.Dropout(dropout)]
-    layers += [nn.Linear(channels * (image_size // 16) ** 2, embedding_size)]
+    layers += [nn.Linear(channels[-1] * (image_size // shrink) ** 2, embedding_size)]
     return nn.Sequential(*layers)
 
 
-def resnet50(embedding_size: int = 128, pretrained: bool = False) -> nn.Module:
+def resnet50(
+    embedding_size: int = 128, pretrained: bool = False, dropout: float = 0.0
+) -> nn.Module:
     """Build torchvision's ResNet-50 with its classifier replaced by an embedding layer.
 
     Parameters
@@ -64,6 +75,8 @@ def resnet50(embedding_size: int = 128, pretrained: bool = False) -> nn.Module:
         Values in an embedding.
     pretrained : bool
         Start from torchvision's ImageNet weights (outside data: say so beside any result).
+    dropout : float
+        Share of values dropped before the embedding layer, in [0, 1).
 
     Returns
     -------
@@ -88,7 +101,8 @@ def resnet50(embedding_size: int = 128, pretrained: bool = False) -> nn.Module:
             f"the ImageNet weights could not be downloaded from {weights.url} ({error}); put "
             f"that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
         ) from error
-    network.fc = nn.Linear(network.fc.in_features, embedding_size)
+    linear = nn.Linear(network.fc.in_features, embedding_size)
+    network.fc = nn.Sequential(nn.Dropout(dropout), linear) if dropout else linear
     return network
 
 
