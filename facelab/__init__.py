@@ -13,7 +13,7 @@ _MAP = {
     "data.faces": ["Faces", "Pairs", "Split", "draw_pairs", "draw_people"],
     "augmentation": ["augment", "to_float"],
     "samplers": ["Batch", "balanced_pairs", "people_by_images", "shuffled"],
-    "models": ["siamese_cnn", "resnet50", "raw_pixels"],
+    "models": ["siamese_cnn", "resnet50", "raw_pixels", "save_network", "load_network"],
     "losses": ["ContrastiveLoss", "AdaCos", "adacos_scale"],
     "train": ["fit", "embed", "Training", "best_precision"],
     "verification": ["fit_threshold", "verify", "Threshold", "Report", "over_folds", "compare"],

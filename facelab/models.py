@@ -1,10 +1,14 @@
 """The two networks of the study, and what a verifier can do without one."""
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
@@ -118,3 +122,67 @@ def raw_pixels(faces) -> np.ndarray:
     """
     x = faces.images.reshape(len(faces), -1).astype(np.float32)
     return x - x.mean(axis=1, keepdims=True)
+
+
+def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:
+    """Write the weights in float16, and what is needed to use them, to a safetensors file.
+
+    Parameters
+    ----------
+    path : path
+        Usually ``network.safetensors``.
+    model : torch.nn.Module
+        From `siamese_cnn` or `resnet50`.
+    architecture : dict
+        ``name``, one of these two, and the arguments that it was called with.
+    **settings
+        Whatever a user of the network has to know, as JSON takes it: ``image_size``, ``crop``
+        and ``threshold`` at least.
+
+    Raises
+    ------
+    ValueError
+        If `architecture` names another network, or one with other weights than `model`'s.
+    """
+    tensors = {
+        name: (t.half() if t.is_floating_point() else t).cpu().contiguous()
+        for name, t in model.state_dict().items()
+    }
+    with torch.device("meta"):  # shapes alone
+        wanted = {name: t.shape for name, t in _build(architecture).state_dict().items()}
+    if wanted != {name: t.shape for name, t in tensors.items()}:
+        raise ValueError(f"expected the weights of {architecture}, got those of another network")
+    about = {"architecture": json.dumps(architecture), "settings": json.dumps(settings)}
+    save_file(tensors, path, metadata=about)
+
+
+def load_network(path: str | Path) -> tuple[nn.Module, dict]:
+    """Read a network that `save_network` wrote.
+
+    Returns
+    -------
+    torch.nn.Module, dict
+        The network in float32, ready to embed, and its settings.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = _build(about["architecture"])
+        model.load_state_dict(tensors)
+        return model.eval(), about["settings"]
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"expected a network of save_network, got {path} ({error})") from error
+
+
+def _build(architecture: dict) -> nn.Module:
+    arguments, networks = dict(architecture), {"siamese_cnn": siamese_cnn, "resnet50": resnet50}
+    name = arguments.pop("name", None)
+    if name not in networks:
+        raise ValueError(f"expected an architecture named {' or '.join(networks)}, got {name!r}")
+    return networks[name](**arguments)
