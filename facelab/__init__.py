@@ -22,6 +22,7 @@ _MAP = {
         "plot_history",
         "plot_watched",
         "plot_training",
+        "plot_effects",
         "plot_mined",
         "plot_distances",
         "plot_roc",
