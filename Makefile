@@ -9,7 +9,7 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: study test lab lint bench clean
+.PHONY: study test lab explore lint bench clean
 
 study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
@@ -19,6 +19,9 @@ test: $(READY) lint  ## pass every test: the package, the notebooks, and real LF
 
 lab: $(READY)  ## open the notebooks
 	$(VENV)/bin/jupyter lab notebooks
+
+explore: $(READY)  ## open the explorer of all runs as a page; ARGS=--no-browser only serves it
+	$(VENV)/bin/voila notebooks/explore.ipynb $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

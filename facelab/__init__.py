@@ -33,6 +33,7 @@ _MAP = {
         "describe",
         "set_style",
     ],
+    "explore": ["explore"],
     "runs": ["Run", "parameters", "versions", "load_runs"],
 }
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MAP)

@@ -266,7 +266,7 @@ function curvePlot(parent) {
     svg.append(make("defs", {}, make("clipPath", { id: clip }, make("rect", { x: left - 1, y: 11,
       width: size - left - 10, height: size - bottom - 10 }))));
     const marks = det ? [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99].filter((p) =>
-      p >= low && p <= high) : [0, 0.25, 0.5, 0.75, 1];
+      p >= low && p <= high) : size < 340 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
     for (const p of marks) {
       const [px, py] = [x(bend(p)), y(bend(p))], text = `${+(100 * p).toFixed(1)} %`;
       svg.append(make("line", { class: "fl-grid", x1: left, x2: size - 12, y1: py, y2: py }),
