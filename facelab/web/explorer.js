@@ -32,12 +32,13 @@ function mount(el, data, host) {
   const number = make("input", { type: "number", step: "any", class: "fl-number", "aria-label": "Threshold",
     on: { change: () => Number.isFinite(number.valueAsNumber) && set(number.valueAsNumber) } });
   const presets = make("div", { class: "fl-presets", role: "group", "aria-label": "Thresholds" });
-  const tiles = {}, grid = make("dl", { class: "fl-tiles" });
+  const tiles = {}, grid = make("div", { class: "fl-tiles", role: "list" });
   for (const metric of METRICS) {
     const value = make("span", { class: "fl-value", "data-metric": metric });
     const text = make("span", { class: "fl-interval" }), band = make("i"), tick = make("b");
-    grid.append(make("div", { class: "fl-tile", title: MEANING[metric] }, make("dt", { text: WORDS[metric] }),
-      make("dd", {}, value, make("span", { class: "fl-track", "aria-hidden": "true" }, band, tick), text)));
+    grid.append(make("div", { class: "fl-tile", role: "listitem", title: MEANING[metric] },
+      make("span", { class: "fl-metric", text: WORDS[metric] }), value,
+      make("span", { class: "fl-track", "aria-hidden": "true" }, band, tick), text));
     tiles[metric] = { value, text, band, tick };
   }
   const fine = make("p", { class: "fl-hint" }), live = make("p", { class: "fl-live", "aria-live": "polite" });
