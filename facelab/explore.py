@@ -207,10 +207,10 @@ def _outputs() -> Path:
 
 def _show_figure(report) -> None:
     drawn, pixels, encoded = plots.plot_distances(report), io.BytesIO(), io.BytesIO()
-    drawn.figure.savefig(pixels, dpi=100, bbox_inches="tight")
+    drawn.figure.savefig(pixels, dpi=80, bbox_inches="tight")
     plt.close(drawn.figure)
     image = PIL.Image.open(pixels).convert("RGB")
-    image.quantize(256, dither=PIL.Image.Dither.NONE).save(encoded, "png", optimize=True)
+    image.quantize(32, dither=PIL.Image.Dither.NONE).save(encoded, "png", optimize=True)
     IPython.display.display(IPython.display.Image(encoded.getvalue()))
 
 

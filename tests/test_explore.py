@@ -5,12 +5,14 @@ import json
 import shutil
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import PIL.Image
 import pytest
 
 from facelab import payload
 from facelab.data.faces import Faces
+from facelab.execute import WIDGET, _strip
 from facelab.explore import Explorer, explore
 from facelab.report import build_report
 from facelab.verification import Report
@@ -244,6 +246,18 @@ def test_explore_draws_the_first_state_as_a_figure(report, monkeypatch):
     (image,) = shown
     assert image.data.startswith(b"\x89PNG")
     assert list(explorer.reports) == ["faces, View 1 test"]
+
+
+def test_an_executed_notebook_keeps_the_figure_and_drops_the_widget(tmp_path):
+    display = {"output_type": "display_data", "metadata": {}}
+    outputs = [display | {"data": {kind: "x", "text/plain": "y"}} for kind in ("image/png", WIDGET)]
+    cell = nbformat.v4.new_code_cell("fl.explore()", outputs=list(map(nbformat.from_dict, outputs)))
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {"state": {}}})
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    _strip(tmp_path / "a.ipynb")
+    kept = nbformat.read(tmp_path / "a.ipynb", 4)
+    assert "widgets" not in kept.metadata
+    assert [list(output.data) for output in kept.cells[0].outputs] == [["image/png", "text/plain"]]
 
 
 def test_explore_opens_on_the_committed_results(monkeypatch):
