@@ -92,7 +92,7 @@ function mount(el, data, host) {
       roc.update(1, rates(counts(partner(), state.second)));
       compare.update(run, t, partner(), state.second);
     }
-    if (document.activeElement !== number || number.valueAsNumber !== t) number.value = +t.toFixed(6);
+    if (document.activeElement !== number || number.valueAsNumber !== t) number.value = +t.toPrecision(7);
     for (const [metric, { value, text, band, tick }] of Object.entries(tiles)) {
       const v = r[metric], ends = interval(run, metric, t);
       value.textContent = percent(v);
@@ -124,7 +124,7 @@ function mount(el, data, host) {
     for (const button of presets.children) button.setAttribute("aria-pressed", Number(button.dataset.threshold) === t);
     clearTimeout(later);
     later = setTimeout(() => {
-      live.textContent = `Threshold ${written(t)}: ${count(c.tp)} of ${count(run.nSame)} same and ` +
+      live.textContent = `Threshold ${shown(t)}: ${count(c.tp)} of ${count(run.nSame)} same and ` +
         `${count(c.fp)} of ${count(run.nDifferent)} different pairs accepted.`;
       showTab();
     }, 130);

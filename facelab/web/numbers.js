@@ -135,7 +135,7 @@ function binEdges(runs) {
   const low = Math.min(...runs.map((r) => Math.min(r.low, r.threshold)));
   const high = Math.max(...runs.map((r) => Math.max(r.high, r.threshold)));
   const wanted = Math.min(80, Math.max(12, Math.sqrt(Math.max(...runs.map((r) => r.n)))));
-  const rough = Math.max((high - low) / wanted, 1e-6), power = 10 ** Math.floor(Math.log10(rough));
+  const rough = Math.max((high - low) / wanted, 1e-9), power = 10 ** Math.floor(Math.log10(rough));
   const width = power * [1, 2, 2.5, 5, 10].find((f) => f * power * 1.3 >= rough);
   const first = Math.floor(low / width - 1e-9), last = Math.floor(high / width + 1e-9) + 1;
   return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * width);
@@ -166,4 +166,5 @@ const count = (n) => n.toLocaleString("en-US");
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 const percent = (x, digits = 1) => (Number.isFinite(x) ? `${(100 * x).toFixed(digits)} %` : "–");
 const written = (x, digits = 3) => (Number.isFinite(x) ? x.toFixed(digits) : "–");
+const shown = (distance) => (distance && Math.abs(distance) < 0.001 ? distance.toExponential(1) : written(distance));
 const person = (image) => image.slice(0, image.lastIndexOf("_")).replaceAll("_", " ");

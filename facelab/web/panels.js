@@ -22,7 +22,7 @@ function pairCards(host) {
     const names = same[pair] ? [person(a)] : [person(a), person(b)];
     return make("li", { class: `fl-card fl-${kind}`, "data-pair": pair, "data-distance": d },
       make("div", { class: "fl-photos" }, photo(a), photo(b),
-        make("span", { class: "fl-distance", text: written(d) })),
+        make("span", { class: "fl-distance", text: shown(d) })),
       make("div", { class: "fl-names" }, ...names.map((name) => make("span", { text: name, title: name }))),
       make("div", { class: "fl-verdict" },
         make("span", { class: `fl-text-${kind}`, text: same[pair] ? "same person" : "different people" }),
@@ -94,9 +94,9 @@ function pairsPanel(host, on) {
       const [[a, b], [c2, d]] = ends;
       const items = [...all(run, "same", a, Math.min(b, a + n)), ...all(run, "different", c2, Math.min(d, c2 + n))];
       items.sort((p, q) => p.distance - q.distance || p.pair - q.pair);
-      const digits = Math.max(2, -Math.floor(Math.log10(bin[1] - bin[0]) - 1e-9) + 1);
+      const form = (edge) => (bin[1] - bin[0] < 1e-4 ? edge.toExponential(2) : `${+edge.toFixed(5)}`);
       return { items: items.slice(0, n), total: b - a + d - c2, counts: [b - a, d - c2], text:
-        `Distance ${bin[0].toFixed(digits)} to ${bin[1].toFixed(digits)}: ${count(b - a)} same, ${count(d - c2)} different` };
+        `Distance ${form(bin[0])} to ${form(bin[1])}: ${count(b - a)} same, ${count(d - c2)} different` };
     }
     const items = ["same", "different"].flatMap((kind) => {
       const k = below(run[kind].distances, t);
@@ -169,7 +169,7 @@ function comparePanel(host, on) {
       return { threshold: t, ...r, auc: run.auc, eer: run.eer };
     });
     const rows = [["threshold", "Threshold"], ...METRICS.map((m) => [m, WORDS[m]]), ["auc", "AUC"], ["eer", "EER"]];
-    const form = (key, v) => (key === "threshold" || key === "auc" ? written(v) : percent(v));
+    const form = (key, v) => (key === "threshold" ? shown(v) : key === "auc" ? written(v) : percent(v));
     table.replaceChildren(make("thead", {}, make("tr", {}, ...["", "First", "Second", "Second − first"].map((text) =>
       make("th", { scope: "col", text })))), make("tbody", {}, ...rows.map(([key, word]) => {
       const [p, q] = values.map((v) => v[key] ?? NaN), sign = q - p > 0 ? "+" : "";
@@ -204,7 +204,7 @@ function comparePanel(host, on) {
     more.hidden = chosen.length <= n;
     more.textContent = `Show more: ${n} of ${count(chosen.length)} are shown`;
     cards.show(chosen.slice(0, n).map(([, pair]) => ({ run, pair, more:
-      `${mode === "a" ? "second" : "first"} run: ${written(second.distances[pair])}, ` +
+      `${mode === "a" ? "second" : "first"} run: ${shown(second.distances[pair])}, ` +
       `${second.distances[pair] < (mode === "a" ? tb : ta) ? "accepted" : "rejected"}` })), t);
   }
   return { node, options, layout, update, show };

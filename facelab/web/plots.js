@@ -28,7 +28,7 @@ function ticks(low, high, wanted) {
   const n = Math.floor(high / step + 1e-9) - first + 1;
   const more = Math.abs(step / 10 ** -digits - 2.5) < 1e-6 ? 1 : 0;
   return Array.from({ length: n }, (_, k) => [(first + k) * step,
-    ((first + k) * step).toFixed(digits + more)]);
+    digits > 5 ? ((first + k) * step).toExponential(0) : ((first + k) * step).toFixed(digits + more)]);
 }
 
 /** A step line over bins, from the ground to the ground. */
@@ -158,6 +158,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
   }
 
   function update(threshold, c, r) {
+    state.threshold = threshold;
     const at = Math.min(Math.max(x(threshold), x.range[0]), x.range[1]);
     nodes.below.setAttribute("width", at);
     nodes.above.setAttribute("x", at);
@@ -165,9 +166,9 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     nodes.line.setAttribute("x2", at);
     const pill = Math.min(Math.max(at, 52), state.width - 52);
     nodes.grip.setAttribute("transform", `translate(${pill},0)`);
-    nodes.grip.lastChild.textContent = written(threshold);
-    nodes.grip.setAttribute("aria-valuenow", threshold.toFixed(4));
-    nodes.grip.setAttribute("aria-valuetext", `${written(threshold)}, ${count(c.tp)} of ` +
+    nodes.grip.lastChild.textContent = shown(threshold);
+    nodes.grip.setAttribute("aria-valuenow", +threshold.toPrecision(8));
+    nodes.grip.setAttribute("aria-valuetext", `${shown(threshold)}, ${count(c.tp)} of ` +
       `${count(run.nSame)} same and ${count(c.fp)} of ${count(run.nDifferent)} different pairs accepted`);
     const wide = state.width > 560;
     const far = Number.isFinite(r.far) ? (wide ? ` (FAR ${percent(r.far)})` : "") : "";
@@ -232,7 +233,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
   for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => { drag = false; });
   svg.addEventListener("pointerleave", () => nodes.hover.setAttribute("width", 0));
   svg.addEventListener("keydown", (event) => {
-    const span = edges.at(-1) - edges[0], now = Number(nodes.grip.getAttribute("aria-valuenow"));
+    const span = edges.at(-1) - edges[0], now = state.threshold;
     const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10 }[event.key];
     const to = event.key === "Home" ? edges[0] : event.key === "End" ? edges.at(-1) :
       move ? now + (move * span) / (event.shiftKey ? 1000 : 200) : null;
@@ -251,7 +252,7 @@ function curvePlot(parent) {
   let place = null, dots = [];
   function layout(runs, det) {
     svg.replaceChildren();
-    const size = Math.min(460, Math.max(240, parent.clientWidth)), left = 62, bottom = 52;
+    const size = Math.min(460, Math.max(240, parent.clientWidth)), left = 68, bottom = 52;
     svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
     svg.setAttribute("width", size);
     svg.setAttribute("height", size);
@@ -267,8 +268,11 @@ function curvePlot(parent) {
       width: size - left - 10, height: size - bottom - 10 }))));
     const marks = det ? [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99].filter((p) =>
       p >= low && p <= high) : size < 340 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
-    for (const p of marks) {
+    const apart = (k) => !k || x(bend(marks[k])) - x(bend(marks[k - 1])) > 46;
+    const crowded = marks.some((_, k) => !apart(k));
+    for (const [k, p] of marks.entries()) {
       const [px, py] = [x(bend(p)), y(bend(p))], text = `${+(100 * p).toFixed(1)} %`;
+      if (crowded && (marks.length - 1 - k) % (marks.length > 8 ? 3 : 2)) continue;
       svg.append(make("line", { class: "fl-grid", x1: left, x2: size - 12, y1: py, y2: py }),
         make("line", { class: "fl-grid", x1: px, x2: px, y1: 12, y2: size - bottom }),
         make("text", { class: "fl-tick", x: px, y: size - bottom + 20, "text-anchor":
@@ -285,16 +289,18 @@ function curvePlot(parent) {
     dots = runs.map((run, k) => {
       const d = run.roc.map(([far, tar], i) => `${i ? "L" : "M"}${place(far, tar).map((v) => v.toFixed(1))}`);
       svg.append(make("path", { class: `fl-line fl-run-${k}`, d: d.join(""), "clip-path": `url(#${clip})` }));
-      const c = rates(counts(run, run.threshold)), [cx, cy] = place(c.far, 1 - c.frr);
+      const [cx, cy] = operating(run);
       svg.append(make("circle", { class: `fl-ring fl-run-${k}`, cx, cy, r: 7 }));
       return svg.appendChild(make("circle", { class: `fl-dot fl-run-${k}`, r: 7.5 }));
     });
     svg.setAttribute("aria-label", det ? "DET: the two error rates at every threshold" :
       "ROC: same against different pairs accepted at every threshold");
   }
+  const operating = (run, r = rates(counts(run, run.threshold))) =>
+    place(r.far || 0, Number.isFinite(r.frr) ? 1 - r.frr : 0);
   function update(k, r) {
     if (!dots[k]) return;
-    const [cx, cy] = place(r.far || 0, Number.isFinite(r.frr) ? 1 - r.frr : 0);
+    const [cx, cy] = operating(null, r);
     dots[k].setAttribute("cx", cx);
     dots[k].setAttribute("cy", cy);
   }

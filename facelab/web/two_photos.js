@@ -191,7 +191,7 @@ function photosPanel(host, on) {
     }
     const v = verdict(run, threshold, distance, Number(prevalence.value));
     message.replaceChildren(make("strong", { text: v.accepted ? "Same person" : "Different people" }),
-      ` at threshold ${written(threshold)}: the distance is ${written(distance)}.`);
+      ` at threshold ${shown(threshold)}: the distance is ${shown(distance)}.`);
     draw();
     for (const line of v.lines) facts.append(make("p", { text: line }));
     if (v.low !== undefined) {
