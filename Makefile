@@ -29,6 +29,7 @@ lint: $(READY)
 
 bench: $(READY)  ## time verification against NumPy and sklearn; needs 8 GB of memory
 	$(VENV)/bin/python tests/benchmarks/bench_verification.py
+	$(VENV)/bin/python tests/benchmarks/bench_explore.py
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

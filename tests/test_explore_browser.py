@@ -128,7 +128,9 @@ def hold_against_numpy(page, report):
         assert float(cell.get_attribute("data-value")) == pytest.approx(value, nan_ok=True)
         assert cell.inner_text() == ("–" if np.isnan(value) else f"{100 * value:.1f} %")
     told = [text.text_content() for text in page.locator(".fl-main .fl-distances > text").all()]
-    found = [int(re.match("[\\d,]+", text)[0].replace(",", "")) for text in told if text[0].isdigit()]
+    found = [
+        int(re.match("[\\d,]+", text)[0].replace(",", "")) for text in told if text[0].isdigit()
+    ]
     assert found == [counts[k] for k in ("tp", "fp", "fn", "tn")]
     return threshold
 

@@ -161,8 +161,10 @@ function mount(el, data, host) {
     chooseBin(edges[k], edges[k + 1]);
   }
   function layoutRoc() {
-    const shown = state.tab === "compare" && partner() ? [now(), partner()] : [now()];
-    roc.layout(shown, state.det);
+    const drawn = state.tab === "compare" && partner() ? [now(), partner()] : [now()];
+    roc.layout(drawn, state.det);
+    const say = (run) => `AUC ${written(run.auc ?? NaN)} · EER ${percent(run.eer ?? NaN)}`;
+    area.textContent = drawn.length > 1 ? `first, solid: ${say(drawn[0])}\nsecond, dashed: ${say(drawn[1])}` : say(now());
   }
   function layout() {
     plot.layout(now());
@@ -204,7 +206,6 @@ function mount(el, data, host) {
       state.second = runs[state.other].threshold;
     }
     select.value = k;
-    area.textContent = `AUC ${written(run.auc ?? NaN)} · EER ${percent(run.eer ?? NaN)}`;
     single.textContent = run.name;
     source.replaceChildren(run.synthetic ? make("span", { class: "fl-synthetic", text: run.source }) : run.source,
       ` · ${run.pairs} · ${count(run.nSame)} same and ${count(run.nDifferent)} different pairs ` +

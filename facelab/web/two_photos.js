@@ -137,6 +137,7 @@ function photoPicker(host, side, on) {
 function photosPanel(host, on) {
   const options = make("datalist", { id: fresh("images") });
   const message = make("p", { class: "fl-lead", role: "status" }), facts = make("div", { class: "fl-facts" });
+  const sure = make("p", { class: "fl-sure" });
   const prevalence = make("select", { class: "fl-select", "aria-label": "Share of same pairs among those met",
     on: { change: () => tell() } }, ...[[0.5, "half of the pairs met show one person"],
     [0.1, "1 in 10 shows one person"], [0.01, "1 in 100 shows one person"], [0.001, "1 in 1,000 shows one person"]]
@@ -149,7 +150,7 @@ function photosPanel(host, on) {
   for (const picker of pickers) picker.list(options.id);
   const node = make("div", { class: "fl-two" }, options, make("div", { class: "fl-pickers" },
     ...pickers.map((picker) => picker.node)), make("div", { class: "fl-outcome" }, message, figure, facts,
-    make("label", { class: "fl-row" }, make("span", { text: "If" }), prevalence)));
+    make("label", { class: "fl-row" }, make("span", { text: "How sure, if" }), prevalence), sure));
 
   function random(side) {
     const { images, left, right } = run.pairSet, pair = Math.floor(Math.random() * run.n);
@@ -182,6 +183,7 @@ function photosPanel(host, on) {
   }
   function tell(why = "") {
     facts.replaceChildren();
+    sure.replaceChildren();
     figure.replaceChildren();
     prevalence.parentNode.hidden = distance === null;
     node.dataset.distance = distance ?? "";
@@ -197,11 +199,12 @@ function photosPanel(host, on) {
     if (v.low !== undefined) {
       const [low, high] = v.ends;
       const ends = Number.isFinite(low) ? ` (95 % interval ${percent(low, low < 0.1 ? 1 : 0)} to ${percent(high, high < 0.1 ? 1 : 0)})` : "";
-      facts.append(make("p", { class: "fl-sure" }, make("strong", { text: percent(v.share, v.share < 0.1 ? 1 : 0) }),
-        ` of the pairs at such a distance, ${written(v.low, 2)} to ${written(v.high, 2)}, show one person${ends}. ` +
-        `${plural(v.same, "same pair")} and ${plural(v.different, "different pair")} of this run say so.`));
+      sure.append(make("strong", { text: percent(v.share, v.share < 0.1 ? 1 : 0) }),
+        ` of the pairs at such a distance, ${band(v.low)} to ${band(v.high)}, show one person${ends}. ` +
+        `${plural(v.same, "same pair")} and ${plural(v.different, "different pair")} of this run say so.`);
     }
   }
+  const band = (edge) => (edge > 0.01 ? written(edge, 2) : shown(edge));
   function draw() {
     const width = Math.max(260, figure.clientWidth), height = 96, edges = binEdges([run]);
     const low = Math.min(edges[0], distance), high = Math.max(edges.at(-1), distance);
