@@ -17,8 +17,11 @@ import numpy as np
 import PIL.Image
 
 from facelab import payload, plots
-from facelab.data.faces import Faces
-from facelab.verification import Report
+from facelab.data.copies import _decode, find
+from facelab.data.faces import Faces, Pairs
+from facelab.models import raw_pixels
+from facelab.train import embed
+from facelab.verification import Report, distances
 
 NO_PHOTOS = "Photos are shown where the environment variable FACELAB_LFW names a copy of LFW."
 
@@ -31,12 +34,14 @@ def explore(reports=None, films=None, faces=None, model=None):
     reports : Report or dict of str to Report, optional
         One, or several by name. Default: those of all runs below ``outputs``.
     films : Training or dict of str to Training, optional
-        From `fit`: how distances moved, epoch by epoch. Under the name of its report, or another.
+        From `fit`, or its ``distances`` alone: how they moved, epoch by epoch. Under the name of
+        its report, or another.
     faces : Faces, optional
         Holds the photos of the pairs.
     model : torch.nn.Module or callable, or dict of str to these, optional
-        Measures two photos: a network, or a function from `Faces` to embeddings as `raw_pixels`.
-        One for the first report, or by name of the report. Needs `faces` for the image size.
+        Measures two photos: a network, or a function from `Faces` to embeddings as `raw_pixels`
+        and ``partial(embed, network, flip=True)`` are. One for the first report, or by name of the
+        report. Needs `faces` for the image size.
 
     Returns
     -------
@@ -107,7 +112,7 @@ class Explorer(anywidget.AnyWidget):
         name, found, out, why = message["run"], [], [], ""
         for image in message["images"]:
             try:
-                out.append(self._jpeg(name, image))
+                out.append(_jpeg(self._pixels(name, image)))
                 found.append(image)
             except (OSError, ValueError, KeyError):
                 synthetic = "synthetic" in self.reports[name].source
@@ -115,25 +120,23 @@ class Explorer(anywidget.AnyWidget):
                 why = why if synthetic or self.faces is not None else NO_PHOTOS
         return {"images": found, "why": why}, out
 
-    def _jpeg(self, name, image):
-        """Return a photo of the pairs, from `faces` or from the copy that the run was made of."""
+    def _pixels(self, name, image, size=128, crop=None):
+        """Return an image of a report, uint8 of shape (3, height, width), as it was trained on."""
         if self.faces is not None:
-            return _encoded(PIL.Image.fromarray(self._pixels(image).transpose(1, 2, 0)))
+            if self._rows is None:
+                self._rows = {i: row for row, i in enumerate(self.faces.image_ids.tolist())}
+            return self.faces.batch([self._rows[image]])[0]
+        crop = crop or self.about.get(name, {}).get("parameters", {}).get("CROP", 128)
         person, _, number = image.rpartition("_")
-        path = self._copy(name) / person / f"{person}_{int(number):04d}.jpg"
-        with PIL.Image.open(path) as photo:
-            crop = self.about.get(name, {}).get("parameters", {}).get("CROP", 128)
-            return _encoded(_centre(photo.convert("RGB"), crop).resize((128, 128)))
-
-    def _pixels(self, image):
-        if self._rows is None:
-            self._rows = {i: row for row, i in enumerate(self.faces.image_ids.tolist())}
-        return self.faces.batch([self._rows[image]])[0]
+        pixels, _, wrong = _decode(
+            self._copy(name) / person / f"{person}_{int(number):04d}.jpg", size, crop
+        )
+        if wrong:
+            raise ValueError(f"{image}: {wrong}")
+        return pixels
 
     def _copy(self, name) -> Path:
         """Return the folder of people that the report's images come from."""
-        from facelab.data.copies import find
-
         synthetic = "synthetic" in self.reports[name].source
         data = "synthetic" if synthetic else "lfw"
         if data not in self._copies:
@@ -142,56 +145,45 @@ class Explorer(anywidget.AnyWidget):
 
     def _measure(self, message, buffers):
         name, buffers = message["run"], list(buffers)
-        embed, size = self._network(name)
+        embed, size, crop = self._network(name)
         pixels = []
         for photo in message["photos"]:
-            source = io.BytesIO(buffers.pop(0)) if photo.get("upload") else None
-            source = source or io.BytesIO(self._jpeg(name, photo["image"]))
-            if self.faces is not None and not photo.get("upload"):
-                pixels.append(self._pixels(photo["image"]))
-                continue
-            with PIL.Image.open(source) as image:
-                small = image.convert("RGB").resize((size, size), PIL.Image.Resampling.LANCZOS)
-                pixels.append(np.asarray(small).transpose(2, 0, 1))
+            if photo.get("upload"):
+                image, _, wrong = _decode(io.BytesIO(buffers.pop(0)), size, None)
+                if wrong:
+                    raise ValueError(f"the uploaded photo: {wrong}")
+                pixels.append(image)
+            else:
+                pixels.append(self._pixels(name, photo["image"], size, crop))
         two = Faces(np.stack(pixels), np.arange(2), np.arange(2), ("a", "b"), np.ones(2, int))
-        a, b = embed(two).astype(np.float64)
-        d = np.linalg.norm(a / np.linalg.norm(a) - b / np.linalg.norm(b))
-        return {"distance": float(d)}, []
+        pair = Pairs([0], [1], [False])
+        return {"distance": float(distances(embed(two), pair)[0])}, []
 
-    def _network(self, name) -> tuple[Callable, int]:
-        """Return what embeds `Faces` for a report, and the image size it wants."""
+    def _network(self, name) -> tuple[Callable, int, int | None]:
+        """Return what embeds `Faces` for a report, and the image size and crop that it wants."""
         if name in self.models:
             if self.faces is None:
                 raise ValueError("expected faces=... beside model=..., got none")
-            model, size = self.models[name], self.faces.packed.shape[2]
-        else:
-            model, size = self._saved_network(name)
-        if hasattr(model, "parameters"):
-            from facelab.train import embed
-
-            model = partial(embed, model)
-        return model, size
-
-    def _saved_network(self, name):
-        about, parameters = self.about.get(name, {}), {}
-        size = about.get("parameters", {}).get("IMAGE_SIZE", 64)
+            return _embedder(self.models[name]), self.faces.packed.shape[2], None
+        about = self.about.get(name, {})
+        parameters, folder = about.get("parameters", {}), about.get("folder")
         if about.get("prefix", "").startswith("pixels"):
-            from facelab.models import raw_pixels
+            return raw_pixels, parameters.get("IMAGE_SIZE", 64), None
+        if folder and (folder / "network.safetensors").is_file():
+            from facelab.models import load_network
 
-            return raw_pixels, size
-        folder = about.get("folder")
-        path = folder and folder / "network.safetensors"
-        if not (path and path.is_file()):
-            raise ValueError(
-                "No network is at hand for this run. Pass it: fl.explore(report, faces=faces, "
-                "model=model)."
-            )
-        from facelab.models import load_network
+            model, settings = load_network(folder / "network.safetensors")
+            if settings["threshold"] == self.reports[name].threshold:
+                embed = partial(_embedder(model), flip=settings.get("flip", False))
+                return embed, settings["image_size"], settings["crop"]
+        raise ValueError(
+            "These two are no pair of this run, and its network is not at hand. Pass it: "
+            "fl.explore(report, faces=faces, model=model)."
+        )
 
-        model, parameters = load_network(path)
-        if parameters.get("prefix", about["prefix"]) != about["prefix"]:
-            raise ValueError(f"The network kept in {folder.name} belongs to another report.")
-        return model, parameters.get("image_size", size)
+
+def _embedder(model) -> Callable:
+    return partial(embed, model) if hasattr(model, "parameters") else model
 
 
 def _several(films) -> bool:
@@ -214,14 +206,7 @@ def _show_figure(report) -> None:
     IPython.display.display(IPython.display.Image(encoded.getvalue()))
 
 
-def _encoded(image) -> bytes:
+def _jpeg(pixels) -> bytes:
     encoded = io.BytesIO()
-    image.save(encoded, "jpeg", quality=90)
+    PIL.Image.fromarray(pixels.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
     return encoded.getvalue()
-
-
-def _centre(image, crop):
-    if not crop:
-        return image
-    left, top = (image.width - crop) / 2, (image.height - crop) / 2
-    return image.crop((left, top, left + crop, top + crop))

@@ -165,8 +165,8 @@ def film(training, source: str = "") -> dict[str, object]:
 
     Parameters
     ----------
-    training : Training or dict
-        From `facelab.fit` or `read_film`.
+    training : Training, DataFrame or dict
+        From `facelab.fit`, its ``distances`` alone, or from `read_film`.
     source : str
         What the images are.
 
@@ -177,8 +177,9 @@ def film(training, source: str = "") -> dict[str, object]:
         and by kind of pairs the counts, uint32 of shape (n_epochs, n_bins), their number, and
         their mean distances.
     """
-    if hasattr(training, "distances"):
-        table, epochs = training.distances, np.unique(training.distances["epoch"])
+    if not isinstance(training, Mapping):
+        table = getattr(training, "distances", training)
+        epochs = np.unique(table["epoch"])
         source = source or (table["source"].iloc[0] if len(table) else "")
         training = {"epoch": epochs} | {
             split: {

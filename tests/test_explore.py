@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 
@@ -15,6 +16,7 @@ from facelab.data.faces import Faces
 from facelab.execute import WIDGET, _strip
 from facelab.explore import Explorer, explore
 from facelab.report import build_report
+from facelab.train import Training
 from facelab.verification import Report
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +148,20 @@ def test_a_film_counts_every_watched_pair_in_every_epoch():
     assert split["mean_same"] == pytest.approx(means, abs=1e-3)
 
 
+def test_a_training_makes_the_same_film_as_what_a_run_keeps_of_it():
+    rng = np.random.default_rng(0)
+    d, same = np.float16(rng.random((3, 40)) * 2), rng.random(40) < 0.5
+    tables = [
+        pd.DataFrame(dict(epoch=k + 1, split="dev", source="faces", distance=row, same=same))
+        for k, row in enumerate(d)
+    ]
+    training = Training(pd.DataFrame({"epoch": [1, 2, 3]}), pd.concat(tables, ignore_index=True))
+    kept = {"epoch": np.array([1, 2, 3]), "dev": {"distances": d, "same": same}}
+    expected = payload.encode(payload.film(kept, "faces"))
+    assert payload.encode(payload.film(training)) == expected
+    assert payload.encode(payload.film(training.distances)) == expected
+
+
 def test_saved_runs_are_found_with_their_titles_real_faces_first(tmp_path, report):
     for folder, source in (("a/01_first", "synthetic faces"), ("b/01_first", "LFW")):
         place = tmp_path / folder
@@ -236,7 +252,7 @@ def test_without_a_network_it_says_so(report):
     explorer = Explorer({"a": report}, {}, None, {}, {})
     message = {"kind": "measure", "run": "a", "photos": [{"upload": True}] * 2}
     answer, _ = ask(explorer, **message)
-    assert "No network is at hand" in answer["error"]
+    assert "its network is not at hand" in answer["error"]
 
 
 def test_explore_draws_the_first_state_as_a_figure(report, monkeypatch):

@@ -17,7 +17,7 @@ import nbformat
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from test_explore_browser import FLAGS, find_chromium, server  # noqa: E402
+from test_explore_browser import FLAGS, find_chromium, run_all, server
 
 OUT = Path("outputs/bench/explore.json")
 MOVES = 60
@@ -29,7 +29,8 @@ same = rng.random(n) < 0.5
 right = np.where(same, left, (left + rng.integers(1, 5000, size=n)) % 5000) + 5000
 ids = [f"Person_{{k}}_{{i:04d}}" for i in (1, 2) for k in range(5000)]
 d = rng.normal(np.where(same, 0.9, 1.2), 0.2).clip(0, 2)
-fl.explore(fl.Report(d, same, np.zeros(n), left, right, ids, 1.0, "best F1 on dev", "test", "random"))
+said = "best F1 on dev", "test", "random numbers"
+fl.explore(fl.Report(d, same, np.zeros(n), left, right, ids, 1.0, *said))
 """
 WATCH = """() => {
   window.times = [];
@@ -72,10 +73,7 @@ def measure(page):
 def in_jupyterlab(page, folder):
     options = [f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=token", "--allow-root"]
     with server(["jupyterlab", *options], "/api", folder) as address:
-        page.goto(f"{address}/lab/tree/bench.ipynb?token=token", wait_until="commit")
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-        page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
-        page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+        run_all(page, f"{address}/lab/tree/bench.ipynb?token=token")
         return measure(page)
 
 
