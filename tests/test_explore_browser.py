@@ -123,9 +123,14 @@ def numpy_says(report, threshold):
     return {"tp": tp, "fp": fp, "fn": fn, "tn": tn}, rates
 
 
+def settle(page):
+    """Wait for the next frame, and for what follows it when the threshold rests."""
+    page.evaluate("() => new Promise(f => requestAnimationFrame(() => setTimeout(f, 200)))")
+
+
 def hold_against_numpy(page, report):
     """Compare the numbers on the page with NumPy's at the page's threshold; return that."""
-    page.wait_for_timeout(300)
+    settle(page)
     root = page.locator(".fl-explorer")
     threshold = float(root.get_attribute("data-threshold"))
     counts, rates = numpy_says(report, threshold)
@@ -217,7 +222,7 @@ def try_everything(page, reports):
     # The worst mistakes are the report's.
     for key, kind in (("accepts", "false accept"), ("rejects", "false reject")):
         page.locator(f".fl-pairs [data-key={key}]").click()
-        page.wait_for_timeout(200)
+        settle(page)
         mistakes = report.mistakes(8)
         expected = mistakes["pair"][mistakes["kind"] == kind].tolist()
         assert [int(c.get_attribute("data-pair")) for c in cards.all()] == expected
@@ -226,7 +231,7 @@ def try_everything(page, reports):
     if len(reports) > 1:
         page.locator("[data-tab=compare]").click()
         second = reports[list(reports)[1]]
-        page.wait_for_timeout(400)
+        settle(page)
         compared, node = compare(report, second, n=10), page.locator(".fl-compare")
         assert int(node.get_attribute("data-only-a")) == compared.only_a
         assert int(node.get_attribute("data-only-b")) == compared.only_b
@@ -237,14 +242,14 @@ def try_everything(page, reports):
     page.keyboard.press("Enter")
     page.locator(".fl-picker input[type=text]").nth(1).fill(report.right_ids[5])
     page.keyboard.press("Enter")
-    page.wait_for_timeout(600)
-    told = float(page.locator(".fl-two").get_attribute("data-distance"))
-    assert told == report.distances[5]
+    told = float(report.distances[5])
+    shows = "told => Number(document.querySelector('.fl-two').dataset.distance) === told"
+    page.wait_for_function(shows, arg=told)
     accepted = "Same person" if told < report.threshold else "Different people"
     assert page.locator(".fl-outcome strong").first.inner_text() == accepted
 
     page.locator("[data-tab=film]").click()
-    page.wait_for_timeout(200)
+    settle(page)
     assert page.locator(".fl-film svg, .fl-empty:visible").count()
     assert page.wrong == []
 
@@ -287,7 +292,7 @@ def test_a_narrow_dark_page_holds_everything(page, tmp_path):
     page.wait_for_selector(".fl-explorer.fl-dark")
     for tab in ("pairs", "compare", "film", "two"):
         page.locator(f"[data-tab={tab}]").click()
-        page.wait_for_timeout(200)
+        settle(page)
         wide = "n => n.scrollWidth - n.clientWidth"
         assert page.locator(".fl-explorer").evaluate(wide) <= 1, tab
     assert page.wrong == []

@@ -72,9 +72,9 @@ function photoPicker(host, side, on) {
     Object.assign(zoom, { value: 1 });
     centre = [0.5, 0.5];
     label(person(image).split(" ").map((word) => word[0]).join("").slice(0, 3));
+    on.changed();
     const { urls } = await host.photos(run.name, [image]);
     if (urls.get(image) && chosen?.image === image) await load(urls.get(image));
-    on.changed();
   }
   async function upload(blob) {
     if (!blob) return;
