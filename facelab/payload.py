@@ -32,7 +32,7 @@ SCRIPTS = ("numbers.js", "plots.js", "panels.js", "two_photos.js", "explorer.js"
 METRICS = ("precision", "recall", "f1", "accuracy", "far", "frr")
 MOST_PAIRS = 2**22  # the browser sorts a distance and its pair's number as one float64
 N_GRID = 129  # thresholds at which intervals are computed
-BINS = np.linspace(0, 2, 81)  # of a film's histograms
+BINS = np.linspace(0, 2, 41)  # of a film's histograms
 
 
 def front_end() -> tuple[str, str]:

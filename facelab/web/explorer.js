@@ -11,7 +11,8 @@ function mount(el, data, host) {
   for (const run of runs) run.roc = rocPoints(run);
   const state = { run: 0, other: runs.length > 1 ? 1 : 0, threshold: runs[0].threshold,
     second: runs.length > 1 ? runs[1].threshold : 0, bin: null, det: false, tab: "pairs" };
-  const root = make("div", { class: "fl-explorer" });
+  // JupyterLab would take letters and arrows for its own shortcuts.
+  const root = make("div", { class: "fl-explorer", "data-lm-suppress-shortcuts": "true" });
   el.append(root);
 
   const select = make("select", { class: "fl-select fl-which", "aria-label": "Run", on: { change: () =>

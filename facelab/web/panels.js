@@ -138,7 +138,9 @@ function comparePanel(host, on) {
     (key) => { mode = key; n = PAGE; on.changed(); });
   const more = make("button", { type: "button", class: "fl-quiet", on: { click: () => { n += PAGE; on.changed(); } } });
   let mode = "a", n = PAGE;
-  const both = make("div", {}, titles[0], first, titles[1], holder, table, note, modes.node, cards.node, more);
+  const hint = make("p", { class: "fl-hint", text: "Each at its threshold. Whether a difference is more than luck, " +
+    "fl.compare(first, second) tells: it resamples the people of both at once." });
+  const both = make("div", {}, titles[0], first, titles[1], holder, table, hint, note, modes.node, cards.node, more);
   const lone = make("p", { class: "fl-empty", text: "There is only one run here. Pass several reports, fl.explore({\"first\": …, \"second\": …}), to compare them." });
   const node = make("div", { class: "fl-compare" }, make("label", { class: "fl-row" },
     make("span", { text: "Compare with" }), select), both, lone);
@@ -181,7 +183,7 @@ function comparePanel(host, on) {
   function show(a, ta, b, tb) {
     if (!b) return;
     const comparable = a.pairSet === b.pairSet;
-    modes.node.hidden = cards.node.hidden = !comparable;
+    hint.hidden = modes.node.hidden = cards.node.hidden = !comparable;
     more.hidden = true;
     if (!comparable) {
       note.textContent = "The two runs hold different pairs, so there are none on which they could disagree.";
@@ -193,8 +195,7 @@ function comparePanel(host, on) {
       if (x !== y) only[x === Boolean(same[i]) ? "a" : "b"].push(i);
     }
     Object.assign(node.dataset, { onlyA: only.a.length, onlyB: only.b.length });
-    note.textContent = `They disagree on ${plural(only.a.length + only.b.length, "pair")} of ${count(a.n)}, ` +
-      "each at its threshold.";
+    note.textContent = `They disagree on ${plural(only.a.length + only.b.length, "pair")} of ${count(a.n)}.`;
     modes.buttons.forEach((b2, k) => {
       b2.textContent = `Only the ${k ? "second" : "first"} is right: ${count(only[k ? "b" : "a"].length)}`;
     });
@@ -225,7 +226,6 @@ function filmPanel(films, bins) {
   const node = make("div", { class: "fl-film" }, make("div", { class: "fl-row" }, select, play, range, epochs),
     panels, caption);
   let film = films[0], draw = [], timer = 0;
-  const middle = Array.from(bins.subarray(1), (edge, k) => (edge + bins[k]) / 2);
 
   function panel(split, k) {
     const box = panels.children[k];
