@@ -84,7 +84,10 @@ def server(arguments, check, tmp_path):
             yield address
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def answers(url):
@@ -238,10 +241,8 @@ def try_everything(page, reports):
 
     # Two photos: a pair of the run has its distance there.
     page.locator("[data-tab=two]").click()
-    page.locator(".fl-picker input[type=text]").nth(0).fill(report.left_ids[5])
-    page.keyboard.press("Enter")
-    page.locator(".fl-picker input[type=text]").nth(1).fill(report.right_ids[5])
-    page.keyboard.press("Enter")
+    for k, image in enumerate((report.left_ids[5], report.right_ids[5])):
+        page.locator(".fl-picker input[type=text]").nth(k).fill(image)
     told = float(report.distances[5])
     shows = "told => Number(document.querySelector('.fl-two').dataset.distance) === told"
     page.wait_for_function(shows, arg=told)

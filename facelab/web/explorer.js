@@ -31,7 +31,10 @@ function mount(el, data, host) {
   side.prepend(kind.node);
   side.append(area);
   const number = make("input", { type: "number", step: "any", class: "fl-number", "aria-label": "Threshold",
-    on: { change: () => Number.isFinite(number.valueAsNumber) && set(number.valueAsNumber) } });
+    on: { change: typed, keydown: (event) => event.key === "Enter" && typed() } });
+  function typed() {
+    if (Number.isFinite(number.valueAsNumber)) set(number.valueAsNumber);
+  }
   const presets = make("div", { class: "fl-presets", role: "group", "aria-label": "Thresholds" });
   const tiles = {}, grid = make("div", { class: "fl-tiles", role: "list" });
   for (const metric of METRICS) {
