@@ -9,7 +9,7 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: study test lab lint bench clean
+.PHONY: study test lab explore lint bench clean
 
 study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
@@ -20,12 +20,16 @@ test: $(READY) lint  ## pass every test: the package, the notebooks, and real LF
 lab: $(READY)  ## open the notebooks
 	$(VENV)/bin/jupyter lab notebooks
 
+explore: $(READY)  ## open the explorer of all runs as a page; ARGS=--no-browser only serves it
+	$(VENV)/bin/voila notebooks/explore.ipynb $(ARGS)
+
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
 bench: $(READY)  ## time verification against NumPy and sklearn; needs 8 GB of memory
 	$(VENV)/bin/python tests/benchmarks/bench_verification.py
+	$(VENV)/bin/python tests/benchmarks/bench_explore.py
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

@@ -38,6 +38,7 @@ _MAP = {
         "set_style",
     ],
     "results": ["load_results", "result_row", "comparable", "budgets", "differing", "holm"],
+    "explore": ["explore"],
     "runs": ["Run", "parameters", "versions", "load_runs"],
 }
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MAP)

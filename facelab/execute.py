@@ -15,6 +15,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 SIZE_LIMIT = 500_000  # bytes of an executed notebook that can still be read on a web page
 
 # Kernels see the terminal of the batch, but their bars do not end up on it: without these the
@@ -136,8 +137,12 @@ def _first_line(source: str) -> str:
 
 
 def _strip(path: Path) -> None:
-    """Drop papermill's records of paths and times: run.json has what matters of them."""
+    """Drop papermill's records, which run.json has, and widgets, which need a kernel."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     for part in (notebook, *notebook.cells):
         part.metadata.pop("papermill", None)
     nbformat.write(notebook, path)
