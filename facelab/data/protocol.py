@@ -213,7 +213,9 @@ def unpack(path: str | Path) -> Protocol:
         parts = [tuple(names[k] for k in part) for part in np.split(facts["parts"], ends)]
         pairs = [
             NamedPairs(array[some[0]], some[1], array[some[2]], some[3], some[4])
-            for some in np.split(facts["pairs"].T.astype(np.int64), np.cumsum(facts["pair_sizes"])[:-1], 1)
+            for some in np.split(
+                facts["pairs"].T.astype(np.int64), np.cumsum(facts["pair_sizes"])[:-1], 1
+            )
         ]
         counts = dict(zip(names, facts["counts"].tolist(), strict=True))
     return Protocol(counts, parts[0], parts[1], tuple(parts[2:]), *pairs)
