@@ -56,11 +56,9 @@ class Copy:
         if self.path.is_dir():
             for folder, folders, names in os.walk(self.path):
                 folders[:] = sorted(name for name in folders if not _ignored(name))
-                prefix = (
-                    "" if folder == str(self.path) else f"{os.path.relpath(folder, self.path)}/"
-                )
                 for name in sorted(name for name in names if not _ignored(name)):
-                    yield prefix + name, os.path.join(folder, name)
+                    path = os.path.join(folder, name)
+                    yield os.path.relpath(path, self.path).replace(os.sep, "/"), path
             return
         try:
             with tarfile.open(self.path) as archive:

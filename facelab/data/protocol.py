@@ -211,11 +211,10 @@ def unpack(path: str | Path) -> Protocol:
         array = np.array(names)
         ends = np.cumsum(facts["part_sizes"])[:-1]
         parts = [tuple(names[k] for k in part) for part in np.split(facts["parts"], ends)]
+        columns, sizes = facts["pairs"].T.astype(np.int64), facts["pair_sizes"]
         pairs = [
-            NamedPairs(array[some[0]], some[1], array[some[2]], some[3], some[4])
-            for some in np.split(
-                facts["pairs"].T.astype(np.int64), np.cumsum(facts["pair_sizes"])[:-1], 1
-            )
+            NamedPairs(array[a], i, array[b], j, fold)
+            for a, i, b, j, fold in np.split(columns, np.cumsum(sizes)[:-1], axis=1)
         ]
         counts = dict(zip(names, facts["counts"].tolist(), strict=True))
     return Protocol(counts, parts[0], parts[1], tuple(parts[2:]), *pairs)
