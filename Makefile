@@ -18,14 +18,14 @@ test: $(READY) lint  ## pass every test: the package, the notebooks, and real LF
 	$(VENV)/bin/python -m pytest -v --nbval tests notebooks facelab $(ARGS)
 
 lab: $(READY)  ## open the notebooks
-	$(VENV)/bin/jupyter lab notebooks
+	$(VENV)/bin/facelab lab
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-bench: $(READY)  ## time verification against NumPy and sklearn; needs 8 GB of memory
-	$(VENV)/bin/python tests/benchmarks/bench_verification.py
+bench: $(READY)  ## time everything against its rivals, half an hour; needs 8 GB of memory
+	for part in data training verification; do $(VENV)/bin/python tests/benchmarks/bench_$$part.py || exit; done
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

@@ -9,6 +9,7 @@ import time
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 from harness import bench
 from PIL import Image
@@ -162,7 +163,8 @@ def lightning(name):
             self.times += (time.perf_counter(),)
 
     photos, clock = Photos(), Clock()
-    images = ImageLabeledDataset(photos.labels.tolist(), photos.paths, transform=photos.transform)
+    table = pd.DataFrame({"label": photos.labels, "path": photos.paths, "split": "train"})
+    images = ImageLabeledDataset(table, transform=photos.transform)
     loader = torch.utils.data.DataLoader(
         images, batch_sampler=BalanceSampler(photos.labels.tolist(), 32, 4), num_workers=2
     )
