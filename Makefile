@@ -25,7 +25,7 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check .
 
 bench: $(READY)  ## time everything against its rivals, half an hour; needs 8 GB of memory
-	for part in data training verification; do $(VENV)/bin/python tests/benchmarks/bench_$$part.py || exit; done
+	for part in data training conclusions verification; do $(VENV)/bin/python tests/benchmarks/bench_$$part.py || exit; done
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)
