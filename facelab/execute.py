@@ -23,8 +23,9 @@ SIZE_LIMIT = 500_000  # bytes of an executed notebook that can still be read on 
 TQDM = {"TQDM_NCOLS": "200", "TQDM_NROWS": "20", "TQDM_BAR_FORMAT": "{l_bar}{bar:10}{r_bar}"}
 
 
-# glibc hands large blocks back to the system and fetches them anew at every training step; kept,
-# they make the small network up to 1.7 times as fast. Set your own values to override these.
+# For kernels alone, of `facelab run` and `facelab lab`: glibc hands large blocks back to the system
+# and fetches them anew at every training step; kept, they make the small network up to 1.7 times as
+# fast. Set these variables yourself to override them; run.json has what held.
 MALLOC = {
     name: os.environ.get(name, "1000000000")
     for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")

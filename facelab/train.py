@@ -304,6 +304,7 @@ def _measure(value, loss, embeddings, labels, mined, miner, counters) -> dict[st
     """Return what one step tells about training beside its loss."""
     a, p, b, n = mined if mined and len(mined) == 4 else get_all_pairs_indices(labels)
     unit = functional.normalize(embeddings)
+    distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")
     active = np.nan if not counters else sum(getattr(c, "num_past_filter", 0) for c in counters)
     for counter in counters:
         counter.num_past_filter = 0  # a loss without a single pair would leave the old count
@@ -313,8 +314,8 @@ def _measure(value, loss, embeddings, labels, mined, miner, counters) -> dict[st
         "mined": np.nan if miner is None else sum(map(len, mined)) / len(mined),
         "empty": np.nan if miner is None else float(not len(mined[0])),
         "accuracy": _accuracy(loss, embeddings, labels),
-        "same_distance": (unit[a] - unit[p]).norm(dim=1).mean().item(),
-        "different_distance": (unit[b] - unit[n]).norm(dim=1).mean().item(),
+        "same_distance": distance[a, p].mean().item(),
+        "different_distance": distance[b, n].mean().item(),
     }
 
 
