@@ -9,7 +9,7 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: study test lab lint bench clean
+.PHONY: study test lab explore lint bench clean
 
 study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
@@ -18,14 +18,17 @@ test: $(READY) lint  ## pass every test: the package, the notebooks, and real LF
 	$(VENV)/bin/python -m pytest -v --nbval tests notebooks facelab $(ARGS)
 
 lab: $(READY)  ## open the notebooks
-	$(VENV)/bin/jupyter lab notebooks
+	$(VENV)/bin/facelab lab
+
+explore: $(READY)  ## open the explorer of all runs as a page; ARGS=--no-browser only serves it
+	$(VENV)/bin/voila notebooks/explore.ipynb $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-bench: $(READY)  ## time verification against NumPy and sklearn; needs 8 GB of memory
-	$(VENV)/bin/python tests/benchmarks/bench_verification.py
+bench: $(READY)  ## time everything against its rivals, half an hour; needs 8 GB of memory
+	for part in data training conclusions verification explore; do $(VENV)/bin/python tests/benchmarks/bench_$$part.py || exit; done
 
 clean:  ## remove the environment; results stay
 	rm -rf $(VENV)

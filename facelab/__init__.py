@@ -13,7 +13,7 @@ _MAP = {
     "data.faces": ["Faces", "Pairs", "Split", "draw_pairs", "draw_people"],
     "augmentation": ["augment", "to_float"],
     "samplers": ["Batch", "balanced_pairs", "people_by_images", "shuffled"],
-    "models": ["siamese_cnn", "resnet50", "raw_pixels"],
+    "models": ["siamese_cnn", "resnet50", "raw_pixels", "save_network", "load_network"],
     "classical": ["lbp_histograms", "lbp_lda", "whitened_pca", "embed_lbp", "search_lbp_lda"],
     "losses": ["ContrastiveLoss", "AdaCos", "adacos_scale"],
     "train": ["fit", "embed", "Training", "best_precision"],
@@ -23,6 +23,7 @@ _MAP = {
         "plot_history",
         "plot_watched",
         "plot_training",
+        "plot_effects",
         "plot_mined",
         "plot_distances",
         "plot_roc",
@@ -37,6 +38,7 @@ _MAP = {
         "set_style",
     ],
     "results": ["load_results", "result_row", "comparable", "budgets", "differing", "holm"],
+    "explore": ["explore"],
     "runs": ["Run", "parameters", "versions", "load_runs"],
 }
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MAP)

@@ -1,5 +1,6 @@
-"""The command line: ``facelab run``, ``facelab report`` and ``facelab data``."""
+"""The command line: ``facelab run``, ``lab``, ``report`` and ``data``."""
 
+import os
 import sys
 from contextlib import contextmanager
 
@@ -40,6 +41,17 @@ def run(notebooks, profile, parameters, out, resume):
     for name, cause in failed.items():
         click.echo(f"facelab: {name} failed in {cause}", err=True)
     sys.exit(bool(failed))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def lab(options):
+    """Open the notebooks in JupyterLab, with the memory settings of `run`; OPTIONS are its own."""
+    from facelab.execute import MALLOC
+    from facelab.study import notebooks_folder
+
+    command = [sys.executable, "-m", "jupyterlab", str(notebooks_folder()), *options]
+    os.execve(sys.executable, command, os.environ | MALLOC)
 
 
 @main.command()

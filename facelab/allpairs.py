@@ -138,7 +138,9 @@ def _rate(counts, n_same, n_different):
         first = np.argmax(f1)
         if f1[first] > best:  # of equals the earlier, so the smaller, stays
             best, at = float(f1[first]), start + int(steps[first - 1])
-        area += int(np.dot(tps[1:] + tps[:-1], np.diff(fps)))
+        heights, widths = tps[1:] + tps[:-1], np.diff(fps)
+        high, low = np.divmod(heights, 2**20)  # their products may exceed int64
+        area += (int(np.dot(high, widths)) << 20) + int(np.dot(low, widths))
         gap = fps / n_different + tps / n_same - 1
         if eer is None and gap[-1] >= 0:
             after = np.argmax(gap >= 0)  # the curve's corners beside the EER, and its ends

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
     """Scale uint8 images to float32 in [-1, 1], channels last in memory."""
-    return images.contiguous(memory_format=torch.channels_last).float().div_(127.5).sub_(1)
+    return images.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
 def augment(
@@ -57,25 +57,28 @@ def augment(
         drawn = torch.rand(*shape, generator=generator) * (high - low) + low
         return drawn.to(images.device)
 
+    x = (2 * torch.arange(width, device=images.device) + 1) / width - 1  # pixels' centres
+    y = (2 * torch.arange(height, device=images.device) + 1) / height - 1
     mirror = torch.where(uniform(n, low=0.0) < flip, -1.0, 1.0)
     zoom, angle = 1 + scale * uniform(n), torch.deg2rad(rotate * uniform(n))
     cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
     move = 2 * shift * uniform(n, 2)
-    rows = [cos * mirror, -sin, move[:, 0], sin * mirror, cos, move[:, 1]]
-    affine = torch.stack(rows, dim=1).view(n, 2, 3)
-    grid = functional.affine_grid(affine, [n, 3, height, width], align_corners=False)
+    # affine_grid, as a sum of what depends on the column and what depends on the row: the same
+    # grid in a quarter of the time.
+    columns = torch.stack([cos * mirror, sin * mirror])[..., None] * x
+    rows = torch.stack([-sin, cos])[..., None] * y + move.T[..., None]
+    grid = (columns[:, :, None, :] + rows[..., None]).permute(1, 2, 3, 0).contiguous()
     out = functional.grid_sample(
-        to_float(images), grid, padding_mode="reflection", align_corners=False
+        images.float(), grid, padding_mode="reflection", align_corners=False
     )
     gain = 1 + contrast * uniform(n, 1, 1, 1) + colour * uniform(n, 3, 1, 1)
-    out = out * gain + contrast * uniform(n, 1, 1, 1)
+    out.mul_(gain / 127.5).add_(contrast * uniform(n, 1, 1, 1) - gain)
 
     size = uniform(n, 2, low=0.2, high=0.4)
     start = uniform(n, 2, low=0.0) * (1 - size)
-    y = (torch.arange(height, device=images.device) + 0.5) / height
-    x = (torch.arange(width, device=images.device) + 0.5) / width
+    x, y = (x + 1) / 2, (y + 1) / 2
     inside_y = (y >= start[:, :1]) & (y < start[:, :1] + size[:, :1])
     inside_x = (x >= start[:, 1:]) & (x < start[:, 1:] + size[:, 1:])
-    covered = inside_y[:, None, :, None] & inside_x[:, None, None, :]
-    covered &= (uniform(n, low=0.0) < erase)[:, None, None, None]
-    return out.masked_fill(covered, 0.0)
+    inside_y &= (uniform(n, low=0.0) < erase)[:, None]
+    out.mul_(~(inside_y[:, None, :, None] & inside_x[:, None, None, :]))
+    return out.contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 SIZE_LIMIT = 500_000  # bytes of an executed notebook that can still be read on a web page
 
 # Kernels see the terminal of the batch, but their bars do not end up on it: without these the
@@ -22,8 +23,9 @@ SIZE_LIMIT = 500_000  # bytes of an executed notebook that can still be read on 
 TQDM = {"TQDM_NCOLS": "200", "TQDM_NROWS": "20", "TQDM_BAR_FORMAT": "{l_bar}{bar:10}{r_bar}"}
 
 
-# glibc hands large blocks back to the system and fetches them anew at every training step; kept,
-# they make the small network up to 1.7 times as fast. Set your own values to override these.
+# For kernels alone, of `facelab run` and `facelab lab`: glibc hands large blocks back to the system
+# and fetches them anew at every training step; kept, they make the small network up to 1.7 times as
+# fast. Set these variables yourself to override them; run.json has what held.
 MALLOC = {
     name: os.environ.get(name, "1000000000")
     for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
@@ -136,8 +138,12 @@ def _first_line(source: str) -> str:
 
 
 def _strip(path: Path) -> None:
-    """Drop papermill's records of paths and times: run.json has what matters of them."""
+    """Drop papermill's records, which run.json has, and widgets, which need a kernel."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     for part in (notebook, *notebook.cells):
         part.metadata.pop("papermill", None)
     nbformat.write(notebook, path)

@@ -1,26 +1,39 @@
 """The two networks of the study, and what a verifier can do without one."""
 
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 
 
-def siamese_cnn(embedding_size: int = 128, image_size: int = 64, dropout: float = 0.0) -> nn.Module:
-    """Build the Siamese baseline: four blocks of convolution and pooling, then one linear layer.
+def siamese_cnn(
+    embedding_size: int = 128,
+    image_size: int = 64,
+    dropout: float = 0.0,
+    channels: Sequence[int] = (32, 64, 128, 256),
+) -> nn.Module:
+    """Build the Siamese baseline: blocks of convolution and pooling, then one linear layer.
 
-    Both images of a pair pass through this same network. The blocks have 32, 64, 128 and 256
-    channels; each halves the image.
+    Both images of a pair pass through this same network. Each block halves the image.
 
     Parameters
     ----------
     embedding_size : int
         Values in an embedding.
     image_size : int
-        Side of the square input in pixels; a multiple of 16.
+        Side of the square input in pixels; a multiple of 16 for four blocks.
     dropout : float
         Share of values dropped before the linear layer, in [0, 1).
+    channels : sequence of int
+        Channels of each block.
 
     Returns
     -------
@@ -31,7 +44,7 @@ def siamese_cnn(embedding_size: int = 128, image_size: int = 64, dropout: float 
     Raises
     ------
     ValueError
-        If `image_size` is not a multiple of 16.
+        If `image_size` cannot be halved once for each block.
 
     References
     ----------
@@ -39,23 +52,25 @@ def siamese_cnn(embedding_size: int = 128, image_size: int = 64, dropout: float 
     Face Verification", CVPR 2005; Koch, Zemel, Salakhutdinov, "Siamese Neural Networks for
     One-shot Image Recognition", 2015.
     """
-    if image_size % 16 or image_size < 16:
-        raise ValueError(f"expected an image_size that is a multiple of 16, got {image_size}")
-    layers, channels = [], 3
-    for width in (32, 64, 128, 256):
+    shrink = 2 ** len(channels)
+    if image_size % shrink or image_size < shrink:
+        raise ValueError(f"expected an image_size that is a multiple of {shrink}, got {image_size}")
+    layers = []
+    for before, width in pairwise((3, *channels)):
         layers += [
-            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.Conv2d(before, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
         ]
-        channels = width
     layers += [nn.Flatten(), nn.Dropout(dropout)]
-    layers += [nn.Linear(channels * (image_size // 16) ** 2, embedding_size)]
+    layers += [nn.Linear(channels[-1] * (image_size // shrink) ** 2, embedding_size)]
     return nn.Sequential(*layers)
 
 
-def resnet50(embedding_size: int = 128, pretrained: bool = False) -> nn.Module:
+def resnet50(
+    embedding_size: int = 128, pretrained: bool = False, dropout: float = 0.0
+) -> nn.Module:
     """Build torchvision's ResNet-50 with its classifier replaced by an embedding layer.
 
     Parameters
@@ -64,6 +79,8 @@ def resnet50(embedding_size: int = 128, pretrained: bool = False) -> nn.Module:
         Values in an embedding.
     pretrained : bool
         Start from torchvision's ImageNet weights (outside data: say so beside any result).
+    dropout : float
+        Share of values dropped before the embedding layer, in [0, 1).
 
     Returns
     -------
@@ -88,7 +105,8 @@ def resnet50(embedding_size: int = 128, pretrained: bool = False) -> nn.Module:
             f"the ImageNet weights could not be downloaded from {weights.url} ({error}); put "
             f"that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
         ) from error
-    network.fc = nn.Linear(network.fc.in_features, embedding_size)
+    linear = nn.Linear(network.fc.in_features, embedding_size)
+    network.fc = nn.Sequential(nn.Dropout(dropout), linear) if dropout else linear
     return network
 
 
@@ -104,3 +122,67 @@ def raw_pixels(faces) -> np.ndarray:
     """
     x = faces.images.reshape(len(faces), -1).astype(np.float32)
     return x - x.mean(axis=1, keepdims=True)
+
+
+def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:
+    """Write the weights in float16, and what is needed to use them, to a safetensors file.
+
+    Parameters
+    ----------
+    path : path
+        Usually ``network.safetensors``.
+    model : torch.nn.Module
+        From `siamese_cnn` or `resnet50`.
+    architecture : dict
+        ``name``, one of these two, and the arguments that it was called with.
+    **settings
+        Whatever a user of the network has to know, as JSON takes it: ``image_size``, ``crop``
+        and ``threshold`` at least.
+
+    Raises
+    ------
+    ValueError
+        If `architecture` names another network, or one with other weights than `model`'s.
+    """
+    tensors = {
+        name: (t.half() if t.is_floating_point() else t).cpu().contiguous()
+        for name, t in model.state_dict().items()
+    }
+    with torch.device("meta"):  # shapes alone
+        wanted = {name: t.shape for name, t in _build(architecture).state_dict().items()}
+    if wanted != {name: t.shape for name, t in tensors.items()}:
+        raise ValueError(f"expected the weights of {architecture}, got those of another network")
+    about = {"architecture": json.dumps(architecture), "settings": json.dumps(settings)}
+    save_file(tensors, path, metadata=about)
+
+
+def load_network(path: str | Path) -> tuple[nn.Module, dict]:
+    """Read a network that `save_network` wrote.
+
+    Returns
+    -------
+    torch.nn.Module, dict
+        The network in float32, ready to embed, and its settings.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = _build(about["architecture"])
+        model.load_state_dict(tensors)
+        return model.eval(), about["settings"]
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(f"expected a network of save_network, got {path} ({error})") from error
+
+
+def _build(architecture: dict) -> nn.Module:
+    arguments, networks = dict(architecture), {"siamese_cnn": siamese_cnn, "resnet50": resnet50}
+    name = arguments.pop("name", None)
+    if name not in networks:
+        raise ValueError(f"expected an architecture named {' or '.join(networks)}, got {name!r}")
+    return networks[name](**arguments)

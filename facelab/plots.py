@@ -119,6 +119,62 @@ def plot_training(histories, column="dev_auc", by="method", ax=None):
     return describe(ax, f"{_words(column)} by epoch", caption, "epoch", _words(column))
 
 
+def plot_effects(effects, seeds=None, strong=(), axes=None):
+    """Draw what changes bring, as a forest plot: a row for each change, a panel for each measure.
+
+    A bar is the interval: blue above zero, vermilion below, grey where it holds zero.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        In the order of the rows: ``change``, ``measure`` (the panel's title), ``source`` (its
+        caption), ``gain``, ``low`` and ``high``; without a gain (nan) the row says so.
+    seeds : DataFrame, optional
+        ``change``, ``measure``, ``gain`` of single trainings, drawn as small rings.
+    strong : collection of str
+        Changes whose names are set in bold.
+    axes : sequence of Axes, optional
+        One for each measure.
+    """
+    changes, measures = (list(dict.fromkeys(effects[k])) for k in ("change", "measure"))
+    if axes is None:
+        size = (3.4 + 4.4 * len(measures), 1.7 + 0.4 * len(changes))
+        shared = dict(sharex=True, sharey=True, squeeze=False)
+        figure, ((*axes,),) = plt.subplots(1, len(measures), figsize=size, **shared)
+        figure.set_layout_engine("constrained", wspace=0.06)
+    for ax, measure in zip(axes, measures, strict=True):
+        ax.axvline(0, color=INK, lw=1.2, zorder=0)
+        of_measure = effects[effects["measure"] == measure]
+        for row in of_measure.itertuples():
+            y = changes.index(row.change)
+            if y % 2:
+                ax.axhspan(y - 0.5, y + 0.5, color=GREY, alpha=0.07, lw=0, zorder=0)
+            if np.isnan(row.gain):
+                place = dict(xycoords=ax.get_yaxis_transform(), ha="center", va="center")
+                style = dict(color=GREY, fontsize=SMALL, style="italic", bbox=_VEIL)
+                ax.annotate("not measured yet", (0.5, y), **place, **style)
+                continue
+            colour = SAME if row.low > 0 else DIFFERENT if row.high < 0 else GREY
+            ax.plot([row.low, row.high], [y, y], color=colour, lw=5, alpha=0.4)
+            ax.plot(row.gain, y, "D", color=colour, ms=9, mec="white", mew=1, zorder=3)
+        if seeds is not None:
+            single = seeds[seeds["measure"] == measure]
+            ys = [changes.index(change) for change in single["change"]]
+            ax.plot(single["gain"], ys, "o", ms=5, mfc="none", mec=INK, alpha=0.7, zorder=4)
+        ax.set(ylim=(len(changes) - 0.5, -0.5))
+        ax.set_yticks(range(len(changes)), changes)
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_formatter(
+            FuncFormatter(lambda v, _: f"{v:+.3g}".replace("-", "−") if v else "0")
+        )
+        describe(ax, measure, of_measure["source"].iloc[0], "AUC gained", "")
+        sns.despine(ax=ax, left=True)
+        ax.tick_params(axis="y", length=0)
+        for label in ax.get_yticklabels():
+            label.set_weight("bold" if label.get_text() in strong else "normal")
+    return axes
+
+
 def plot_mined(mined, everything, source, axes=None):
     """Draw which negatives miners pick: their distances, against all negatives of the batches.
 

@@ -1,4 +1,4 @@
-"""Build one HTML file of a study's results, from ``run.json`` and figures alone."""
+"""Build one HTML file of a study's results, from what its runs have left."""
 
 import base64
 import io
@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 import PIL.Image
 
+from facelab import payload
 from facelab.results import comparable, load_results
 from facelab.runs import claim_row, read_runs, write_text, written
 
@@ -108,7 +109,11 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["headlines"] = headlines
+    reports, films, about = payload.saved(out)
+    script, style = payload.front_end()
+    data = payload.inline(*payload.payload(reports, films, about)) if reports else ""
     html = environment.get_template("report.html").render(
+        explorer=data and {"data": data, "script": script, "style": style},
         chapters=chapters,
         profiles=sorted({run["profile"] for run in chapters if run.get("profile")}),
         sources=sources,

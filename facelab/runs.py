@@ -347,7 +347,7 @@ def versions() -> dict[str, str]:
 
 
 def device() -> dict[str, object]:
-    """Return the processor, its cores and torch's threads, and the GPU if one was used."""
+    """Return processor, cores, torch's threads, the GPU if one was used, and glibc's settings."""
     info = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
     torch = sys.modules.get("torch")  # not imported: not used
@@ -357,6 +357,7 @@ def device() -> dict[str, object]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads() if torch is not None else None,
         "gpu": torch.cuda.get_device_name() if used_gpu else None,
+        "malloc": {k: v for k, v in sorted(os.environ.items()) if k.startswith("MALLOC_")},
     }
 
 

@@ -68,6 +68,7 @@ def fit(
     scheduler: Callable | None = None,
     augment: Callable | None = None,
     watch: Mapping[str, Faces] | None = None,
+    keep_best: Mapping[str, nn.Module] | None = None,
     seed: int = 0,
     checkpoint: str | Path | None = None,
     fabric: Fabric | None = None,
@@ -101,6 +102,9 @@ def fit(
         ``augment(uint8_images, generator)``; None: images are only scaled to [-1, 1].
     watch : mapping of str to Faces, optional
         Faces with pairs whose distances are measured after every epoch. They never train.
+    keep_best : mapping of str to torch.nn.Module, optional
+        For a watched name a second network built like `model`. It ends with the weights that
+        `model` had after the epoch with the greatest AUC on those faces, of equals the first.
     seed : int
         Seed of everything random in training. The weights to start from are the caller's.
     checkpoint : path, optional
@@ -133,6 +137,9 @@ def fit(
     for name, faces in watch.items():
         if faces.pairs is None or not len(faces.pairs):
             raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
+    keep_best = dict(keep_best or {})
+    if not keep_best.keys() <= watch.keys():
+        raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
     fabric = fabric or Fabric(devices=1, precision=best_precision())
     fabric.launch()
     model.to(memory_format=torch.channels_last)
@@ -147,6 +154,7 @@ def fit(
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:
         parts["scheduler"] = scheduler(opt)
+    parts |= {f"best on {k}": fabric.to_device(kept) for k, kept in keep_best.items()}
     network, opt = fabric.setup(model, opt)
     counters = [m for m in loss.modules() if isinstance(m, ThresholdReducer | MeanOverPairs)]
     for counter in counters:
@@ -211,6 +219,9 @@ def fit(
             distance = _watched_distances(model, faces, fabric)
             row[f"{name}_auc"] = auc(distance, faces.pairs.same)
             watched.append((epoch, name, faces.source, distance, faces.pairs.same))
+        for name, kept in keep_best.items():
+            if all(row[f"{name}_auc"] > before[f"{name}_auc"] for before in rows):
+                kept.load_state_dict(model.state_dict())
         row |= {"seconds": time.perf_counter() - start, "note": _note(row)}
         rows.append(row)
         progress.set_postfix_str(
@@ -293,6 +304,7 @@ def _measure(value, loss, embeddings, labels, mined, miner, counters) -> dict[st
     """Return what one step tells about training beside its loss."""
     a, p, b, n = mined if mined and len(mined) == 4 else get_all_pairs_indices(labels)
     unit = functional.normalize(embeddings)
+    distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")
     active = np.nan if not counters else sum(getattr(c, "num_past_filter", 0) for c in counters)
     for counter in counters:
         counter.num_past_filter = 0  # a loss without a single pair would leave the old count
@@ -302,8 +314,8 @@ def _measure(value, loss, embeddings, labels, mined, miner, counters) -> dict[st
         "mined": np.nan if miner is None else sum(map(len, mined)) / len(mined),
         "empty": np.nan if miner is None else float(not len(mined[0])),
         "accuracy": _accuracy(loss, embeddings, labels),
-        "same_distance": (unit[a] - unit[p]).norm(dim=1).mean().item(),
-        "different_distance": (unit[b] - unit[n]).norm(dim=1).mean().item(),
+        "same_distance": distance[a, p].mean().item(),
+        "different_distance": distance[b, n].mean().item(),
     }
 
 
@@ -353,6 +365,8 @@ def _resume(path, parts, settings, epochs) -> tuple[list, list]:
             )
     if len(state["rows"]) > epochs:
         raise ValueError(f"expected at most {epochs} epochs, but {path} has {len(state['rows'])}")
+    if missing := sorted(parts.keys() - state.keys()):
+        raise ValueError(f"expected a checkpoint with {missing}, but {path} has none of it")
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["rows"], [(*w, d.numpy(), y.numpy()) for *w, d, y in state["watched"]]

@@ -140,6 +140,17 @@ def test_figures_do_not_depend_on_how_the_counts_are_cut(data):
     assert _rate(counts, int(same.sum()), int((~same).sum())) == brute_figures(d, same)
 
 
+def test_the_area_is_exact_beyond_64_bits():
+    steps, different, same = [7, 2**20 + 1, 2**23], [3, 9 * 10**9, 11 * 10**9], [2, 5 * 10**9, 1]
+    counts = np.zeros((2, 2**24 + 1), np.int64)
+    counts[:, steps] = different, same
+    below = [Fraction(s, 2) + sum(same[:k]) for k, s in enumerate(same)]
+    twice = sum(2 * d * b for d, b in zip(different, below, strict=True))
+    assert twice > 2**63
+    expected = float(twice / (2 * sum(same) * sum(different)))
+    assert _rate(counts, sum(same), sum(different))[2] == expected
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,5 +1,6 @@
 """The command line: what it prints, and what it exits with."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def facelab(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "run", "report", "data", "data fetch", "data info", "data synthesize"]
+    "arguments", ["", "run", "lab", "report", "data", "data fetch", "data info", "data synthesize"]
 )
 def test_every_command_explains_itself(facelab, arguments):
     result = facelab(*arguments.split(), "--help")
@@ -65,6 +66,29 @@ def test_a_mistake_of_the_user_is_one_line_and_exits_with_2(facelab, tmp_path):
     assert result.stderr.count("\n") == 1
     assert facelab("report", "nowhere").exit_code == 2
     assert not (tmp_path / "outputs").exists()
+
+
+def test_lab_opens_jupyterlab_with_the_memory_settings_that_the_user_has_not_made(
+    facelab, monkeypatch
+):
+    started = []
+    monkeypatch.setattr("os.execve", lambda *call: started.append(call))
+    monkeypatch.setattr("facelab.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
+    assert facelab("lab", "--no-browser").exit_code == 0
+    ((program, command, environment),) = started
+    assert program == command[0] == sys.executable
+    assert command[1:3] == ["-m", "jupyterlab"] and command[-1] == "--no-browser"
+    assert Path(command[3]).name == "notebooks"
+    assert environment == os.environ | {"MALLOC_MMAP_THRESHOLD_": "7"}
+    assert "MALLOC_MMAP_THRESHOLD_" not in os.environ  # nor in any other program
+
+
+def test_memory_settings_of_ones_own_win():
+    code = "from facelab.execute import MALLOC; print(*MALLOC.values())"
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    environment.pop("MALLOC_TRIM_THRESHOLD_", None)
+    said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert said.split() == ["65536", "1000000000"]
 
 
 def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):

@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -148,6 +150,37 @@ def test_the_second_load_maps_the_same_file(copy):
     assert not second.packed.flags.writeable
     assert second.fingerprint == first.fingerprint
     assert len(first.fingerprint) == 64
+
+
+def test_the_crop_is_stored_once_and_every_split_is_a_view_of_it(copy):
+    faces = load(copy)
+    assert 0 < packed_file().stat().st_size - 100 * 3 * 8 * 8 < 1000  # pixels and a header
+    assert len(list((cache_dir() / "packed").iterdir())) == 2  # and a note
+    assert faces.select(faces.names[3:9]).packed is faces.packed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_processes_share_the_packed_images_without_copies(copy):
+    code = """
+import re, sys
+from facelab.data.lfw import load_lfw
+faces = load_lfw(sys.argv[1], image_size=128, crop=None, progress=False)
+assert faces.packed.sum()  # reads every pixel
+entry = open("/proc/self/smaps").read().split(".npy\\n")[1]
+print(*(re.search(rf"{key}: +(\\d+)", entry)[1] for key in ("Rss", "Private_Dirty", "Anonymous")))
+"""
+    load(copy, image_size=128, crop=None)
+    command = [sys.executable, "-c", code, str(copy)]
+    resident, dirty, anonymous = map(int, subprocess.check_output(command, text=True).split())
+    assert resident >= 100 * 3 * 128 * 128 // 1024  # kB, all of it the file's own pages
+    assert (dirty, anonymous) == (0, 0)
+
+
+def test_a_lost_image_is_noticed_after_packing(copy):
+    load(copy)
+    image(copy, "Person_Ab", 2).unlink()
+    with pytest.raises(ValueError, match=r"1 of 100 .*\n.*Person_Ab_0002.jpg: missing"):
+        load(copy)
 
 
 def test_other_sizes_are_packed_beside(copy):

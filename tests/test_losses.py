@@ -129,3 +129,51 @@ def test_margin_loss_with_a_beta_per_person_is_that_of_its_paper():
         slope[y[a]] += float(different > 0) - float(same > 0)
     assert value.item() == pytest.approx(total / active, rel=1e-5)
     assert loss.beta.grad.numpy() == pytest.approx(slope / active, abs=1e-6)
+
+
+def softmax_with_margin(x, centres, labels, scale, own_logit):
+    """Mean cross-entropy of scaled cosines, one's own centre's replaced, in NumPy."""
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    terms = []
+    for row, own in zip(x, labels, strict=True):
+        cosine = centres @ row
+        cosine[own] = own_logit(cosine[own])
+        terms.append(np.log(np.exp(scale * cosine).sum()) - scale * cosine[own])
+    return np.mean(terms)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 10.0, 28.6])
+def test_arcface_with_adacos_scale_is_its_papers_equation_with_a_margin_in_degrees(degrees):
+    torch.manual_seed(1)
+    people, scale = 40, adacos_scale(40)
+    x, y = torch.randn(30, 8), torch.randint(people, (30,))
+    loss = pml.ArcFaceLoss(people, 8, margin=degrees, scale=scale)
+    centres = loss.W.detach().T.numpy().astype(float)
+    unit = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(loss.W, dim=0)
+    own = unit.gather(1, y[:, None]).arccos().rad2deg()
+    assert own.max() < 180 - degrees  # beyond, the library goes on with a straight line
+    formula = softmax_with_margin(
+        x.numpy().astype(float),
+        centres,
+        y.numpy(),
+        scale,
+        lambda cosine: math.cos(math.acos(cosine) + math.radians(degrees)),
+    )
+    assert loss(x, y).item() == pytest.approx(formula, rel=1e-5)
+
+
+def test_cosface_is_its_papers_equation_with_a_margin_of_the_cosine():
+    torch.manual_seed(2)
+    x, y, scale = torch.randn(30, 8), torch.randint(40, (30,)), adacos_scale(40)
+    loss = pml.CosFaceLoss(40, 8, margin=0.35, scale=scale)
+    centres, x64 = loss.W.detach().T.numpy().astype(float), x.numpy().astype(float)
+    formula = softmax_with_margin(x64, centres, y.numpy(), scale, lambda cosine: cosine - 0.35)
+    assert loss(x, y).item() == pytest.approx(formula, rel=1e-5)
+
+
+@pytest.mark.parametrize("people", [140, 3432, 5749])
+def test_at_the_scale_of_adacos_a_face_at_45_degrees_is_right_with_probability_one_half(people):
+    scale, angle = adacos_scale(people), math.pi / 4
+    probability = 1 / (1 + (people - 1) * math.exp(-scale * math.cos(angle)))
+    assert probability == pytest.approx(0.5, abs=1e-9)

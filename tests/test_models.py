@@ -1,5 +1,8 @@
+import pickle
+
 import pytest
 import torch
+from torch import nn
 
 from facelab import models
 
@@ -22,6 +25,24 @@ def test_siamese_cnn_refuses_an_image_size_it_cannot_halve_four_times():
         models.siamese_cnn(image_size=50)
 
 
+def test_siamese_cnn_has_the_channels_it_is_given_and_the_usual_ones_otherwise():
+    def widths(model):
+        return [layer.out_channels for layer in model if isinstance(layer, nn.Conv2d)]
+
+    assert widths(models.siamese_cnn()) == [32, 64, 128, 256]
+    small = models.siamese_cnn(16, image_size=24, channels=(4, 8, 12))
+    assert widths(small) == [4, 8, 12]
+    assert small(torch.zeros(2, 3, 24, 24)).shape == (2, 16)
+    with pytest.raises(ValueError, match="multiple of 8, got 28"):
+        models.siamese_cnn(image_size=28, channels=(4, 8, 12))
+
+
+def test_resnet50_drops_values_before_its_embedding_only_when_asked():
+    assert isinstance(models.resnet50().fc, nn.Linear)
+    dropout, linear = models.resnet50(16, dropout=0.3).fc
+    assert (dropout.p, linear.out_features) == (0.3, 16)
+
+
 def test_resnet50_has_an_embedding_of_128_values_for_any_image_size():
     model = models.resnet50().eval()
     with torch.inference_mode():
@@ -41,3 +62,48 @@ def test_missing_imagenet_weights_say_where_to_put_them(monkeypatch, tmp_path):
     monkeypatch.setattr("torch.hub.download_url_to_file", offline)
     with pytest.raises(OSError, match=r"resnet50.*no network.*pretrained=False"):
         models.resnet50(pretrained=True)
+
+
+ARCHITECTURE = {"name": "siamese_cnn", "embedding_size": 8, "image_size": 16, "channels": [4, 4]}
+
+
+def saved(path, **settings):
+    model = models.siamese_cnn(8, 16, channels=(4, 4)).to(memory_format=torch.channels_last)
+    model(torch.randn(32, 3, 16, 16))  # moves the running means
+    models.save_network(path, model, ARCHITECTURE, **settings)
+    return model.eval()
+
+
+def test_a_saved_network_is_loaded_with_its_settings_and_embeds_as_before(tmp_path):
+    path = tmp_path / "network.safetensors"
+    settings = {"image_size": 16, "crop": 128, "threshold": 1.25, "flip": True}
+    model = saved(path, **settings)
+    loaded, got = models.load_network(path)
+    assert got == settings
+    assert not loaded.training
+    images = torch.randn(8, 3, 16, 16)
+    with torch.inference_mode():
+        assert torch.allclose(loaded(images), model(images), atol=0.01)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    weights = sum(p.numel() for p in model.parameters())
+    assert path.stat().st_size < 2 * weights + 3000  # two bytes each, and a header
+
+
+def test_a_network_is_not_saved_under_the_name_of_another(tmp_path):
+    model, path = models.siamese_cnn(8, 16, channels=(4, 8)), tmp_path / "network.safetensors"
+    with pytest.raises(ValueError, match="another network"):
+        models.save_network(path, model, ARCHITECTURE)
+    with pytest.raises(ValueError, match="siamese_cnn or resnet50, got 'vgg'"):
+        models.save_network(path, model, {"name": "vgg"})
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_network_is_refused_and_never_unpickled(tmp_path):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(pickle.dumps(ARCHITECTURE))
+    with pytest.raises(ValueError, match=r"expected a network of save_network, got .*network.safe"):
+        models.load_network(path)
+    saved(path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="expected a network"):
+        models.load_network(path)

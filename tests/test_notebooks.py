@@ -13,17 +13,19 @@ import facelab as fl
 from facelab.study import notebook_parameters
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-CHAPTERS = sorted(FOLDER.glob("*.ipynb"))
+CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+ALL = sorted(FOLDER.glob("*.ipynb"))
 PROFILES = sorted((FOLDER.parent / "facelab" / "profiles").glob("*.yaml"))
 
 each = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+each_of_all = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 
 
 def code(path):
     return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
 
 
-@each
+@each_of_all
 def test_outputs_are_stored_and_small_and_without_errors(path):
     cells = code(path)
     assert path.stat().st_size < 500_000
@@ -31,16 +33,25 @@ def test_outputs_are_stored_and_small_and_without_errors(path):
     assert not [o for c in cells for o in c.outputs if o.output_type == "error"]
 
 
-@each
+@each_of_all
 def test_no_path_of_a_machine_is_stored(path):
     places = [str(FOLDER.parent), str(Path.home()), "/home/", "/Users/", "/tmp/", "/usr/", "C:\\"]
     assert not [place for place in places if place in path.read_text()]
 
 
+@each_of_all
+def test_no_widget_is_stored_and_an_explorer_has_its_figure(path):
+    assert "widgets" not in nbformat.read(path, as_version=4).metadata
+    assert "application/vnd.jupyter.widget" not in path.read_text()
+    for cell in code(path):
+        if "fl.explore(" in cell.source:
+            assert any("image/png" in output.get("data", {}) for output in cell.outputs)
+
+
 @each
 def test_code_cells_are_short_and_there_is_as_much_prose(path):
     cells = nbformat.read(path, as_version=4).cells
-    assert 20 <= len(cells) <= 45
+    assert 20 <= len(cells) <= 47
     assert max(len(c.source.splitlines()) for c in code(path)) <= 25
     prose = [c for c in cells if c.cell_type == "markdown"]
     assert len(prose) >= len(code(path)) * 0.8

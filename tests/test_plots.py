@@ -389,3 +389,29 @@ def test_a_map_shows_every_photo_and_names_that_do_not_lie_on_one_another():
         assert len(labels) == 12
         boxes = [text.get_window_extent() for text in labels]
         assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+def test_effects_are_blue_above_zero_vermilion_below_and_grey_where_they_hold_it():
+    rows = [("up", 0.05, 0.02, 0.08), ("down", -0.05, -0.08, -0.02), ("none", 0.01, -0.02, 0.04)]
+    effects = pd.DataFrame(rows, columns=["change", "gain", "low", "high"])
+    effects.loc[3, "change"] = "untried"
+    effects = pd.concat([effects.assign(measure=m, source="synthetic faces") for m in "ab"])
+    seeds = pd.DataFrame({"change": ["down", "up"], "measure": "a", "gain": [-0.06, 0.07]})
+    left, right = plots.plot_effects(effects, seeds, strong=["up"])
+    for ax in (left, right):
+        drawn = {line.get_marker(): [] for line in ax.lines}
+        for line in ax.lines:
+            drawn[line.get_marker()].append(line)
+        colours = [line.get_color() for line in drawn["D"]]
+        assert colours == [plots.SAME, plots.DIFFERENT, plots.GREY]
+        assert [line.get_xdata().tolist() for line in drawn["D"]] == [[0.05], [-0.05], [0.01]]
+        assert [0.02, 0.08] in [list(line.get_xdata()) for line in drawn["None"]]
+        assert [t.get_text() for t in ax.texts if t.get_text().startswith("not")] == [
+            "not measured yet"
+        ]
+    (rings,) = [line for line in left.lines if line.get_marker() == "o"]
+    assert np.column_stack(rings.get_data()).tolist() == [[-0.06, 1], [0.07, 0]]
+    assert not [line for line in right.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    weights = {t.get_text(): t.get_weight() for t in left.get_yticklabels()}
+    assert weights == {"up": "bold", "down": "normal", "none": "normal", "untried": "normal"}
+    assert left.yaxis_inverted()  # the first row on top

@@ -1,3 +1,4 @@
+import hashlib
 import string
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facelab.data.protocol import FILES, NamedPairs, Protocol, official, texts, write
-from facelab.data.protocol_text import parse, read
+from facelab.data.protocol_text import _OFFICIAL, parse, read
 
 quick = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -34,6 +35,11 @@ def protocols(draw):
     dev = [NamedPairs.of(pairs(part, room(part))) for part in parts]
     folded = NamedPairs.of(p for k, part in enumerate(parts) for p in pairs(part, n, k))
     return Protocol(counts, *parts, parts, *dev, folded)
+
+
+def test_lfws_own_files_are_known_by_their_hashes():
+    rebuilt = {f: hashlib.sha256(t.encode()).hexdigest() for f, t in texts(official()).items()}
+    assert rebuilt == _OFFICIAL
 
 
 def written(protocol, folder):

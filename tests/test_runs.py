@@ -102,7 +102,14 @@ def test_run_json_says_what_was_run_on_what_with_what_result(tmp_path, faces):
     assert record["test_looks"] == 1
     assert record["command"] == "facelab run 01_test --profile smoke"
     assert {"python", "torch", "torchvision", "facelab"} < record["versions"].keys()
-    assert record["device"].keys() == {"processor", "cores", "threads", "gpu", "precision"}
+    assert record["device"].keys() == {
+        "processor",
+        "cores",
+        "threads",
+        "gpu",
+        "precision",
+        "malloc",
+    }
     assert record["started"] <= record["finished"]
     assert record["finished"].endswith("+00:00")
     assert record["seconds"] >= 0

@@ -110,6 +110,39 @@ def test_training_resumed_from_a_checkpoint_equals_training_without_a_stop(tmp_p
     assert expected.distances.groupby(["epoch", "split"]).size().tolist() == [120] * 5
 
 
+def test_the_best_watched_weights_are_kept_and_the_last_ones_stay_in_the_model(tmp_path):
+    rates = [0.001, 0.002, 1.0, 0.01]  # the third epoch ruins what was learned
+
+    def ruin(optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: rates[min(epoch, 3)])
+
+    settings = {"watch": {"dev": DEV}, "scheduler": ruin, "lr": 1.0, "loss_lr": 0.0}
+    model, best, until_best = network(), network(seed=3), network()
+    history = fit(model, 4, keep_best={"dev": best}, **settings).history
+    at = int(history.dev_auc.idxmax()) + 1
+    assert 1 < at < 4
+    fit(until_best, at, **settings)
+    assert torch.equal(weights(best), weights(until_best))
+    assert not torch.equal(weights(best), weights(model))
+    assert roc(best, DEV) == pytest.approx(history.dev_auc.max(), abs=1e-6)
+
+    for epochs, seed in ((at, 0), (4, 5)):  # stopped there, then resumed by other networks
+        resumed, kept = network(seed), network(seed=6)
+        file = tmp_path / "c.pt"
+        fit(resumed, epochs, keep_best={"dev": kept}, checkpoint=file, **settings)
+    assert torch.equal(weights(kept), weights(best))
+    assert torch.equal(weights(resumed), weights(model))
+
+
+def test_the_best_can_only_be_kept_of_what_is_watched_and_was_kept_before(tmp_path):
+    with pytest.raises(ValueError, match=r"the best of \['dev'\], got \['test'\]"):
+        fit(network(), watch={"dev": DEV}, keep_best={"test": network()})
+    fit(network(), 1, watch={"dev": DEV}, checkpoint=tmp_path / "c.pt")
+    best = {"dev": network()}
+    with pytest.raises(ValueError, match="best on dev"):
+        fit(network(), 2, watch={"dev": DEV}, keep_best=best, checkpoint=tmp_path / "c.pt")
+
+
 def killed_in_epoch_4(faces, batch_size, rng):
     """Die without warning when the fourth epoch begins."""
     killed_in_epoch_4.calls = getattr(killed_in_epoch_4, "calls", 0) + 1

@@ -41,29 +41,24 @@ class Copy:
     variant: str
     lists: tuple[Path, ...]
 
-    def stat(self) -> dict[str, tuple[int, int]]:
-        """Size and modification time (ns) by ``NAME/FILE``, or those of the archive."""
-        if self.path.is_file():
-            stat = self.path.stat()
-            return {self.path.name: (stat.st_size, stat.st_mtime_ns)}
-        files, folders = {}, [("", self.path)]
-        while folders:
-            prefix, folder = folders.pop()
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if _ignored(entry.name):
-                        continue
-                    if entry.is_dir():
-                        folders.append((f"{prefix}{entry.name}/", entry.path))
-                    else:
-                        stat = entry.stat()
-                        files[prefix + entry.name] = (stat.st_size, stat.st_mtime_ns)
-        return files
+    def stat(self, files: Iterable[str]) -> bytes:
+        """Sizes and modification times of `files`, or of the archive; empty if one is missing."""
+        paths = [f"{self.path}/{file}" for file in files] if self.path.is_dir() else [self.path]
+        try:
+            stats = map(os.stat, paths)  # the files alone: to list 5,749 folders takes longer
+            numbers = (n for stat in stats for n in (stat.st_size, stat.st_mtime_ns))
+            return np.fromiter(numbers, np.int64).tobytes()
+        except OSError:
+            return b""
 
     def files(self) -> Iterator[tuple[str, str | io.BytesIO]]:
         """Yield ``NAME/FILE`` and what Pillow can open, for every file."""
         if self.path.is_dir():
-            yield from ((file, os.path.join(self.path, file)) for file in sorted(self.stat()))
+            for folder, folders, names in os.walk(self.path):
+                folders[:] = sorted(name for name in folders if not _ignored(name))
+                for name in sorted(name for name in names if not _ignored(name)):
+                    path = os.path.join(folder, name)
+                    yield os.path.relpath(path, self.path).replace(os.sep, "/"), path
             return
         try:
             with tarfile.open(self.path) as archive:

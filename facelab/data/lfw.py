@@ -45,14 +45,19 @@ def _is_fresh(path: Path, stamp: str) -> dict | None:
     return note if note.get("fresh") == fresh else None
 
 
-def _pack(copy: Copy, protocol: Protocol, image_size, crop, progress, path: Path, stamp) -> dict:
+def _stamp(copy: Copy, files: list[str], image_size: int, crop: int | None) -> str:
+    """Tell apart what would be packed otherwise."""
+    state = [f"{_PACKING} {image_size} {crop}".encode(), "\n".join(files).encode()]
+    return hashlib.sha256(b"\n".join([*state, copy.stat(files)])).hexdigest()
+
+
+def _pack(copy: Copy, expected: list[str], image_size, crop, progress, path: Path, stamp) -> dict:
     """Write all images to `path` and a note beside it; others see the whole file or none of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left_over in path.parent.glob(f"{path.stem}.*.tmp"):  # of a process that was killed
         if time.time() - left_over.stat().st_mtime > 3600:
             left_over.unlink(missing_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    expected = _files(protocol)
     try:
         packed = np.lib.format.open_memmap(
             temporary, "w+", np.uint8, (len(expected), 3, image_size, image_size)
@@ -68,7 +73,6 @@ def _pack(copy: Copy, protocol: Protocol, image_size, crop, progress, path: Path
         note = {
             "source": SOURCES[copy.variant],
             "path": str(copy.path),
-            "people": len(protocol.counts),
             "images": len(expected),
             "unknown": unknown,
             "fingerprint": digest.hexdigest(),
@@ -87,8 +91,10 @@ def load_lfw(
     """Load every image of a copy of LFW, or of any folder in its layout.
 
     The first call decodes and checks all files and packs them into one file in the user's cache
-    (`cache_dir`), about 160 MB for LFW at 64 px; the next ones map that file. It is packed anew
-    when the size or the modification time of any file has changed.
+    (`cache_dir`), about 160 MB for LFW at 64 px; the next ones map that file, which processes
+    share. It is packed anew when an image has changed, gone or come back, as told by the size and
+    the modification time of each file (or of the archive). Not noticed: an image that was changed
+    without either, and new files that the protocol does not know.
 
     Parameters
     ----------
@@ -127,27 +133,28 @@ def load_lfw(
         raise ValueError(f"expected positive sizes, got image_size={image_size}, crop={crop}")
     copy = find(root)
     protocol = read(*copy.lists)
-    state = [_PACKING, image_size, crop, sorted(copy.stat().items()), protocol.counts]
-    stamp = hashlib.sha256(json.dumps(state).encode()).hexdigest()
+    files = _files(protocol)
+    stamp = _stamp(copy, files, image_size, crop)
     place = hashlib.sha256(str(copy.path.resolve()).encode()).hexdigest()[:8]
     stem = f"{copy.variant}-{place}-{image_size}-{crop or 'whole'}"
     path = cache_dir() / "packed" / f"{stem}.npy"
     note = _is_fresh(path, stamp)
     if note is None:
-        note = _pack(copy, protocol, image_size, crop, progress, path, stamp)
+        note = _pack(copy, files, image_size, crop, progress, path, stamp)
     if unknown := note["unknown"]:
         warnings.warn(
             f"{copy.path}: the protocol does not know {len(unknown):,} of the files: "
             f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}",
             stacklevel=2,
         )
-    counts = list(protocol.counts.values())
+    counts = np.array(list(protocol.counts.values()))
+    first = np.cumsum(counts) - counts
     return Faces(
         packed=np.load(path, mmap_mode="r", allow_pickle=False),
-        rows=np.arange(sum(counts)),
+        rows=np.arange(len(files)),
         labels=np.repeat(np.arange(len(counts)), counts),
         names=tuple(protocol.counts),
-        numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
+        numbers=np.arange(len(files)) - np.repeat(first, counts) + 1,
         source=SOURCES[copy.variant],
         protocol=protocol,
         fingerprint=note["fingerprint"],

@@ -208,11 +208,13 @@ def unpack(path: str | Path) -> Protocol:
     """Load a protocol that `pack` stored."""
     with np.load(path, allow_pickle=False) as facts:
         names = facts["names"].tobytes().decode().split("\n")
+        array = np.array(names)
         ends = np.cumsum(facts["part_sizes"])[:-1]
         parts = [tuple(names[k] for k in part) for part in np.split(facts["parts"], ends)]
+        columns, sizes = facts["pairs"].T.astype(np.int64), facts["pair_sizes"]
         pairs = [
-            NamedPairs.of((names[a], i, names[b], j, f) for a, i, b, j, f in some.tolist())
-            for some in np.split(facts["pairs"], np.cumsum(facts["pair_sizes"])[:-1])
+            NamedPairs(array[a], i, array[b], j, fold)
+            for a, i, b, j, fold in np.split(columns, np.cumsum(sizes)[:-1], axis=1)
         ]
         counts = dict(zip(names, facts["counts"].tolist(), strict=True))
     return Protocol(counts, parts[0], parts[1], tuple(parts[2:]), *pairs)

@@ -1,25 +1,18 @@
 """Time what decides about pairs against plain NumPy and sklearn; see README.md beside this file.
 
-``python tests/benchmarks/bench_verification.py [runs]`` prints a table and writes
-``outputs/bench/verification.json``. Every run is a process of its own and the rivals take turns.
+``python tests/benchmarks/bench_verification.py [PART OF A ROW'S NAME]...`` prints a table and
+writes ``outputs/bench/verification.json``. Every run is a process of its own, on one thread.
 """
 
-import json
-import os
-import platform
-import resource
-import subprocess
-import sys
-import time
-from importlib import metadata
-from pathlib import Path
+from functools import partial
 
 import numpy as np
+from harness import bench, seconds
 
 from facelab.allpairs import _LARGEST, _STEPS, _keys, all_pairs
 from facelab.verification import Report, _best, _unit
 
-OUT = Path("outputs/bench/verification.json")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def million():
@@ -101,63 +94,28 @@ def bootstrap():
     return lambda: report.intervals(2000)["auc"]
 
 
+def more_images(n):
+    """As `ours`, with embeddings of `n` images of 8,000 people."""
+    x = np.random.default_rng(0).normal(size=(n, 128)).astype(np.float32)
+    return lambda: all_pairs(x, np.arange(n) % 8000)[:-1]
+
+
 STAGES = {
-    "np.sort of 1e6 float32": sort_alone,
-    "best F1 of 1e6 pairs": best_f1,
-    "all_pairs of 13,233 images": ours,
-    "the same, NumPy: two sorts": two_sorts,
-    "the same, sklearn": sklearn,
-    "2,000 resamples of 6,000 pairs": bootstrap,
+    "np.sort of 1e6 float32": (sort_alone, 15),
+    "best F1 of 1e6 pairs": (best_f1, 15),
+    "all_pairs of 13,233 images": (ours, 1),
+    "the same, NumPy: two sorts": (two_sorts, 1),
+    "the same, sklearn": (sklearn, 1),
+    "2,000 resamples of 6,000 pairs": (bootstrap, 1),
+    "all_pairs of 26,466 images": (partial(more_images, 26_466), 1),
+    "all_pairs of 52,932 images": (partial(more_images, 52_932), 1),
 }
 
 
-def measure(stage):
-    """Print seconds of a stage (median of 15 for the short ones), peak memory and its result."""
-    run = STAGES[stage]()
-    seconds = []
-    for _ in range(15 if "1e6" in stage else 1):
-        start = time.perf_counter()
-        result = run()
-        seconds.append(time.perf_counter() - start)
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    result = np.ravel(result).tolist()
-    print(json.dumps({"seconds": float(np.median(seconds)), "peak": peak, "result": result}))
-
-
-def processor():
-    info = Path("/proc/cpuinfo")
-    names = [k for k in info.read_text().splitlines() if "model name" in k] if info.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.processor()
-
-
-def main(runs=3):
-    env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    taken = {stage: [] for stage in STAGES}
-    for _ in range(runs):
-        for stage, done in taken.items():
-            command = [sys.executable, __file__, "--stage", stage]
-            done.append(json.loads(subprocess.check_output(command, env=env)))
-    rows = {}
-    print(f"{'':32}{'seconds':>9}{'least':>9}{'most':>9}{'peak MiB':>10}")
-    for stage, done in taken.items():
-        s, peak = [d["seconds"] for d in done], max(d["peak"] for d in done)
-        rows[stage] = {"median": float(np.median(s)), "seconds": s, "peak_mib": peak}
-        rows[stage]["result"] = done[0]["result"]
-        print(f"{stage:32}{np.median(s):9.3f}{min(s):9.3f}{max(s):9.3f}{peak:10.0f}")
-    machine = {"processor": processor(), "cores": os.cpu_count(), "threads": 1}
-    if hasattr(os, "getloadavg"):
-        machine["load"] = os.getloadavg()[0]
-    versions = {p: metadata.version(p) for p in ("numpy", "scikit-learn")}
-    versions["python"] = platform.python_version()
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(
-        json.dumps({"machine": machine, "versions": versions, "stages": rows}, indent=1) + "\n"
-    )
+def stage(setup, repeats):
+    """Set up, and time what that returns."""
+    return seconds(setup(), repeats)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--stage"]:
-        measure(sys.argv[2])
-    else:
-        main(*map(int, sys.argv[1:]))
+    bench(__file__, {name: (partial(stage, *how), ONE_THREAD) for name, how in STAGES.items()})

@@ -1,0 +1,325 @@
+// The explorer: one state, drawn by the figures and panels above.
+
+/**
+ * Build the explorer in `el`.
+ *
+ * `data` is what facelab.payload sent; `host` has photos(run, images), measure(run, photos,
+ * buffers) and, where intervals are not in the data, intervals(run), all of them asynchronous.
+ */
+function mount(el, data, host) {
+  const runs = data.runs.map((meta) => makeRun(meta, data.sets));
+  for (const run of runs) run.roc = rocPoints(run);
+  const state = { run: 0, other: runs.length > 1 ? 1 : 0, threshold: runs[0].threshold,
+    second: runs.length > 1 ? runs[1].threshold : 0, bin: null, det: false, tab: "pairs" };
+  // JupyterLab would take letters and arrows for its own shortcuts.
+  const root = make("div", { class: "fl-explorer", "data-lm-suppress-shortcuts": "true" });
+  el.append(root);
+
+  const select = make("select", { class: "fl-select fl-which", "aria-label": "Run", on: { change: () =>
+    chooseRun(Number(select.value)) } }, ...runs.map((run, k) => make("option", { value: k, text: run.name })));
+  const single = make("h3", { class: "fl-which" }), source = make("p", { class: "fl-source" });
+  const badge = make("p", { class: "fl-badge", role: "status" });
+  const holder = make("div", { class: "fl-figure fl-main" }), side = make("div", { class: "fl-figure fl-side-figure" });
+  const plot = distancesPlot(holder, { height: 250, on: { threshold: (t) => set(t), bin: chooseBin } });
+  const roc = curvePlot(side);
+  const kind = choice("Curve", [["roc", "ROC"], ["det", "DET"]], (key) => {
+    state.det = key === "det";
+    layoutRoc();
+    draw();
+  });
+  const area = make("p", { class: "fl-hint" });
+  side.prepend(kind.node);
+  side.append(area);
+  const number = make("input", { type: "number", step: "any", class: "fl-number", "aria-label": "Threshold",
+    on: { change: typed, keydown: (event) => event.key === "Enter" && typed() } });
+  function typed() {
+    if (Number.isFinite(number.valueAsNumber)) set(number.valueAsNumber);
+  }
+  const presets = make("div", { class: "fl-presets", role: "group", "aria-label": "Thresholds" });
+  const tiles = {}, grid = make("div", { class: "fl-tiles", role: "list" });
+  for (const metric of METRICS) {
+    const value = make("span", { class: "fl-value", "data-metric": metric });
+    const text = make("span", { class: "fl-interval" }), band = make("i"), tick = make("b");
+    grid.append(make("div", { class: "fl-tile", role: "listitem", title: MEANING[metric] },
+      make("span", { class: "fl-metric", text: WORDS[metric] }), value,
+      make("span", { class: "fl-track", "aria-hidden": "true" }, band, tick), text));
+    tiles[metric] = { value, text, band, tick };
+  }
+  const fine = make("p", { class: "fl-hint" }), live = make("p", { class: "fl-live", "aria-live": "polite" });
+
+  const pairs = pairsPanel(host, { changed: showTab, stepBin });
+  const compare = comparePanel(host, { threshold: set, changed: showTab, compare: chooseOther,
+    second: (t) => { state.second = t; draw(); } });
+  const film = filmPanel(data.films, data.bins), two = photosPanel(host, {});
+  const tabs = { pairs: ["The pairs", pairs.node], compare: ["Compare two runs", compare.node],
+    film: ["Watch the training", film.node], two: ["Two photos", two.node] };
+  const list = make("div", { class: "fl-tabs", role: "tablist", "aria-label": "Look closer" });
+  const buttons = {};
+  for (const [key, [text, node]] of Object.entries(tabs)) {
+    const panel = fresh("panel"), id = fresh("tab");
+    buttons[key] = make("button", { type: "button", role: "tab", id, "aria-controls": panel, text,
+      "data-tab": key, on: { click: () => openTab(key) } });
+    for (const [name, value] of Object.entries({ id: panel, role: "tabpanel", "aria-labelledby": id })) node.setAttribute(name, value);
+    node.classList.add("fl-panel");
+    list.append(buttons[key]);
+  }
+  list.addEventListener("keydown", (event) => {
+    const keys = Object.keys(tabs), k = keys.indexOf(state.tab);
+    const to = { ArrowRight: k + 1, ArrowLeft: k - 1, Home: 0, End: keys.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    openTab(keys[(to + keys.length) % keys.length]);
+    buttons[state.tab].focus();
+  });
+  root.append(make("div", { class: "fl-head" }, runs.length > 1 ? select : single, source), badge,
+    make("div", { class: "fl-top" }, holder, side),
+    make("div", { class: "fl-row fl-controls" }, make("label", { class: "fl-row" }, make("span", { text: "Threshold" }),
+      number), presets), grid, fine, live, list, ...Object.values(tabs).map(([, node]) => node));
+
+  const now = () => runs[state.run];
+  const partner = () => (runs.length > 1 ? runs[state.other] : null);
+
+  function set(t) {
+    state.threshold = t;
+    draw();
+  }
+  let asked = 0, later = 0;
+  function draw() {
+    if (!asked) asked = requestAnimationFrame(paint);
+  }
+  function paint() {
+    asked = 0;
+    const run = now(), t = state.threshold, c = counts(run, t), r = rates(c);
+    plot.update(t, c, r);
+    roc.update(0, r);
+    if (state.tab === "compare" && partner()) {
+      roc.update(1, rates(counts(partner(), state.second)));
+      compare.update(run, t, partner(), state.second);
+    }
+    if (document.activeElement !== number || number.valueAsNumber !== t) number.value = +t.toPrecision(7);
+    for (const [metric, { value, text, band, tick }] of Object.entries(tiles)) {
+      const v = r[metric], ends = interval(run, metric, t);
+      value.textContent = percent(v);
+      value.dataset.value = v;
+      text.textContent = ends ? `${percent(ends[0])} to ${percent(ends[1])}` : run.intervals ? "–" : " ";
+      text.dataset.low = ends ? ends[0] : "";
+      text.dataset.high = ends ? ends[1] : "";
+      const [low, high] = ends || [0, 0];
+      band.style.left = `${100 * low}%`;
+      band.style.width = `${100 * (high - low)}%`;
+      tick.style.left = `${100 * (Number.isFinite(v) ? v : 0)}%`;
+    }
+    root.dataset.threshold = t;
+    for (const [key, n] of Object.entries(c)) root.dataset[key] = n;
+    const chosen = t === run.threshold, tag = chosen ? (run.threshold_from === "given" ? "given" : "chosen") :
+      run.test ? "exploring" : "free";
+    if (badge.dataset.kind !== tag || badge.dataset.run !== run.name) {
+      Object.assign(badge.dataset, { kind: tag, run: run.name });
+      badge.textContent = "";
+      badge.append(...{
+        chosen: [make("strong", { text: `Chosen beforehand: ${run.threshold_from}.` }),
+          run.test ? ` The people of these pairs had no say in it, so what stands here is a result.` : ""],
+        given: [make("strong", { text: "A given threshold." }), " Nothing says on which pairs it was chosen."],
+        exploring: [make("strong", { text: "Exploration, not a result." }),
+          ` A threshold moved by hand on test pairs has been chosen on the answers.`],
+        free: [make("strong", { text: `Moved by hand on ${run.pairs} pairs.` }), " Verify it on other people."],
+      }[tag]);
+    }
+    for (const button of presets.children) button.setAttribute("aria-pressed", Number(button.dataset.threshold) === t);
+    clearTimeout(later);
+    later = setTimeout(() => {
+      live.textContent = `Threshold ${shown(t)}: ${count(c.tp)} of ${count(run.nSame)} same and ` +
+        `${count(c.fp)} of ${count(run.nDifferent)} different pairs accepted.`;
+      showTab();
+    }, 130);
+  }
+
+  function showTab() {
+    if (state.tab === "pairs") pairs.show(now(), state.threshold, state.bin);
+    if (state.tab === "compare") compare.show(now(), state.threshold, partner(), state.second);
+    if (state.tab === "two") two.show(now(), state.threshold);
+  }
+  function openTab(key) {
+    state.tab = key;
+    for (const [name, [, node]] of Object.entries(tabs)) {
+      buttons[name].setAttribute("aria-selected", name === key);
+      buttons[name].tabIndex = name === key ? 0 : -1;
+      node.hidden = name !== key;
+    }
+    layoutRoc();
+    if (key === "compare") compare.layout(now(), partner());
+    if (key === "film") film.layout();
+    draw();
+  }
+  function chooseBin(low, high) {
+    state.bin = [low, high];
+    plot.choose(low, high);
+    pairs.mode("bin");
+    if (state.tab === "pairs") showTab();
+    else openTab("pairs");
+  }
+  function stepBin(by) {
+    const edges = plot.edges(), at = state.bin ? edges.indexOf(state.bin[0]) : -1;
+    const start = state.bin ? at + by : below(edges, state.threshold) - 1;
+    const k = Math.min(Math.max(start, 0), edges.length - 2);
+    chooseBin(edges[k], edges[k + 1]);
+  }
+  function layoutRoc() {
+    const drawn = state.tab === "compare" && partner() ? [now(), partner()] : [now()];
+    roc.layout(drawn, state.det);
+    const say = (run) => `AUC ${written(run.auc ?? NaN)} · EER ${percent(run.eer ?? NaN)}`;
+    area.textContent = drawn.length > 1 ? `first, solid: ${say(drawn[0])}\nsecond, dashed: ${say(drawn[1])}` : say(now());
+  }
+  function layout() {
+    plot.layout(now());
+    if (state.bin) plot.choose(...state.bin);
+    layoutRoc();
+    if (state.tab === "compare") compare.layout(now(), partner());
+    if (state.tab === "film") film.layout();
+    draw();
+  }
+  function chooseOther(k) {
+    state.other = k;
+    state.second = runs[k].threshold;
+    layout();
+    need(k);
+  }
+  function need(k) {
+    const run = runs[k], say = () => {
+      const n = run.intervals?.n;
+      fine.textContent = run.nSame && run.nDifferent ? (n ? `Bars: 95 % intervals of ${count(n)} resamples of the ${count(run.people)} people, at ` +
+        `${run.intervals.thresholds.length} thresholds; in between, a straight line.` : "Resampling people for the intervals …") :
+        "Without both kinds of pairs some rates are undefined.";
+      fine.title = "People are drawn with replacement, not pairs, because pairs that share a person depend on one another.";
+    };
+    if (k === state.run) say();
+    if (run.intervals || run.asked || !host.intervals) return;
+    run.asked = true;
+    host.intervals(run.name).then((got) => {
+      run.intervals = got;
+      if (k === state.run) say();
+      draw();
+    });
+  }
+  function chooseRun(k) {
+    state.run = k;
+    const run = now();
+    Object.assign(state, { threshold: run.threshold, bin: null });
+    if (state.other === k && runs.length > 1) {
+      state.other = k ? 0 : 1;
+      state.second = runs[state.other].threshold;
+    }
+    select.value = k;
+    single.textContent = run.name;
+    source.replaceChildren(run.synthetic ? make("span", { class: "fl-synthetic", text: run.source }) : run.source,
+      ` · ${run.pairs} · ${count(run.nSame)} same and ${count(run.nDifferent)} different pairs ` +
+      `of ${count(run.people)} people${run.outside_data ? ` · learned from outside data: ${run.outside_data}` : ""}`);
+    const named = { f1: "Best F1", accuracy: "Best accuracy", eer: "EER", far: "FAR = 1 %" };
+    const set_ = run.threshold_from === "given" ? "Given" : run.threshold_from[0].toUpperCase() + run.threshold_from.slice(1);
+    presets.replaceChildren(make("button", { type: "button", class: "fl-set-button", "data-preset": "set",
+      "data-threshold": run.threshold, text: set_, title: "the threshold of this report",
+      on: { click: () => set(run.threshold) } }),
+    ...Object.entries(named).map(([key, text]) => {
+      const [value, why] = run.buttons[key];
+      return make("button", { type: "button", "data-preset": key, text, disabled: value === null, title: why,
+        "data-threshold": value ?? "", on: { click: () => set(value) } });
+    }));
+    compare.options(runs, k, state.other);
+    film.choose(run.name);
+    layout();
+    need(k);
+  }
+
+  function dark() {
+    const [r, g, b] = (getComputedStyle(root).color.match(/[\d.]+/g) || [0, 0, 0]).map(Number);
+    root.classList.toggle("fl-dark", 0.3 * r + 0.6 * g + 0.1 * b > 127);
+  }
+  let width = 0;
+  const watch = new ResizeObserver(() => {
+    if (root.clientWidth && root.clientWidth !== width) {
+      width = root.clientWidth;
+      layout();
+    }
+  });
+  const theme = new MutationObserver(dark), scheme = matchMedia("(prefers-color-scheme: dark)");
+  theme.observe(document.body, { attributes: true });
+  scheme.addEventListener("change", dark);
+  dark();
+  chooseRun(0);
+  openTab("pairs");
+  watch.observe(root);
+  return () => {
+    watch.disconnect();
+    theme.disconnect();
+    scheme.removeEventListener("change", dark);
+    root.remove();
+  };
+}
+
+/** A page without a kernel: everything is in its JSON. */
+function mountPage(el, { meta, buffers }) {
+  const bytes = buffers.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+  const why = "Photos are not part of a report. fl.explore() in a notebook shows them where the " +
+    "environment variable FACELAB_LFW names a copy of LFW.";
+  return mount(el, decode(meta, bytes), {
+    photos: async () => ({ urls: new Map(), why }),
+    measure: async () => ({ error: "These two are no pair of this run. A notebook with the network can " +
+      "measure any two photos: fl.explore(report, model=model)." }),
+  });
+}
+
+/** The notebook's side: everything comes as messages from the kernel, nothing is kept in it. */
+function render({ model, el }) {
+  const waiting = new Map(), photos = new Map(), whys = new Map();
+  let turn = 0, unmount = null;
+  const note = make("p", { class: "fl-explorer fl-wait", role: "status", text: "Waiting for the kernel …" });
+  el.append(note);
+  const ask = (kind, body = {}, buffers = []) => new Promise((done) => {
+    const id = `${Date.now()}-${(turn += 1)}-${Math.random()}`;
+    waiting.set(id, done);
+    model.send({ ask: id, kind, ...body }, undefined, buffers);
+  });
+  const answer = (message, buffers) => {
+    const done = waiting.get(message.ask);
+    waiting.delete(message.ask);
+    if (done) done({ ...message, buffers });
+  };
+  model.on("msg:custom", answer);
+  const host = {
+    async photos(run, images) {
+      const key = (image) => `${run}\n${image}`, missing = images.filter((i) => !photos.has(key(i)));
+      if (missing.length) {
+        const got = await ask("photos", { run, images: missing });
+        missing.forEach((image) => photos.set(key(image), null));
+        (got.images || []).forEach((image, k) => photos.set(key(image),
+          URL.createObjectURL(new Blob([got.buffers[k]], { type: "image/jpeg" }))));
+        if (got.why) whys.set(run, got.why);
+      }
+      return { urls: new Map(images.map((i) => [i, photos.get(key(i))])), why: whys.get(run) };
+    },
+    async measure(run, pair, buffers) {
+      return ask("measure", { run, photos: pair }, buffers);
+    },
+    async intervals(run) {
+      const got = await ask("intervals", { run });
+      return got.meta ? decode(got.meta, got.buffers) : null;
+    },
+  };
+  const slow = setTimeout(() => {
+    note.textContent = "No answer from a kernel yet. In a notebook that was opened again, run this cell: the " +
+      "figure above shows how the explorer starts.";
+  }, 5000);
+  ask("ready").then(({ meta, buffers }) => {
+    clearTimeout(slow);
+    note.remove();
+    if (el.isConnected || !unmount) unmount = mount(el, decode(meta, buffers), host);
+  });
+  return () => {
+    clearTimeout(slow);
+    model.off("msg:custom", answer);
+    for (const url of photos.values()) if (url) URL.revokeObjectURL(url);
+    unmount?.();
+  };
+}
+
+export default { render };

@@ -1,0 +1,198 @@
+"""Time `fit` against the bare network, the usual recipe and open-metric-learning.
+
+``python tests/benchmarks/bench_training.py [PART OF A ROW'S NAME]...``; see README.md beside this
+file. Data: LFW if ``FACELAB_LFW`` names it, else the synthetic faces; 64 pixels, 128 images a step.
+"""
+
+import os
+import time
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from harness import bench
+from PIL import Image
+from pytorch_metric_learning import losses, miners, samplers, trainers
+from torchvision import transforms
+
+import facelab as fl
+from facelab.data.copies import find
+from facelab.execute import MALLOC
+
+SIZE, BATCH = 64, 128
+STEPS = {"small CNN": (4, 16), "ResNet-50": (1, 5)}  # not counted, and counted
+DATA = "lfw" if os.environ.get("FACELAB_LFW") else "synthetic"
+PLAIN = dict.fromkeys(MALLOC)
+
+
+def make(name):
+    torch.manual_seed(0)
+    network = fl.siamese_cnn(128, SIZE) if name == "small CNN" else fl.resnet50(128)
+    loss = losses.TripletMarginLoss(margin=0.2)
+    return network, loss, miners.TripletMarginMiner(margin=0.2, type_of_triplets="semihard")
+
+
+def people():
+    train, _, _ = fl.view1(fl.load_lfw(DATA, SIZE, progress=False))
+    return train.at_least(2)
+
+
+def rate(times, name):
+    """Images per second between the ends of the steps that count."""
+    first, n = STEPS[name]
+    return {"images/s": BATCH * n / (times[first + n - 1] - times[first - 1]), "threads": threads()}
+
+
+def threads():
+    return torch.get_num_threads()
+
+
+def bare(name, precision):
+    """Forward, backward and step on one resident batch, without miner and metric loss."""
+    network, _, _ = make(name)
+    fast = precision == "bf16-mixed"
+    kind = torch.channels_last if fast else torch.contiguous_format
+    network.to(memory_format=kind)
+    images = torch.randn(BATCH, 3, SIZE, SIZE).contiguous(memory_format=kind)
+    opt, times = torch.optim.Adam(network.parameters()), []
+    for _ in range(sum(STEPS[name])):
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            embeddings = network(images)
+        opt.zero_grad()
+        embeddings.float().square().mean().backward()
+        opt.step()
+        times.append(time.perf_counter())
+    return rate(times, name)
+
+
+def fit(name, augment=None):
+    """Everything that `fit` does at its defaults: read, mine, loss, measure."""
+    network, loss, miner = make(name)
+    times = []
+
+    class Clocked(torch.optim.Adam):
+        def step(self, closure=None):
+            super().step(closure)
+            times.append(time.perf_counter())
+
+    def sampler(faces, batch_size, rng):
+        batches = fl.people_by_images(faces, batch_size, rng)
+        first = list(batches)
+        return (first * sum(STEPS[name]))[: sum(STEPS[name])]
+
+    settings = dict(sampler=sampler, batch_size=BATCH, optimizer=Clocked, augment=augment)
+    fl.fit(network, people(), loss, miner, epochs=1, **settings)
+    return rate(times, name)
+
+
+class Photos(torch.utils.data.Dataset):
+    """What every tutorial writes: decode, crop, shrink, to tensor, normalise."""
+
+    def __init__(self):
+        faces, copy = people(), find(DATA)
+        ids, names = faces.image_ids, np.array(faces.names)[faces.labels]
+        self.paths = [f"{copy.path}/{name}/{i}.jpg" for name, i in zip(names, ids, strict=True)]
+        self.labels = faces.labels
+        self.transform = transforms.Compose(
+            [
+                transforms.CenterCrop(128),
+                transforms.Resize(SIZE),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5] * 3, [0.5] * 3),
+            ]
+        )
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        return self.transform(Image.open(self.paths[i]).convert("RGB")), int(self.labels[i])
+
+
+def recipe(name):
+    """PIL, DataLoader, float32 and pytorch-metric-learning's trainer, at their defaults."""
+    network, loss, miner = make(name)
+    photos, times, n = Photos(), [], sum(STEPS[name])
+    trainer = trainers.MetricLossOnly(
+        models={"trunk": network},
+        optimizers={"trunk_optimizer": torch.optim.Adam(network.parameters(), lr=1e-3)},
+        batch_size=BATCH,
+        loss_funcs={"metric_loss": loss},
+        mining_funcs={"tuple_miner": miner},
+        dataset=photos,
+        sampler=samplers.MPerClassSampler(photos.labels, 4, BATCH, BATCH * n),
+        iterations_per_epoch=n,
+        end_of_iteration_hook=lambda _: times.append(time.perf_counter()),
+    )
+    trainer.train(num_epochs=1)
+    return rate(times, name)
+
+
+def lightning(name):
+    """open-metric-learning's data set, sampler and module in Lightning's trainer."""
+    import pytorch_lightning as pl
+    from oml.datasets import ImageLabeledDataset
+    from oml.interfaces.models import IExtractor
+    from oml.lightning.modules.extractor import ExtractorModule
+    from oml.samplers import BalanceSampler
+
+    network, loss, miner = make(name)
+
+    class Extractor(IExtractor):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images):
+            return self.network(images)
+
+        @property
+        def feat_dim(self):
+            return 128
+
+    class Criterion(torch.nn.Module):
+        def forward(self, embeddings, labels):
+            labels = torch.as_tensor(labels)
+            return loss(embeddings, labels, miner(embeddings, labels))
+
+    class Clock(pl.Callback):
+        times = ()
+
+        def on_train_batch_end(self, *_):
+            self.times += (time.perf_counter(),)
+
+    photos, clock = Photos(), Clock()
+    table = pd.DataFrame({"label": photos.labels, "path": photos.paths, "split": "train"})
+    images = ImageLabeledDataset(table, transform=photos.transform)
+    loader = torch.utils.data.DataLoader(
+        images, batch_sampler=BalanceSampler(photos.labels.tolist(), 32, 4), num_workers=2
+    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    trainer = pl.Trainer(
+        max_steps=sum(STEPS[name]),
+        max_epochs=-1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=[clock],
+    )
+    trainer.fit(ExtractorModule(Extractor(), Criterion(), optimizer), loader)
+    return rate(clock.times, name)
+
+
+STAGES = {}
+for network in STEPS:
+    STAGES |= {
+        f"{network}: bare, bfloat16": (partial(bare, network, "bf16-mixed"), MALLOC),
+        f"{network}: fit": (partial(fit, network), MALLOC),
+        f"{network}: fit, augmented": (partial(fit, network, fl.augment), MALLOC),
+        f"{network}: bare, float32": (partial(bare, network, "32-true"), MALLOC),
+        f"{network}: PML's trainer": (partial(recipe, network), MALLOC),
+        f"{network}: open-metric-learning": (partial(lightning, network), MALLOC),
+        f"{network}: PML's trainer, malloc as it is": (partial(recipe, network), PLAIN),
+        f"{network}: open-metric-learning, malloc as it is": (partial(lightning, network), PLAIN),
+    }
+
+if __name__ == "__main__":
+    bench(__file__, STAGES)

@@ -1,0 +1,94 @@
+"""Stages that take turns, each in a process of its own; one table of them, printed and kept."""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+OUT = Path(__file__).parents[2] / "outputs" / "bench"
+PACKAGES = ("numpy", "scikit-learn", "torch", "torchvision", "pytorch-metric-learning")
+
+
+def seconds(run: Callable, repeats: int = 1) -> dict:
+    """Return the median time of some calls, and the last result."""
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = run()
+        taken.append(time.perf_counter() - start)
+    return {"seconds": float(np.median(taken)), "result": np.ravel(result).tolist()}
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    names = [k for k in info.read_text().splitlines() if "model name" in k] if info.exists() else []
+    return names[0].split(":")[1].strip() if names else platform.processor()
+
+
+def _stage(run: Callable) -> None:
+    """Print the figures of one stage and its peak memory, as the last line of this process."""
+    try:
+        figures = run()
+    except ImportError as e:
+        figures = {"skipped": str(e)}
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    print("\n" + json.dumps(figures | {"peak_mib": peak}), flush=True)
+
+
+def bench(file: str, stages: dict[str, tuple[Callable, dict]], runs: int = 3) -> None:
+    """Run every stage `runs` times by turns, or, in a process of `bench`, the one that it names.
+
+    Parameters
+    ----------
+    file : str
+        The script, ``bench_NAME.py``; the table is kept in ``outputs/bench/NAME.json``.
+    stages : dict of str to (callable, dict)
+        By name: a function that returns figures, the first of which is shown, and environment
+        variables of its process (None: not set). A stage that lacks a package is skipped.
+    runs : int
+        Rounds.
+    """
+    if sys.argv[1:2] == ["--stage"]:
+        return _stage(stages[sys.argv[2]][0])
+    chosen = [s for s in stages if not sys.argv[1:] or any(a in s for a in sys.argv[1:])]
+    taken = {stage: [] for stage in chosen}
+    for _ in range(runs):
+        for stage, done in taken.items():
+            env = {k: v for k, v in (os.environ | stages[stage][1]).items() if v is not None}
+            command = [sys.executable, file, "--stage", stage]
+            said = subprocess.run(command, env=env, text=True, capture_output=True)
+            if said.returncode:
+                sys.exit(f"{stage}: {said.stderr}")
+            done.append(json.loads(said.stdout.splitlines()[-1]))
+    rows = {}
+    print(f"{'':52}{'median':>10}{'least':>10}{'most':>10}{'peak MiB':>10}")
+    for stage, done in taken.items():
+        if reason := done[0].get("skipped"):
+            print(f"{stage:52} skipped: {reason}")
+            continue
+        name = next(iter(done[0]))
+        value = [d[name] for d in done]
+        peak = max(d["peak_mib"] for d in done)
+        unit = "s" if name == "seconds" else name
+        numbers = "".join(f"{n:10.4g}" for n in (np.median(value), min(value), max(value)))
+        print(f"{stage:52}{numbers}{peak:10.0f}  {unit}", flush=True)
+        rows[stage] = {"median": float(np.median(value)), "figure": name, "runs": done}
+    machine = {"processor": processor(), "cores": os.cpu_count()}
+    if hasattr(os, "getloadavg"):
+        machine["load"] = os.getloadavg()[0]
+    versions = {p: metadata.version(p) for p in PACKAGES} | {"python": platform.python_version()}
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / (Path(file).stem.removeprefix("bench_") + ".json")
+    before = json.loads(path.read_text())["stages"] if path.exists() and sys.argv[1:] else {}
+    entry = {"machine": machine, "versions": versions, "stages": before | rows}
+    path.write_text(json.dumps(entry, indent=1) + "\n")

@@ -1,0 +1,299 @@
+"""The explorer in a real browser: JupyterLab, the page of `make explore`, and the report's file."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+import numpy as np
+import pytest
+
+from facelab import payload
+from facelab.report import build_report
+from facelab.verification import compare
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "outputs" / "lfw-cpu"
+PATIENCE = 120_000  # ms; on an idle machine everything is there in a few seconds
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+
+
+def find_chromium():
+    named = os.environ.get("FACELAB_CHROMIUM")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return named or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = find_chromium()
+    if not path:
+        pytest.skip("no chromium here: install one, or name it in FACELAB_CHROMIUM")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page of its own, that remembers what went wrong on it and what it asked for."""
+    context = browser.new_context(viewport={"width": 1300, "height": 1000})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.wrong, page.asked = [], []
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("console", lambda m: page.wrong.append(m.text) if is_ours(m) else None)
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    context.close()
+
+
+def is_ours(message):
+    """Whether a message is an error other than that of a resource of the host's own page."""
+    return message.type == "error" and not message.text.startswith("Failed to load resource")
+
+
+@contextmanager
+def server(arguments, check, tmp_path):
+    """Run a server of Jupyter on a free port; yield its address."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    own = {f"JUPYTER_{k}_DIR": str(tmp_path / k) for k in ("CONFIG", "DATA", "RUNTIME")}
+    env = os.environ | own | {"PYTHONPATH": str(ROOT), "FACELAB_LFW": ""}
+    command = [sys.executable, "-m", *arguments, f"--port={port}", "--no-browser"]
+    address = f"http://127.0.0.1:{port}"
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=tmp_path)
+        try:
+            deadline = time.monotonic() + PATIENCE / 1000
+            while not answers(address + check):
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def answers(url):
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except HTTPError as error:
+        error.close()
+    except URLError:
+        return False
+    return True
+
+
+def run_all(page, url):
+    """Open a notebook in JupyterLab and run all of its cells."""
+    page.goto(url, wait_until="commit")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.get_by_text("| Idle").wait_for()  # what is run earlier is lost
+    page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
+    page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
+
+
+@pytest.fixture(scope="module")
+def reports():
+    """What the explorer opens on: the committed results first."""
+    reports, _, _ = payload.saved(ROOT / "outputs")
+    return reports
+
+
+def numpy_says(report, threshold):
+    accepted, same = report.distances < np.float64(threshold), report.same
+    tp, fp = int((accepted & same).sum()), int((accepted & ~same).sum())
+    fn, tn = int(same.sum()) - tp, int((~same).sum()) - fp
+    rates = {"precision": tp / (tp + fp) if tp + fp else np.nan, "recall": tp / (tp + fn)}
+    rates |= {"f1": 2 * tp / (2 * tp + fp + fn), "accuracy": (tp + tn) / len(same)}
+    rates |= {"far": fp / (fp + tn), "frr": fn / (tp + fn)}
+    return {"tp": tp, "fp": fp, "fn": fn, "tn": tn}, rates
+
+
+def settle(page):
+    """Wait for the next frame, and for what follows it when the threshold rests."""
+    page.evaluate("() => new Promise(f => requestAnimationFrame(() => setTimeout(f, 200)))")
+
+
+def hold_against_numpy(page, report):
+    """Compare the numbers on the page with NumPy's at the page's threshold; return that."""
+    settle(page)
+    root = page.locator(".fl-explorer")
+    threshold = float(root.get_attribute("data-threshold"))
+    counts, rates = numpy_says(report, threshold)
+    assert {k: int(root.get_attribute(f"data-{k}")) for k in counts} == counts
+    for metric, value in rates.items():
+        cell = page.locator(f"[data-metric={metric}]")
+        assert float(cell.get_attribute("data-value")) == pytest.approx(value, nan_ok=True)
+        assert cell.inner_text() == ("–" if np.isnan(value) else f"{100 * value:.1f} %")
+    told = [text.text_content() for text in page.locator(".fl-main .fl-distances > text").all()]
+    found = [
+        int(re.match("[\\d,]+", text)[0].replace(",", "")) for text in told if text[0].isdigit()
+    ]
+    assert found == [counts[k] for k in ("tp", "fp", "fn", "tn")]
+    return threshold
+
+
+def drag(page, to):
+    """Drag the threshold to a share of the figure's width."""
+    grip = page.locator(".fl-main .fl-grip")
+    grip.scroll_into_view_if_needed()
+    box, plot = grip.bounding_box(), page.locator(".fl-main .fl-catch").first.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    for part in (0.5, 1):
+        page.mouse.move(box["x"] + part * (plot["x"] + to * plot["width"] - box["x"]), y + 5)
+    page.mouse.up()
+
+
+def try_everything(page, reports):
+    """Drag, click, type and choose as a reader would, and compare each time."""
+    report = next(iter(reports.values()))
+    page.wait_for_selector(".fl-main .fl-grip")
+    assert page.locator("select.fl-which option").all_inner_texts() == list(reports)
+
+    # The first state: the threshold of dev people, with the report's own intervals.
+    page.locator("[data-metric=f1] ~ .fl-interval:not([data-low=''])").wait_for()
+    assert hold_against_numpy(page, report) == report.threshold
+    assert f"Chosen beforehand: {report.threshold_from}" in page.locator(".fl-badge").inner_text()
+    for metric, (low, high) in report.intervals().items():
+        if metric in payload.METRICS:
+            ends = page.locator(f"[data-metric={metric}] ~ .fl-interval")
+            assert float(ends.get_attribute("data-low")) == pytest.approx(low, abs=1e-6)
+            assert float(ends.get_attribute("data-high")) == pytest.approx(high, abs=1e-6)
+
+    # Drag it.
+    for to in (0.3, 0.62):
+        drag(page, to)
+        threshold = hold_against_numpy(page, report)
+        assert threshold != report.threshold
+        assert "Exploration, not a result" in page.locator(".fl-badge").inner_text()
+
+    # With the keyboard, and to its ends.
+    page.locator(".fl-main .fl-grip").focus()
+    page.keyboard.press("ArrowRight")
+    assert hold_against_numpy(page, report) > threshold
+    page.keyboard.press("Home")
+    hold_against_numpy(page, report)
+    page.keyboard.press("End")
+    hold_against_numpy(page, report)
+
+    # The buttons are verification's own.
+    for key, (value, _) in payload.buttons(report).items():
+        page.locator(f"[data-preset={key}]").click()
+        assert hold_against_numpy(page, report) == value
+    page.locator("[data-preset=set]").click()
+    assert hold_against_numpy(page, report) == report.threshold
+
+    # Click a bin.
+    catch = page.locator(".fl-main .fl-catch").first
+    box = catch.bounding_box()
+    catch.click(position={"x": 0.15 * box["width"], "y": 0.5 * box["height"]})
+    panel = page.locator(".fl-pairs")
+    low, high = (float(panel.get_attribute(f"data-{end}")) for end in ("low", "high"))
+    inside = (report.distances >= np.float64(low)) & (report.distances < np.float64(high))
+    assert inside.any()
+    for kind, of_kind in (("same", report.same), ("different", ~report.same)):
+        assert int(panel.get_attribute(f"data-{kind}")) == (inside & of_kind).sum()
+    cards = page.locator(".fl-pairs .fl-card")
+    assert cards.count() == min(8, inside.sum())
+    for k in range(cards.count()):
+        pair = int(cards.nth(k).get_attribute("data-pair"))
+        assert inside[pair]
+        assert float(cards.nth(k).get_attribute("data-distance")) == report.distances[pair]
+        images = [report.left_ids[pair], report.right_ids[pair]]
+        shown = cards.nth(k).locator("[data-image]")
+        assert [n.get_attribute("data-image") for n in shown.all()] == images
+
+    # The worst mistakes are the report's.
+    for key, kind in (("accepts", "false accept"), ("rejects", "false reject")):
+        page.locator(f".fl-pairs [data-key={key}]").click()
+        settle(page)
+        mistakes = report.mistakes(8)
+        expected = mistakes["pair"][mistakes["kind"] == kind].tolist()
+        assert [int(c.get_attribute("data-pair")) for c in cards.all()] == expected
+
+    # Two runs.
+    if len(reports) > 1:
+        page.locator("[data-tab=compare]").click()
+        second = reports[list(reports)[1]]
+        settle(page)
+        compared, node = compare(report, second, n=10), page.locator(".fl-compare")
+        assert int(node.get_attribute("data-only-a")) == compared.only_a
+        assert int(node.get_attribute("data-only-b")) == compared.only_b
+
+    # Two photos: a pair of the run has its distance there.
+    page.locator("[data-tab=two]").click()
+    for k, image in enumerate((report.left_ids[5], report.right_ids[5])):
+        page.locator(".fl-picker input[type=text]").nth(k).fill(image)
+    told = float(report.distances[5])
+    shows = "told => Number(document.querySelector('.fl-two').dataset.distance) === told"
+    page.wait_for_function(shows, arg=told)
+    accepted = "Same person" if told < report.threshold else "Different people"
+    assert page.locator(".fl-outcome strong").first.inner_text() == accepted
+
+    page.locator("[data-tab=film]").click()
+    settle(page)
+    assert page.locator(".fl-film svg, .fl-empty:visible").count()
+    assert page.wrong == []
+
+
+def test_the_explorer_works_in_jupyterlab(page, reports, tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    shutil.copy(ROOT / "notebooks" / "explore.ipynb", folder)
+    arguments = ["jupyterlab", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=token"]
+    arguments += ["--allow-root"]
+    with server(arguments, "/api", tmp_path) as address:
+        run_all(page, f"{address}/lab/tree/explore.ipynb?token=token")
+        page.wait_for_selector(".jp-OutputArea-output img")  # the plain figure stands before it
+        try_everything(page, reports)
+
+
+def test_the_explorer_works_as_a_page_of_its_own(page, reports, tmp_path):
+    notebook = str(ROOT / "notebooks" / "explore.ipynb")
+    with server(["voila", notebook], "/voila/static/none", tmp_path) as address:
+        page.goto(address, wait_until="commit")
+        try_everything(page, reports)
+        assert page.locator("img[src^='data:image/png']").count() == 0  # no figure twice
+
+
+def test_the_report_explores_without_kernel_and_network(page, tmp_path):
+    shutil.copytree(OUT, tmp_path / "lfw-cpu")
+    path = build_report(tmp_path / "lfw-cpu")
+    page.context.set_offline(True)
+    page.goto(path.as_uri())
+    try_everything(page, payload.saved(OUT)[0])
+    elsewhere = [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))]
+    assert elsewhere == []
+
+
+def test_a_narrow_dark_page_holds_everything(page, tmp_path):
+    shutil.copytree(OUT, tmp_path / "lfw-cpu")
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(build_report(tmp_path / "lfw-cpu").as_uri())
+    page.wait_for_selector(".fl-explorer.fl-dark")
+    for tab in ("pairs", "compare", "film", "two"):
+        page.locator(f"[data-tab={tab}]").click()
+        settle(page)
+        wide = "n => n.scrollWidth - n.clientWidth"
+        assert page.locator(".fl-explorer").evaluate(wide) <= 1, tab
+    assert page.wrong == []
