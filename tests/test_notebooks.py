@@ -96,7 +96,7 @@ def test_one_documented_cell_adds_a_miner_of_ones_own_to_the_comparison(small_fa
     pixels = rng.integers(0, 256, (len(small_faces), 3, 16, 16), np.uint8)
     train = replace(small_faces, packed=pixels).at_least(2)
     space = {"IMAGES_PER_PERSON": 2, "train": train}
-    exec(imports.replace("fl.versions()", ""), space)
+    exec("\n".join(line for line in imports.splitlines() if "import" in line), space)
     for cell in cells[methods - 1 : methods + 2]:  # losses and miners, the six, and one's own
         exec(cell.replace("# METHODS", "METHODS"), space)
     assert len(space["METHODS"]) == 7

@@ -33,7 +33,8 @@ function mount(el, data, host) {
   const number = make("input", { type: "number", step: "any", class: "fl-number", "aria-label": "Threshold",
     on: { change: typed, keydown: (event) => event.key === "Enter" && typed() } });
   function typed() {
-    if (Number.isFinite(number.valueAsNumber)) set(number.valueAsNumber);
+    const t = number.valueAsNumber;
+    if (Number.isFinite(t) && t !== +state.threshold.toPrecision(7)) set(t);
   }
   const presets = make("div", { class: "fl-presets", role: "group", "aria-label": "Thresholds" });
   const tiles = {}, grid = make("div", { class: "fl-tiles", role: "list" });

@@ -132,7 +132,7 @@ function photoPicker(host, side, on) {
     return new DataView(await blob.arrayBuffer());
   }
   return { node, pick, bytes, list: (id) => name.setAttribute("list", id), chosen: () => chosen,
-    use: (r) => { run = r; } };
+    use: (r) => { run = r; chosen = null; } };
 }
 
 /** `host.measure(run, [a, b], buffers)` resolves to { distance } or { error }. */

@@ -70,6 +70,8 @@ def bench(file: str, stages: dict[str, tuple[Callable, dict]], runs: int = 3) ->
             if said.returncode:
                 sys.exit(f"{stage}: {said.stderr}")
             done.append(json.loads(said.stdout.splitlines()[-1]))
+            name, value = next(iter(done[-1].items()))
+            print(f"{stage}: {name} {value}", file=sys.stderr, flush=True)
     rows = {}
     print(f"{'':52}{'median':>10}{'least':>10}{'most':>10}{'peak MiB':>10}")
     for stage, done in taken.items():
