@@ -177,7 +177,8 @@ def _markdown(rows: list[dict]) -> str:
 
 
 def _view1_table(folder: Path, link: dict) -> str:
-    results = comparable(load_results(folder))
+    results = load_results(folder)
+    results = comparable(results[results.pairs == "View 1 test"])
     if results.empty:
         return ""
     results = results.sort_values("accuracy", ascending=False, kind="stable")

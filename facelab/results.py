@@ -58,6 +58,8 @@ def _rows(record: dict, folder: Path) -> list[dict]:
         title = kept["title"]
         if title == prefix.replace("_", " ") and (record["notebook"], prefix) in _TITLES:
             title = _TITLES[record["notebook"], prefix].format(**record["parameters"])
+        if prefix.startswith("cure_") and prefix != "cure_base":  # one change to chapter 04's loss
+            title = f"ArcFace, cure: {title}"
         if kept["outside_data"] and "outside data" not in title:
             title = f"{title} (outside data)"
         row = {"title": title, "chapter": record["notebook"], "prefix": prefix}
@@ -120,14 +122,16 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
     questions; they do not belong into one ranking. What several chapters verified alike, raw
     pixels above all, is kept once, from the last of them.
     """
-    held = results[results.report.notna() & ~results.source.str.contains("trained", na=False)]
+    seen = results.source.str.contains("train", na=False)  # "people it was trained on" and others
+    held = results[results.report.notna() & ~seen]
     if held.empty:
         return held
     pairs = held.report.map(
         lambda r: hash((r.source, r.name, r.same.tobytes(), *r.left_ids, *r.right_ids))
     )
     held = held[pairs == pairs.mode().iloc[0]]
-    return held.drop_duplicates(["threshold", *RATES], keep="last", ignore_index=True)
+    same = ["title", "threshold", *RATES]
+    return held.drop_duplicates(same, keep="last", ignore_index=True)
 
 
 def budgets(folder: str | Path) -> pd.DataFrame:
