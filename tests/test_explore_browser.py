@@ -241,6 +241,7 @@ def try_everything(page, reports):
 
     # Two photos: a pair of the run has its distance there.
     page.locator("[data-tab=two]").click()
+    settle(page)
     for k, image in enumerate((report.left_ids[5], report.right_ids[5])):
         page.locator(".fl-picker input[type=text]").nth(k).fill(image)
     told = float(report.distances[5])

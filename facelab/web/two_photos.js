@@ -26,7 +26,7 @@ function photoPicker(host, side, on) {
     "aria-label": `Photo ${side}; arrow keys move an uploaded photo` });
   const name = make("input", { type: "text", class: "fl-text", list: "", placeholder: "name of an image",
     "aria-label": `Image ${side} of the run`, on: { change: () => pick(name.value.trim()),
-      input: () => run.pairSet.images.includes(name.value) && pick(name.value) } });
+      input: () => run?.pairSet.images.includes(name.value) && pick(name.value) } });
   const zoom = make("input", { type: "range", min: 1, max: 6, step: 0.02, value: 1, "aria-label": `Zoom of photo ${side}`,
     on: { input: () => { paint(); settle(); } } });
   const zoomRow = make("label", { class: "fl-zoom", hidden: true }, make("span", { text: "zoom" }), zoom);
