@@ -84,3 +84,33 @@ def test_the_report_can_be_built_from_what_is_committed(tmp_path):
     html = build_report(tmp_path).read_text()
     for run in RUNS.values():
         assert all(claim["sentence"].split()[0] in html for claim in run["claims"])
+
+
+def test_the_readme_quotes_the_records():
+    one, mining, arcface, bar = (
+        {k: v for k, v in RUNS[name].items() if k in ("metrics", "claims")}
+        for name in (
+            "01_siamese_baseline",
+            "03_mining_comparison",
+            "04_arcface_overfitting",
+            "06_compare",
+        )
+    )
+    quotes = [f"{one['metrics']['loss_plateau']:.2f} over the last 20 of 100 epochs"]
+    for k in (0, 1, 2, 5):
+        mean, error = (mining["metrics"][f"mean_auc_{k}{end}"] for end in ("", "_se"))
+        quotes.append(f"{mean:.3f} ± {error:.3f}")
+    m, claims = arcface["metrics"], arcface["claims"]
+    adamw = next(c for c in claims if c["sentence"].startswith("AdamW"))
+    apart = next(c for c in claims if c["sentence"].startswith("Same strangers"))
+    named = next(c for c in claims if "names 99 %" in c["sentence"])
+    low, high = (f"{adamw[end]:.3f}".replace("-", "−") for end in ("low", "high"))
+    quotes += [f"{100 * named['value']:.1f} % of its training images"]
+    quotes += [f"rises to {m['arcface_dev_auc_best']:.3f}", f"to {m['arcface_dev_auc_end']:.3f} ("]
+    quotes += [f"{100 * apart['value']:.0f} % of that distance"]
+    quotes += [f"{adamw['value']:.3f} ({low} to {high})"]
+    quotes += [f"an AUC of {m['early_auc']:.3f} instead of {m['arcface_auc']:.3f}"]
+    quotes += [f"seems to reach {m['all_lfw_auc']:.3f}"]
+    quotes += [f"AUC of {bar['metrics']['lbp_lda_flip_auc']:.3f}"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [quote for quote in quotes if quote not in text] == []
