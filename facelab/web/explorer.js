@@ -150,6 +150,7 @@ function mount(el, data, host) {
     layoutRoc();
     if (key === "compare") compare.layout(now(), partner());
     if (key === "film") film.layout();
+    if (key === "two") showTab();  // at once: what is picked before would be lost
     draw();
   }
   function chooseBin(low, high) {
