@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
+import torch
 
 from facelab import payload
 from facelab.data.faces import Faces
 from facelab.execute import WIDGET, _strip
 from facelab.explore import Explorer, explore
+from facelab.models import load_network, save_network, siamese_cnn
 from facelab.report import build_report
-from facelab.train import Training
+from facelab.train import Training, embed
 from facelab.verification import Report
 
 ROOT = Path(__file__).parents[1]
@@ -246,6 +248,23 @@ def test_two_photos_are_measured_as_the_model_embeds_them(report, faces):
     a, b = by_colour(faces)[[0, 7]]
     expected = np.linalg.norm(a / np.linalg.norm(a) - b / np.linalg.norm(b))
     assert answer["distance"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_kept_network_measures_two_uploaded_photos(tmp_path, report, faces):
+    torch.manual_seed(0)
+    model = siamese_cnn(8, 16)
+    about = {"name": "siamese_cnn", "embedding_size": 8, "image_size": 16}
+    settings = {"image_size": 16, "crop": None, "threshold": report.threshold}
+    save_network(tmp_path / "network.safetensors", model, about, **settings)
+    kept, _ = load_network(tmp_path / "network.safetensors")
+    explorer = Explorer({"a": report}, {}, None, {}, {"a": {"folder": tmp_path, "parameters": {}}})
+    files = [io.BytesIO(), io.BytesIO()]
+    for row, file in zip((0, 7), files, strict=True):
+        PIL.Image.fromarray(faces.batch([row])[0].transpose(1, 2, 0)).save(file, "png")
+    message = {"kind": "measure", "run": "a", "photos": [{"upload": True}] * 2}
+    answer, _ = ask(explorer, **message, buffers=[file.getvalue() for file in files])
+    a, b = embed(kept, faces, np.array([0, 7]))
+    assert answer["distance"] == pytest.approx(np.linalg.norm(a - b), abs=1e-5)
 
 
 def test_without_a_network_it_says_so(report):
