@@ -8,7 +8,6 @@ thresholds.
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from facelab.verification import (
     _rates,
     _ratio,
     _thresholds,
+    are_test_pairs,
     auc,
 )
 
@@ -40,11 +40,6 @@ def front_end() -> tuple[str, str]:
     folder = Path(__file__).parent / "web"
     script = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return script, (folder / "explorer.css").read_text(encoding="utf-8")
-
-
-def is_test(report: Report) -> bool:
-    """Whether nothing may be chosen on these pairs: they are neither dev's nor train's."""
-    return not re.search("dev|train", report.name, re.IGNORECASE)
 
 
 def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
@@ -251,7 +246,7 @@ def payload(
                 "name": name,
                 "source": report.source,
                 "pairs": report.name,
-                "test": is_test(report),
+                "test": are_test_pairs(report.name),
                 "set": set_number,
                 "people": len(names),
                 "distances": report.distances,

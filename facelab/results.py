@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from facelab.verification import Report, auc
+from facelab.runs import read_runs
+from facelab.verification import Report, are_test_pairs, auc
 
 RATES = ("accuracy", "auc", "eer", "tar_at_far_1%")
 BUDGET = ("epochs", "images", "seconds", "images_per_second", "weights")
@@ -51,7 +52,7 @@ def _rows(record: dict, folder: Path) -> list[dict]:
     metrics, rows = record["metrics"], []
     budgets = {training["prefix"]: training for training in record.get("trainings", ())}
     for kept in record.get("reports", ()):
-        if re.search("dev|train", kept["pairs"], re.IGNORECASE):
+        if not are_test_pairs(kept["pairs"]):
             continue
         prefix, path = kept["prefix"], folder / kept["file"]
         report = Report.load(path) if path.exists() else None
@@ -145,8 +146,7 @@ def budgets(folder: str | Path) -> pd.DataFrame:
         loss_lr, weight_decay, seed``, ``parts`` (loss, miner, sampler, optimiser and so on).
     """
     rows = []
-    for path in sorted(Path(folder).rglob("run.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    for record in read_runs(folder):
         for training in record.get("trainings", ()):
             numbers = dict(re.findall(r"(\w+)=([^,]+)", training["numbers"]))
             trained_on = training.get("trained_on") or training["images"]

@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
+from facelab.verification import are_test_pairs
+
 SCHEMA = 1
 PACKAGES = ("facelab", "torch", "torchvision", "pytorch-metric-learning", "numpy", "pillow")
 
@@ -169,7 +171,7 @@ class Run:
         for rate in report.table().itertuples():
             self.metrics(**{f"{prefix}_{rate.metric}": (rate.value, rate.low, rate.high)})
         self.metrics(**{f"{prefix}_threshold": report.threshold})
-        self.test_looks += not re.search("dev|train", report.name, re.IGNORECASE)
+        self.test_looks += are_test_pairs(report.name)
         about = {"title": title or prefix.replace("_", " "), "pairs": report.name}
         self._reports[f"{prefix}.npz"] = {"prefix": prefix, **about, "outside_data": outside_data}
         if self.out:
@@ -220,8 +222,7 @@ class Run:
         if len(film) > 1:
             self._films[f"{prefix}_film.npz"] = {"prefix": prefix, "title": title}
             if self.out:
-                with self.path(f"{prefix}_film.npz").open("wb") as file:
-                    np.savez_compressed(file, **film)
+                np.savez_compressed(self.path(f"{prefix}_film.npz"), **film)
 
     def embedded(self, prefix: str, embeddings, faces, title: str = "") -> None:
         """Keep embeddings of `faces`, to be mapped and compared again.
@@ -233,8 +234,7 @@ class Run:
         self._embeddings[f"{prefix}_embeddings.npz"] = about
         if self.out:
             kept = {"embeddings": embeddings.astype(np.float16), "image_ids": faces.image_ids}
-            with self.path(f"{prefix}_embeddings.npz").open("wb") as file:
-                np.savez_compressed(file, **kept)
+            np.savez_compressed(self.path(f"{prefix}_embeddings.npz"), **kept)
 
     def claim(self, sentence: str, value, interval=None, *, holds, form=".3f", unit="") -> None:
         """Record a claim: what is said, what was measured, and whether it holds.

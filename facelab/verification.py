@@ -7,6 +7,7 @@ equally good candidates the smallest threshold, the strictest, wins. With nothin
 0 and precision undefined (nan).
 """
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -269,6 +270,11 @@ def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
         i, j = left[start : start + 65_536], right[start : start + 65_536]
         out[start : start + 65_536] = np.linalg.norm(x[i] - x[j], axis=1)
     return out
+
+
+def are_test_pairs(name: str) -> bool:
+    """Whether pairs of this name are neither dev's nor train's, so that nothing may be chosen."""
+    return not re.search("dev|train", name, re.IGNORECASE)
 
 
 def auc(distances: np.ndarray, same: np.ndarray) -> float:
