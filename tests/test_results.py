@@ -18,7 +18,9 @@ COMPARED = {
     "02_resnet50_contrastive": {".*": BUDGET, "(small|semihard).*": BUDGET | {"weights"}},
     "03_mining_comparison": {".*": BUDGET | {"weights"}},
     "04_arcface_overfitting": {"(arcface|cosface|adacos).*": BUDGET | {"weights"}},
-    "05_cures": {"cure_(base|augment|dropout|adamw|softer|sub_centers).*": BUDGET | {"weights"}},
+    "05_cures": {
+        "cure_(base|augment|dropout|adamw|lower_scale|warm_up|sub_centers).*": BUDGET | {"weights"}
+    },
     "07_view2": {"network.*": {"batch_size", "lr", "epochs", "weights"}},
 }
 
