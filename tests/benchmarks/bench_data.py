@@ -137,5 +137,13 @@ STAGES = {
     "a notebook's kernel and imports": (notebook, {}),
 }
 
+RATIOS = {
+    "decoding with torchvision / packing": (
+        "decoding all with torchvision and DataLoader",
+        "packing all images",
+    ),
+    "embed / the forward pass alone": ("embed, small CNN", "the forward pass alone, small CNN"),
+}
+
 if __name__ == "__main__":
-    bench(__file__, STAGES)
+    bench(__file__, STAGES, RATIOS)

@@ -181,7 +181,7 @@ def lightning(name):
     return rate(clock.times, name)
 
 
-STAGES = {}
+STAGES, RATIOS = {}, {}
 for network in STEPS:
     STAGES |= {
         f"{network}: bare, bfloat16": (partial(bare, network, "bf16-mixed"), MALLOC),
@@ -193,6 +193,19 @@ for network in STEPS:
         f"{network}: PML's trainer, malloc as it is": (partial(recipe, network), PLAIN),
         f"{network}: open-metric-learning, malloc as it is": (partial(lightning, network), PLAIN),
     }
+    for name, other in {
+        "fit / bare": "bare, bfloat16",
+        "fit / bare float32": "bare, float32",
+        "fit / PML's trainer": "PML's trainer",
+        "fit / open-metric-learning": "open-metric-learning",
+        "fit / PML's trainer, each as it comes": "PML's trainer, malloc as it is",
+        "fit / open-metric-learning, each as it comes": "open-metric-learning, malloc as it is",
+    }.items():
+        RATIOS[f"{network}: {name}"] = f"{network}: fit", f"{network}: {other}"
+    RATIOS[f"{network}: fit, augmented / bare"] = (
+        f"{network}: fit, augmented",
+        f"{network}: bare, bfloat16",
+    )
 
 if __name__ == "__main__":
-    bench(__file__, STAGES)
+    bench(__file__, STAGES, RATIOS)

@@ -1,5 +1,6 @@
 """Stages that take turns, each in a process of its own; one table of them, printed and kept."""
 
+import argparse
 import json
 import os
 import platform
@@ -18,13 +19,14 @@ PACKAGES = ("numpy", "scikit-learn", "torch", "torchvision", "pytorch-metric-lea
 
 
 def seconds(run: Callable, repeats: int = 1) -> dict:
-    """Return the median time of some calls, and the last result."""
+    """Return the median time of some calls, that of the processor too, and the last result."""
     taken = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         result = run()
-        taken.append(time.perf_counter() - start)
-    return {"seconds": float(np.median(taken)), "result": np.ravel(result).tolist()}
+        taken.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    wall, processor = np.median(taken, axis=0).tolist()
+    return {"seconds": wall, "processor": processor, "result": np.ravel(result).tolist()}
 
 
 def processor() -> str:
@@ -45,7 +47,17 @@ def _stage(run: Callable) -> None:
     print("\n" + json.dumps(figures | {"peak_mib": peak}), flush=True)
 
 
-def bench(file: str, stages: dict[str, tuple[Callable, dict]], runs: int = 3) -> None:
+def _spread(values: np.ndarray) -> str:
+    """Write median, least and most."""
+    return "".join(f"{n:10.4g}" for n in (np.median(values), values.min(), values.max()))
+
+
+def bench(
+    file: str,
+    stages: dict[str, tuple[Callable, dict]],
+    ratios: dict[str, tuple[str, str]] | None = None,
+    runs: int = 3,
+) -> None:
     """Run every stage `runs` times by turns, or, in a process of `bench`, the one that it names.
 
     Parameters
@@ -55,14 +67,21 @@ def bench(file: str, stages: dict[str, tuple[Callable, dict]], runs: int = 3) ->
     stages : dict of str to (callable, dict)
         By name: a function that returns figures, the first of which is shown, and environment
         variables of its process (None: not set). A stage that lacks a package is skipped.
+    ratios : dict of str to (str, str), optional
+        By name: two stages; the figure of the first over that of the second, round by round.
     runs : int
-        Rounds.
+        Rounds, unless ``--rounds`` says otherwise.
     """
-    if sys.argv[1:2] == ["--stage"]:
-        return _stage(stages[sys.argv[2]][0])
-    chosen = [s for s in stages if not sys.argv[1:] or any(a in s for a in sys.argv[1:])]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", help="parts of the names of the rows to run")
+    parser.add_argument("--rounds", type=int, default=runs)
+    parser.add_argument("--stage", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.stage:
+        return _stage(stages[given.stage][0])
+    chosen = [s for s in stages if not given.parts or any(part in s for part in given.parts)]
     taken = {stage: [] for stage in chosen}
-    for _ in range(runs):
+    for _ in range(given.rounds):
         for stage, done in taken.items():
             env = {k: v for k, v in (os.environ | stages[stage][1]).items() if v is not None}
             command = [sys.executable, file, "--stage", stage]
@@ -72,25 +91,29 @@ def bench(file: str, stages: dict[str, tuple[Callable, dict]], runs: int = 3) ->
             done.append(json.loads(said.stdout.splitlines()[-1]))
             name, value = next(iter(done[-1].items()))
             print(f"{stage}: {name} {value}", file=sys.stderr, flush=True)
-    rows = {}
-    print(f"{'':52}{'median':>10}{'least':>10}{'most':>10}{'peak MiB':>10}")
+    rows, figures = {}, {}
+    print(f"{'':56}{'median':>10}{'least':>10}{'most':>10}{'peak MiB':>10}")
     for stage, done in taken.items():
         if reason := done[0].get("skipped"):
-            print(f"{stage:52} skipped: {reason}")
+            print(f"{stage:56} skipped: {reason}")
             continue
         name = next(iter(done[0]))
-        value = [d[name] for d in done]
+        value = figures[stage] = np.array([d[name] for d in done])
         peak = max(d["peak_mib"] for d in done)
         unit = "s" if name == "seconds" else name
-        numbers = "".join(f"{n:10.4g}" for n in (np.median(value), min(value), max(value)))
-        print(f"{stage:52}{numbers}{peak:10.0f}  {unit}", flush=True)
+        print(f"{stage:56}{_spread(value)}{peak:10.0f}  {unit}", flush=True)
         rows[stage] = {"median": float(np.median(value)), "figure": name, "runs": done}
+    for name, (a, b) in (ratios or {}).items():
+        if {a, b} <= figures.keys():
+            value = figures[a] / figures[b]
+            print(f"{name:56}{_spread(value)}", flush=True)
+            rows[name] = {"median": float(np.median(value)), "ratio": value.tolist()}
     machine = {"processor": processor(), "cores": os.cpu_count()}
     if hasattr(os, "getloadavg"):
         machine["load"] = os.getloadavg()[0]
     versions = {p: metadata.version(p) for p in PACKAGES} | {"python": platform.python_version()}
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / (Path(file).stem.removeprefix("bench_") + ".json")
-    before = json.loads(path.read_text())["stages"] if path.exists() and sys.argv[1:] else {}
+    before = json.loads(path.read_text())["stages"] if path.exists() and given.parts else {}
     entry = {"machine": machine, "versions": versions, "stages": before | rows}
     path.write_text(json.dumps(entry, indent=1) + "\n")
