@@ -89,16 +89,22 @@ def test_the_report_can_be_built_from_what_is_committed(tmp_path):
 
 
 def test_the_readme_quotes_the_records():
-    one, mining, arcface, bar = (
+    one, two, mining, arcface, bar = (
         {k: v for k, v in RUNS[name].items() if k in ("metrics", "claims")}
         for name in (
             "01_siamese_baseline",
+            "02_resnet50_contrastive",
             "03_mining_comparison",
             "04_arcface_overfitting",
             "06_compare",
         )
     )
     quotes = [f"{one['metrics']['loss_plateau']:.2f} over the last 20 of 100 epochs"]
+    for kind in ("resnet50", "small", "semihard"):
+        mean, error = (two["metrics"][f"{kind}_mean_auc{end}"] for end in ("", "_se"))
+        quotes.append(f"{mean:.3f} ± {error:.3f}")
+    for kind, sentence in (("resnet50", "to {:.2f} at its lowest"), ("semihard", "({:.2f} at its")):
+        quotes.append(sentence.format(two["metrics"][f"{kind}_loss_lowest"]))
     for k in (0, 1, 2, 5):
         mean, error = (mining["metrics"][f"mean_auc_{k}{end}"] for end in ("", "_se"))
         quotes.append(f"{mean:.3f} ± {error:.3f}")
