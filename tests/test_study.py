@@ -1,6 +1,7 @@
 """The batch: what can be wrong beforehand, what is run, what is skipped, and the report."""
 
 import base64
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import PIL.Image
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -310,8 +312,10 @@ def test_the_report_is_one_file_with_every_claim_figure_and_failure(study):
     for name in ("00_first", "02_last"):
         for claim in record(out, name)["claims"]:
             assert claim["sentence"].replace("&", "&amp;") in html
-        png = base64.b64encode((out / name / "loss.png").read_bytes()).decode()
-        assert f"data:image/png;base64,{png}" in html
+        drawn = PIL.Image.open(out / name / "loss.png").convert("RGB")
+        shown = re.findall(r'src="data:image/webp;base64,([^"]*)', html)
+        shown = [PIL.Image.open(io.BytesIO(base64.b64decode(data))) for data in shown]
+        assert any(image.tobytes() == drawn.tobytes() for image in shown)
         assert record(out, name)["command"] in html
         assert record(out, name)["commit"] in html
     assert 'alt="The loss &lt;falls&gt;"' in html
