@@ -89,7 +89,7 @@ def test_the_report_can_be_built_from_what_is_committed(tmp_path):
 
 
 def test_the_readme_quotes_the_records():
-    one, two, mining, arcface, bar = (
+    one, two, mining, arcface, bar, view2 = (
         {k: v for k, v in RUNS[name].items() if k in ("metrics", "claims")}
         for name in (
             "01_siamese_baseline",
@@ -97,6 +97,7 @@ def test_the_readme_quotes_the_records():
             "03_mining_comparison",
             "04_arcface_overfitting",
             "06_compare",
+            "07_view2",
         )
     )
     quotes = [f"{one['metrics']['loss_plateau']:.2f} over the last 20 of 100 epochs"]
@@ -120,5 +121,12 @@ def test_the_readme_quotes_the_records():
     quotes += [f"an AUC of {m['early_auc']:.3f} instead of {m['arcface_auc']:.3f}"]
     quotes += [f"seems to reach {m['all_lfw_auc']:.3f}"]
     quotes += [f"AUC of {bar['metrics']['lbp_lda_flip_auc']:.3f}"]
+    m, minus = view2["metrics"], view2["claims"][1]
+    for who in ("network", "patterns"):
+        mean, error = (100 * m[f"{who}_view2_accuracy{end}"] for end in ("", "_se"))
+        quotes.append(f"{mean:.1f} % ± {error:.1f} %")
+    low, high = (f"{100 * minus[end]:.1f}".replace("-", "−") for end in ("low", "high"))
+    quotes += [f"{100 * minus['value']:.1f} points ({low} to {high})"]
+    quotes += [f"said {100 * m['view1_accuracy']:.1f} %: its AUC, {m['view1_auc']:.3f}"]
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [quote for quote in quotes if quote not in text] == []
