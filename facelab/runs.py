@@ -133,7 +133,7 @@ class Run:
         plt.close(drawn.figure)
         image = PIL.Image.open(pixels).convert("RGB")
         if photos:
-            image.save(encoded, "jpeg", quality=80)
+            image.save(encoded, "jpeg", quality=72)
         else:
             image.quantize(64, dither=PIL.Image.Dither.NONE).save(encoded, "png", optimize=True)
         IPython.display.display(IPython.display.Image(encoded.getvalue()))

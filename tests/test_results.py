@@ -89,13 +89,14 @@ def test_the_report_can_be_built_from_what_is_committed(tmp_path):
 
 
 def test_the_readme_quotes_the_records():
-    one, two, mining, arcface, bar, view2 = (
+    one, two, mining, arcface, cures, bar, view2 = (
         {k: v for k, v in RUNS[name].items() if k in ("metrics", "claims")}
         for name in (
             "01_siamese_baseline",
             "02_resnet50_contrastive",
             "03_mining_comparison",
             "04_arcface_overfitting",
+            "05_cures",
             "06_compare",
             "07_view2",
         )
@@ -121,6 +122,13 @@ def test_the_readme_quotes_the_records():
     quotes += [f"an AUC of {m['early_auc']:.3f} instead of {m['arcface_auc']:.3f}"]
     quotes += [f"seems to reach {m['all_lfw_auc']:.3f}"]
     quotes += [f"AUC of {bar['metrics']['lbp_lda_flip_auc']:.3f}"]
+    m = cures["metrics"]
+    quotes += [f"early stopping ({m['cure_early_dev_gain']:.3f} dev AUC)"]
+    quotes += [f"AdamW ({m['cure_adamw_dev_gain']:.3f})"]
+    gain, error = m["cure_together_dev_gain"], m["cure_together_dev_gain_two_se"]
+    quotes += [f"{gain:.3f} ± {error:.3f} (two standard errors)"]
+    quotes += [f"{100 * m['cure_final_accuracy']:.1f} % and an AUC of {m['cure_final_auc']:.3f}"]
+    quotes += [f"(one seed; {m['cure_base_auc']:.3f} without cures after eight)"]
     m, minus = view2["metrics"], view2["claims"][1]
     for who in ("network", "patterns"):
         mean, error = (100 * m[f"{who}_view2_accuracy{end}"] for end in ("", "_se"))
