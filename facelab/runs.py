@@ -123,7 +123,7 @@ class Run:
     def figure(self, drawn, name: str, caption: str = "") -> None:
         """Show axes, an array of axes, a figure or a seaborn grid, and save it.
 
-        Photos become ``NAME.jpg``; lines and text become ``NAME.png`` in 64 colours. Either way
+        Photos become ``NAME.jpg``; lines and text become ``NAME.png`` in 48 colours. Either way
         the notebook and the file hold the same few kilobytes.
         """
         drawn = np.ravel(drawn)[0] if isinstance(drawn, (np.ndarray, list)) else drawn
@@ -135,7 +135,7 @@ class Run:
         if photos:
             image.save(encoded, "jpeg", quality=72)
         else:
-            image.quantize(64, dither=PIL.Image.Dither.NONE).save(encoded, "png", optimize=True)
+            image.quantize(48, dither=PIL.Image.Dither.NONE).save(encoded, "png", optimize=True)
         IPython.display.display(IPython.display.Image(encoded.getvalue()))
         if self.out:
             file = f"{name}.{'jpg' if photos else 'png'}"
