@@ -133,8 +133,8 @@ def _drawn(file: Path) -> dict[str, object]:
     """Return a figure's size and pixels; as WebP they take half of what PNG and JPEG would."""
     image, pixels = PIL.Image.open(file).convert("RGB"), io.BytesIO()
     lines = file.suffix == ".png"  # these have few colours and must stay sharp
-    image = image.quantize(64, dither=PIL.Image.Dither.NONE).convert("RGB") if lines else image
-    image.save(pixels, "webp", lossless=lines, quality=75)
+    image = image.quantize(32, dither=PIL.Image.Dither.NONE).convert("RGB") if lines else image
+    image.save(pixels, "webp", lossless=lines, quality=60)
     size = {"width": image.width, "height": image.height, "wide": image.width > WIDE}
     return size | {"data": base64.b64encode(pixels.getvalue()).decode()}
 
