@@ -6,24 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from test_plots import make_report as draw_report
 
 from facelab.__main__ import main
 from facelab.report import BEGIN, END, results_tables, write_results
 from facelab.results import budgets, comparable, differing, holm, load_results, result_row
 from facelab.runs import Run
-from facelab.verification import Report
 
 SETTINGS = {"images": "abc: 100 of 20 people", "weights": 5000, "parts": "ContrastiveLoss({})"}
 
 
 def make_report(gap=0.3, seed=0, name="View 1 test", source="LFW deep-funneled", n=200):
-    rng = np.random.default_rng(seed)
-    same = np.arange(n) % 2 == 0
-    d = np.clip(rng.normal(1.2 - gap * same, 0.15), 0, 2)
-    ids = [f"P_{p}_0001" for p in range(n)]
-    ids += [f"P_{p}_0002" if s else f"Q_{p}_0001" for p, s in enumerate(same)]
-    rows = np.arange(n)
-    return Report(d, same, np.zeros(n), rows, n + rows, ids, 1.05, "given", name, source)
+    texts = dict(threshold=1.05, threshold_from="given", name=name, source=source)
+    return draw_report(n, seed, gap, **texts)
 
 
 def make_training(batch_size=32, lr=0.001, seed=0, images=128, epochs=2):

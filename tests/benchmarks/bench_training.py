@@ -193,19 +193,19 @@ for network in STEPS:
         f"{network}: PML's trainer, malloc as it is": (partial(recipe, network), PLAIN),
         f"{network}: open-metric-learning, malloc as it is": (partial(lightning, network), PLAIN),
     }
-    for name, other in {
-        "fit / bare": "bare, bfloat16",
-        "fit / bare float32": "bare, float32",
-        "fit / PML's trainer": "PML's trainer",
-        "fit / open-metric-learning": "open-metric-learning",
-        "fit / PML's trainer, each as it comes": "PML's trainer, malloc as it is",
-        "fit / open-metric-learning, each as it comes": "open-metric-learning, malloc as it is",
+    for name, pair in {
+        "fit / bare": ("fit", "bare, bfloat16"),
+        "fit, augmented / bare": ("fit, augmented", "bare, bfloat16"),
+        "fit / bare float32": ("fit", "bare, float32"),
+        "fit / PML's trainer": ("fit", "PML's trainer"),
+        "fit / open-metric-learning": ("fit", "open-metric-learning"),
+        "fit / PML's trainer, each as it comes": ("fit", "PML's trainer, malloc as it is"),
+        "fit / open-metric-learning, each as it comes": (
+            "fit",
+            "open-metric-learning, malloc as it is",
+        ),
     }.items():
-        RATIOS[f"{network}: {name}"] = f"{network}: fit", f"{network}: {other}"
-    RATIOS[f"{network}: fit, augmented / bare"] = (
-        f"{network}: fit, augmented",
-        f"{network}: bare, bfloat16",
-    )
+        RATIOS[f"{network}: {name}"] = tuple(f"{network}: {row}" for row in pair)
 
 if __name__ == "__main__":
     bench(__file__, STAGES, RATIOS)

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def bench(
     file: str,
     stages: dict[str, tuple[Callable, dict]],
     ratios: dict[str, tuple[str, str]] | None = None,
+    long: Collection[str] = (),
     runs: int = 3,
 ) -> None:
     """Run every stage `runs` times by turns, or, in a process of `bench`, the one that it names.
@@ -69,6 +70,8 @@ def bench(
         variables of its process (None: not set). A stage that lacks a package is skipped.
     ratios : dict of str to (str, str), optional
         By name: two stages; the figure of the first over that of the second, round by round.
+    long : collection of str
+        Stages that run only when they are named.
     runs : int
         Rounds, unless ``--rounds`` says otherwise.
     """
@@ -79,7 +82,8 @@ def bench(
     given = parser.parse_args()
     if given.stage:
         return _stage(stages[given.stage][0])
-    chosen = [s for s in stages if not given.parts or any(part in s for part in given.parts)]
+    named = [s for s in stages if any(part in s for part in given.parts)]
+    chosen = named if given.parts else [s for s in stages if s not in long]
     taken = {stage: [] for stage in chosen}
     for _ in range(given.rounds):
         for stage, done in taken.items():
