@@ -6,9 +6,10 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from multiprocessing.pool import ThreadPool
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -43,11 +44,12 @@ class Copy:
 
     def stat(self, files: Iterable[str]) -> bytes:
         """Sizes and modification times of `files`, or of the archive; empty if one is missing."""
-        paths = [f"{self.path}/{file}" for file in files] if self.path.is_dir() else [self.path]
+        path = str(self.path)
+        paths = [f"{path}/{file}" for file in files] if self.path.is_dir() else [path]
         try:
             stats = map(os.stat, paths)  # the files alone: to list 5,749 folders takes longer
-            numbers = (n for stat in stats for n in (stat.st_size, stat.st_mtime_ns))
-            return np.fromiter(numbers, np.int64).tobytes()
+            state = map(attrgetter("st_size", "st_mtime_ns"), stats)
+            return np.fromiter(chain.from_iterable(state), np.int64).tobytes()
         except OSError:
             return b""
 
@@ -56,9 +58,9 @@ class Copy:
         if self.path.is_dir():
             for folder, folders, names in os.walk(self.path):
                 folders[:] = sorted(name for name in folders if not _ignored(name))
+                inside = folder[len(str(self.path)) + 1 :].replace(os.sep, "/")
                 for name in sorted(name for name in names if not _ignored(name)):
-                    path = os.path.join(folder, name)
-                    yield os.path.relpath(path, self.path).replace(os.sep, "/"), path
+                    yield f"{inside}/{name}".lstrip("/"), os.path.join(folder, name)
             return
         try:
             with tarfile.open(self.path) as archive:
@@ -138,7 +140,8 @@ def _top_folder(archive: Path) -> str:
 def _decode(file, image_size: int, crop: int | None):
     """Return pixels (3, image_size, image_size), the size on disk, and what is wrong."""
     try:
-        with Image.open(file) as image:
+        source = file if isinstance(file, io.BytesIO) else io.BytesIO(Path(file).read_bytes())
+        with Image.open(source) as image:
             image.load()  # a JPEG that was cut off says so only here
             width, height = image.size
             w, h = (crop, crop) if crop else image.size
@@ -146,7 +149,8 @@ def _decode(file, image_size: int, crop: int | None):
                 wrong = f"expected at least {w} x {h} pixels, got {width} x {height}"
                 return None, image.size, wrong
             left, top = (width - w) / 2, (height - h) / 2
-            small = image.convert("RGB").resize(
+            rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies
+            small = rgb.resize(
                 (image_size, image_size),
                 Image.Resampling.LANCZOS,
                 box=(left, top, left + w, top + h),
@@ -194,21 +198,26 @@ def check(
     row = None if expected is None else {file: k for k, file in enumerate(expected)}
     sizes, wrong, unknown = {}, {}, []
     files = copy.files()
+
+    def decode(entry):
+        file, source = entry
+        pixels, size, reason = _decode(source, image_size, crop)
+        if out is not None and pixels is not None:
+            out[row[file]] = pixels
+        return file, size, reason
+
     bar = tqdm(
         total=row and len(row), desc=copy.variant, unit="img", mininterval=1, disable=not progress
     )
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:  # Pillow decodes without the GIL
-        while chunk := list(islice(files, 256)):  # an archive need not fit into memory
+    with ThreadPool() as pool, bar:  # Pillow decodes without the GIL
+        while chunk := list(islice(files, 1024)):  # an archive need not fit into memory
             unknown += [file for file, _ in chunk if row is not None and file not in row]
             chunk = [(file, source) for file, source in chunk if row is None or file in row]
-            decoded = pool.map(lambda c: _decode(c[1], image_size, crop), chunk)
-            for (file, _), (pixels, size, reason) in zip(chunk, decoded, strict=True):
+            for file, size, reason in pool.imap(decode, chunk, chunksize=16):
                 if size:
                     sizes[file] = size
                 if reason:
                     wrong[file] = reason
-                elif out is not None:
-                    out[row[file]] = pixels
                 bar.update()
     usual = Counter(sizes.values()).most_common(1)
     for file, size in sizes.items():
