@@ -60,8 +60,8 @@ def siamese_cnn(
         layers += [
             nn.Conv2d(before, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),  # of a quarter of the values; the same as before pooling
         ]
     layers += [nn.Flatten(), nn.Dropout(dropout)]
     layers += [nn.Linear(channels[-1] * (image_size // shrink) ** 2, embedding_size)]

@@ -86,9 +86,10 @@ def test_lab_opens_jupyterlab_with_the_memory_settings_that_the_user_has_not_mad
 def test_memory_settings_of_ones_own_win():
     code = "from facelab.execute import MALLOC; print(*MALLOC.values())"
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    environment["GLIBC_TUNABLES"] = "glibc.malloc.arena_max=2"
     environment.pop("MALLOC_TRIM_THRESHOLD_", None)
     said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
-    assert said.split() == ["65536", "1000000000"]
+    assert said.split() == ["65536", "1000000000", "glibc.malloc.arena_max=2"]
 
 
 def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):

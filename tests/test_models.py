@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import pytest
@@ -18,6 +19,21 @@ def test_siamese_cnn_is_made_of_convolution_pooling_and_linear_layers():
     assert kinds.count("Conv2d") == kinds.count("MaxPool2d") == 4
     assert kinds.count("Linear") == 1
     assert kinds[-1] == "Linear"
+
+
+def test_siamese_cnn_is_the_textbooks_which_pools_after_relu_bit_for_bit():
+    def gradients(model):
+        model(images).square().mean().backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    images = torch.rand(8, 3, 32, 32)
+    ours = models.siamese_cnn(16, image_size=32)
+    layers = copy.deepcopy(list(ours))
+    for k in range(2, 16, 4):  # after convolution and batch normalisation
+        layers[k : k + 2] = [nn.ReLU(), nn.MaxPool2d(2)]
+    textbook = nn.Sequential(*layers)
+    assert torch.equal(ours(images), textbook(images))
+    assert all(map(torch.equal, gradients(ours), gradients(textbook)))
 
 
 def test_siamese_cnn_refuses_an_image_size_it_cannot_halve_four_times():

@@ -115,6 +115,15 @@ def test_run_json_says_what_was_run_on_what_with_what_result(tmp_path, faces):
     assert record["seconds"] >= 0
 
 
+def test_run_json_holds_the_memory_settings(tmp_path, faces, monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "7")
+    Run("01_test", tmp_path, {}, faces).finish()
+    malloc = json.loads((tmp_path / "run.json").read_text("utf-8"))["device"]["malloc"]
+    assert malloc["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+    assert malloc["MALLOC_TRIM_THRESHOLD_"] == "7"
+
+
 def test_run_json_holds_no_absolute_path_no_host_and_no_user(tmp_path, faces):
     given = {"DATA": str(tmp_path / "lfw-deepfunneled"), "OUT": str(tmp_path)}
     run = Run("01_test", tmp_path, given, faces)

@@ -32,7 +32,7 @@ def pack():
         return seconds(lambda: len(fl.load_lfw(find(DATA).path, SIZE, progress=False)))
 
 
-def decode():
+def decode(resample):
     """Decode all images once with a torchvision-style data set, a worker per core."""
     import torch
     from PIL import Image
@@ -44,9 +44,8 @@ def decode():
 
     copy = find(DATA)
     files = [f"{copy.path}/{file}" for file in _files(read(*copy.lists))]
-    change = transforms.Compose(
-        [transforms.CenterCrop(128), transforms.Resize(SIZE), transforms.PILToTensor()]
-    )
+    resize = transforms.Resize(SIZE, transforms.InterpolationMode(resample))
+    change = transforms.Compose([transforms.CenterCrop(128), resize, transforms.PILToTensor()])
 
     class Photos(torch.utils.data.Dataset):
         def __len__(self):
@@ -125,8 +124,9 @@ def notebook():
 
 
 STAGES = {
-    "packing all images": (pack, {}),
-    "decoding all with torchvision and DataLoader": (decode, {}),
+    "packing all images": (pack, MALLOC),
+    "DataLoader decoding all": (partial(decode, "bilinear"), MALLOC),
+    "DataLoader decoding all, Lanczos as we": (partial(decode, "lanczos"), MALLOC),
     "opening the packed cache": (reopen, {}),
     "a batch of 128, read and scaled": (partial(batches, False), MALLOC),
     "a batch of 128, read and augmented": (partial(batches, True), MALLOC),
@@ -138,8 +138,9 @@ STAGES = {
 }
 
 RATIOS = {
-    "decoding with torchvision / packing": (
-        "decoding all with torchvision and DataLoader",
+    "DataLoader / packing": ("DataLoader decoding all", "packing all images"),
+    "DataLoader with Lanczos / packing": (
+        "DataLoader decoding all, Lanczos as we",
         "packing all images",
     ),
     "embed / the forward pass alone": ("embed, small CNN", "the forward pass alone, small CNN"),
