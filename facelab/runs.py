@@ -358,9 +358,7 @@ def device() -> dict[str, object]:
         "threads": torch.get_num_threads() if torch is not None else None,
         "gpu": torch.cuda.get_device_name() if used_gpu else None,
         "malloc": {
-            k: v
-            for k, v in sorted(os.environ.items())
-            if k.startswith("MALLOC_") or k == "GLIBC_TUNABLES"
+            k: v for k, v in sorted(os.environ.items()) if k.startswith(("MALLOC_", "GLIBC_"))
         },
     }
 
