@@ -210,7 +210,7 @@ def unpack(path: str | Path) -> Protocol:
         names = facts["names"].tobytes().decode().split("\n")
         array = np.array(names)
         ends = np.cumsum(facts["part_sizes"])[:-1]
-        parts = [tuple(array[part].tolist()) for part in np.split(facts["parts"], ends)]
+        parts = [tuple(names[k] for k in part.tolist()) for part in np.split(facts["parts"], ends)]
         columns, sizes = facts["pairs"].T.astype(np.int64), facts["pair_sizes"]
         pairs = [
             NamedPairs(array[a], i, array[b], j, fold)
