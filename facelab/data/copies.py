@@ -137,8 +137,11 @@ def _top_folder(archive: Path) -> str:
         raise ValueError(f"{archive}: expected an archive of LFW, got {e!r}") from e
 
 
-def _decode(file, image_size: int, crop: int | None):
-    """Return pixels (3, image_size, image_size), the size on disk, and what is wrong."""
+def _decode(file, image_size: int | None, crop: int | None):
+    """Return pixels (3, image_size, image_size), the size on disk, and what is wrong.
+
+    Without an `image_size` there are no pixels: the file is only seen to be whole.
+    """
     try:
         source = file if isinstance(file, io.BytesIO) else io.BytesIO(Path(file).read_bytes())
         with Image.open(source) as image:
@@ -148,6 +151,8 @@ def _decode(file, image_size: int, crop: int | None):
             if width < w or height < h:
                 wrong = f"expected at least {w} x {h} pixels, got {width} x {height}"
                 return None, image.size, wrong
+            if image_size is None:
+                return None, image.size, ""
             left, top = (width - w) / 2, (height - h) / 2
             rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies
             small = rgb.resize(
@@ -165,7 +170,6 @@ def _decode(file, image_size: int, crop: int | None):
 def check(
     copy: Copy,
     expected: Iterable[str] | None,
-    image_size: int = 1,
     crop: int | None = None,
     progress: bool = True,
     out: np.ndarray | None = None,
@@ -179,8 +183,8 @@ def check(
     expected : iterable of str, or None
         The files ``NAME/NAME_0001.jpg`` that must be there, in the order of `out`; None stands
         for whatever is there.
-    image_size, crop : int
-        Central pixels to keep of each image (None: all), and their size in `out`.
+    crop : int, optional
+        Central pixels to keep of each image; None: all.
     progress : bool
         Show a progress bar.
     out : ndarray of shape (n_expected, 3, image_size, image_size), uint8, optional
@@ -198,11 +202,12 @@ def check(
     row = None if expected is None else {file: k for k, file in enumerate(expected)}
     sizes, wrong, unknown = {}, {}, []
     files = copy.files()
+    image_size = None if out is None else out.shape[-1]
 
     def decode(entry):
         file, source = entry
         pixels, size, reason = _decode(source, image_size, crop)
-        if out is not None and pixels is not None:
+        if pixels is not None:
             out[row[file]] = pixels
         return file, size, reason
 

@@ -62,7 +62,7 @@ def _pack(copy: Copy, expected: list[str], image_size, crop, progress, path: Pat
         packed = np.lib.format.open_memmap(
             temporary, "w+", np.uint8, (len(expected), 3, image_size, image_size)
         )
-        _, wrong, unknown = check(copy, expected, image_size, crop, progress, np.asarray(packed))
+        _, wrong, unknown = check(copy, expected, crop, progress, np.asarray(packed))
         if wrong:
             raise _error(copy, wrong, len(expected))
         digest = hashlib.sha256(packed)
