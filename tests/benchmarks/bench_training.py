@@ -1,7 +1,8 @@
 """Time `fit` against the bare network, the usual recipe and open-metric-learning.
 
 ``python tests/benchmarks/bench_training.py [PART OF A ROW'S NAME]...``; see README.md beside this
-file. Data: LFW if ``FACELAB_LFW`` names it, else the synthetic faces; 64 pixels, 128 images a step.
+file. Data: LFW if ``FACELAB_LFW`` names it, else the synthetic faces; 128 images a step, of 64
+pixels, on a GPU of 112.
 """
 
 import os
@@ -20,8 +21,12 @@ import facelab as fl
 from facelab.data.copies import find
 from facelab.execute import MALLOC
 
-SIZE, BATCH = 64, 128
+GPU = torch.cuda.is_available()
+DEVICE = "cuda" if GPU else "cpu"
+SIZE, BATCH = 112 if GPU else 64, 128
 STEPS = {"small CNN": (4, 16), "ResNet-50": (1, 5)}  # not counted, and counted
+if GPU:
+    STEPS = dict.fromkeys(STEPS, (20, 200))
 DATA = "lfw" if os.environ.get("FACELAB_LFW") else "synthetic"
 PLAIN = dict.fromkeys(MALLOC)
 
@@ -48,21 +53,57 @@ def threads():
     return torch.get_num_threads()
 
 
+def place(name, precision):
+    """Put the network and a batch where `fit` would, in the memory format of the precision."""
+    network, _, _ = make(name)
+    kind = torch.channels_last if precision == "bf16-mixed" else torch.contiguous_format
+    images = torch.randn(BATCH, 3, SIZE, SIZE, device=DEVICE).contiguous(memory_format=kind)
+    return network.to(DEVICE, memory_format=kind), images
+
+
+def now():
+    if GPU:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def bare(name, precision):
     """Forward, backward and step on one resident batch, without miner and metric loss."""
-    network, _, _ = make(name)
-    fast = precision == "bf16-mixed"
-    kind = torch.channels_last if fast else torch.contiguous_format
-    network.to(memory_format=kind)
-    images = torch.randn(BATCH, 3, SIZE, SIZE).contiguous(memory_format=kind)
+    network, images = place(name, precision)
     opt, times = torch.optim.Adam(network.parameters()), []
     for _ in range(sum(STEPS[name])):
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16-mixed"):
             embeddings = network(images)
         opt.zero_grad()
         embeddings.float().square().mean().backward()
         opt.step()
-        times.append(time.perf_counter())
+        times.append(now())
+    return rate(times, name)
+
+
+def convolutions(name, precision):
+    """Forward and backward of each convolution, and nothing else: what no code can save."""
+    network, images = place(name, precision)
+    kept, times = [], []
+    hooks = [
+        layer.register_forward_hook(lambda layer, x, y: kept.append((layer, x[0], y)))
+        for layer in network.modules()
+        if isinstance(layer, torch.nn.Conv2d)
+    ]
+    with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16-mixed"):
+        network(images)
+    for hook in hooks:
+        hook.remove()
+    layers = []
+    for layer, x, y in kept:
+        layer.to(y.dtype)
+        x = x.detach().to(y.dtype).requires_grad_(bool(layers))  # nobody asks for the images'
+        layers.append((layer, x, [layer.weight, x] if layers else [layer.weight], y.detach()))
+    kept.clear()
+    for _ in range(sum(STEPS[name])):
+        for layer, x, wanted, grad in layers:
+            torch.autograd.grad(layer(x), wanted, grad)
+        times.append(now())
     return rate(times, name)
 
 
@@ -172,7 +213,7 @@ def lightning(name):
     trainer = pl.Trainer(
         max_steps=sum(STEPS[name]),
         max_epochs=-1,
-        accelerator="cpu",
+        accelerator="auto",
         logger=False,
         enable_checkpointing=False,
         callbacks=[clock],
@@ -184,10 +225,15 @@ def lightning(name):
 STAGES, RATIOS = {}, {}
 for network in STEPS:
     STAGES |= {
+        f"{network}: convolutions, bfloat16": (
+            partial(convolutions, network, "bf16-mixed"),
+            MALLOC,
+        ),
         f"{network}: bare, bfloat16": (partial(bare, network, "bf16-mixed"), MALLOC),
         f"{network}: fit": (partial(fit, network), MALLOC),
         f"{network}: fit, augmented": (partial(fit, network, fl.augment), MALLOC),
         f"{network}: bare, float32": (partial(bare, network, "32-true"), MALLOC),
+        f"{network}: convolutions, float32": (partial(convolutions, network, "32-true"), MALLOC),
         f"{network}: PML's trainer": (partial(recipe, network), MALLOC),
         f"{network}: open-metric-learning": (partial(lightning, network), MALLOC),
         f"{network}: PML's trainer, malloc as it is": (partial(recipe, network), PLAIN),
@@ -197,6 +243,7 @@ for network in STEPS:
         "fit / bare": ("fit", "bare, bfloat16"),
         "fit, augmented / bare": ("fit, augmented", "bare, bfloat16"),
         "fit / bare float32": ("fit", "bare, float32"),
+        "convolutions, bfloat16 / float32": ("convolutions, bfloat16", "convolutions, float32"),
         "fit / PML's trainer": ("fit", "PML's trainer"),
         "fit / open-metric-learning": ("fit", "open-metric-learning"),
         "fit / PML's trainer, each as it comes": ("fit", "PML's trainer, malloc as it is"),
