@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.runs import read_runs
 from facelab.verification import (
     FARS,
     Report,
@@ -313,15 +314,13 @@ def saved(folder) -> tuple[dict[str, Report], dict[str, dict], dict[str, dict]]:
         By the same names: what ``run.json`` says of the report (``prefix``, ``outside_data``),
         ``folder`` and the run's ``parameters``.
     """
-    records = []
-    for path in Path(folder).rglob("run.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        synthetic = "synthetic" in record.get("data", {}).get("source", "")
-        records.append((synthetic, str(path), path.parent, record))
-    records.sort(key=lambda r: r[:2])
-    profiles = {record.get("profile") for *_, record in records if record.get("reports")}
+    def synthetic(run) -> bool:
+        return "synthetic" in run[1].get("data", {}).get("source", "")
+
+    runs = sorted(read_runs(folder).items(), key=synthetic)
+    profiles = {record.get("profile") for _, record in runs if record.get("reports")}
     reports, films, about = {}, {}, {}
-    for *_, place, record in records:
+    for place, record in runs:
         number, rest = record["notebook"].partition("_")[::2]
         chapter = number if number.isdigit() else f"{number} {rest}".replace("_", " ").strip()
         profile = f" · {record.get('profile')}" if len(profiles) > 1 else ""

@@ -83,7 +83,7 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
         If there is nothing to report.
     """
     out = Path(out)
-    found = {run["notebook"]: run for run in read_runs(out)}
+    found = {run["notebook"]: run for run in read_runs(out).values()}
     for path in sorted(out.glob("*/started.json")):
         found.setdefault(path.parent.name, json.loads(path.read_text(encoding="utf-8")))
     if not found:
@@ -159,7 +159,8 @@ def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
     """
     parts = []
     for folder in map(Path, folders):
-        runs = {run["notebook"]: run for run in read_runs(folder) if run["status"] == "done"}
+        found = read_runs(folder).values()
+        runs = {run["notebook"]: run for run in found if run["status"] == "done"}
         drawn = [
             n for n, run in runs.items() if "synthetic" in run.get("data", {}).get("source", "")
         ]

@@ -1,6 +1,5 @@
 """Every verified method of every run, side by side, read from the ``run.json`` files."""
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,10 +40,9 @@ def load_results(folder: str | Path) -> pd.DataFrame:
         seconds, images_per_second, weights``, as far as recorded; ``report``, the `Report`.
     """
     rows = []
-    for path in sorted(Path(folder).rglob("run.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    for place, record in read_runs(folder).items():
         if record["status"] == "done":
-            rows += _rows(record, path.parent)
+            rows += _rows(record, place)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -146,7 +144,7 @@ def budgets(folder: str | Path) -> pd.DataFrame:
         loss_lr, weight_decay, seed``, ``parts`` (loss, miner, sampler, optimiser and so on).
     """
     rows = []
-    for record in read_runs(folder):
+    for record in read_runs(folder).values():
         for training in record.get("trainings", ()):
             numbers = dict(re.findall(r"(\w+)=([^,]+)", training["numbers"]))
             trained_on = training.get("trained_on") or training["images"]

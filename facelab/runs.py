@@ -385,10 +385,10 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def read_runs(folder: str | Path) -> list[dict]:
-    """Read every ``run.json`` below `folder`, in the order of their paths."""
+def read_runs(folder: str | Path) -> dict[Path, dict]:
+    """Read every ``run.json`` below `folder`: the record of each run by its folder, in order."""
     paths = sorted(Path(folder).rglob("run.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def load_runs(folder: str | Path) -> pd.DataFrame:
@@ -400,4 +400,4 @@ def load_runs(folder: str | Path) -> pd.DataFrame:
         Nested entries are columns with a dot: ``metrics.test_auc``, ``parameters.SEED``,
         ``data.source``. Failed runs are in it too: see ``status``.
     """
-    return pd.json_normalize(read_runs(folder))
+    return pd.json_normalize(list(read_runs(folder).values()))
