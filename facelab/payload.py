@@ -314,6 +314,7 @@ def saved(folder) -> tuple[dict[str, Report], dict[str, dict], dict[str, dict]]:
         By the same names: what ``run.json`` says of the report (``prefix``, ``outside_data``),
         ``folder`` and the run's ``parameters``.
     """
+
     def synthetic(run) -> bool:
         return "synthetic" in run[1].get("data", {}).get("source", "")
 

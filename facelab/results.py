@@ -18,12 +18,8 @@ COLUMNS += ["dev_auc", *BUDGET, "report"]
 # Chapters 00 and 01 call what they verify by the place it has there, which says nothing elsewhere.
 _TITLES = {
     ("00_faces_and_pairs", "test"): "raw pixels",
-    ("01_siamese_baseline", "pixels_test"): "raw pixels",
     ("01_siamese_baseline", "test"): "Siamese CNN, margin {MARGIN:g}, {EPOCHS} epochs",
-    (
-        "01_siamese_baseline",
-        "short_test",
-    ): "Siamese CNN, margin by dev, {SHORT_EPOCHS} epochs",
+    ("01_siamese_baseline", "short_test"): "Siamese CNN, margin by dev, {SHORT_EPOCHS} epochs",
 }
 
 
@@ -54,9 +50,8 @@ def _rows(record: dict, folder: Path) -> list[dict]:
             continue
         prefix, path = kept["prefix"], folder / kept["file"]
         report = Report.load(path) if path.exists() else None
-        title = kept["title"]
-        if title == prefix.replace("_", " ") and (record["notebook"], prefix) in _TITLES:
-            title = _TITLES[record["notebook"], prefix].format(**record["parameters"])
+        title = _TITLES.get((record["notebook"], prefix))
+        title = title.format(**record["parameters"]) if title else kept["title"]
         if prefix.startswith("cure_") and prefix != "cure_base":  # one change to chapter 04's loss
             title = f"ArcFace, cure: {title}"
         if kept["outside_data"] and "outside data" not in title:
