@@ -299,7 +299,7 @@ def test_explore_opens_on_the_committed_results(monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda _: None)
     monkeypatch.chdir(ROOT)
     explorer = explore()
-    first = next(report for name, report in explorer.reports.items() if "01 · test" in name)
+    first = next(report for name, report in explorer.reports.items() if "01 · baseline" in name)
     assert first.source == "LFW deep-funneled"
     assert len(first) == 1000
 
