@@ -54,11 +54,13 @@ def threads():
 
 
 def place(name, precision):
-    """Put the network and a batch where `fit` would, in the memory format of the precision."""
+    """Put the network and a batch where `fit` would, as the precision wants them in memory."""
     network, _, _ = make(name)
-    kind = torch.channels_last if precision == "bf16-mixed" else torch.contiguous_format
+    fast = precision == "bf16-mixed"
+    kind = torch.channels_last if fast else torch.contiguous_format
     images = torch.randn(BATCH, 3, SIZE, SIZE, device=DEVICE).contiguous(memory_format=kind)
-    return network.to(DEVICE, memory_format=kind), images
+    autocast = torch.autocast(DEVICE, torch.bfloat16, enabled=fast)
+    return network.to(DEVICE, memory_format=kind), images, autocast
 
 
 def now():
@@ -69,10 +71,10 @@ def now():
 
 def bare(name, precision):
     """Forward, backward and step on one resident batch, without miner and metric loss."""
-    network, images = place(name, precision)
+    network, images, autocast = place(name, precision)
     opt, times = torch.optim.Adam(network.parameters()), []
     for _ in range(sum(STEPS[name])):
-        with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16-mixed"):
+        with autocast:
             embeddings = network(images)
         opt.zero_grad()
         embeddings.float().square().mean().backward()
@@ -83,14 +85,14 @@ def bare(name, precision):
 
 def convolutions(name, precision):
     """Forward and backward of each convolution, and nothing else: what no code can save."""
-    network, images = place(name, precision)
+    network, images, autocast = place(name, precision)
     kept, times = [], []
     hooks = [
         layer.register_forward_hook(lambda layer, x, y: kept.append((layer, x[0], y)))
         for layer in network.modules()
         if isinstance(layer, torch.nn.Conv2d)
     ]
-    with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16-mixed"):
+    with autocast:
         network(images)
     for hook in hooks:
         hook.remove()
