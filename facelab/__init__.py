@@ -9,16 +9,23 @@ import lazy_loader
 
 _MAP = {
     "data.lfw": ["load_lfw"],
-    "data.views": ["view1", "view2", "all_lfw"],
-    "data.faces": ["Faces", "Pairs", "Split", "draw_pairs", "draw_people"],
+    "views": ["view1", "view2", "all_lfw"],
+    "faces": ["Faces", "Pairs", "Split", "draw_pairs", "draw_people"],
     "augmentation": ["augment", "to_float"],
     "samplers": ["Batch", "balanced_pairs", "people_by_images", "shuffled"],
     "models": ["siamese_cnn", "resnet50", "raw_pixels", "save_network", "load_network"],
-    "classical": ["lbp_histograms", "lbp_lda", "whitened_pca", "embed_lbp", "search_lbp_lda"],
+    "baselines": ["lbp_histograms", "lbp_lda", "whitened_pca", "embed_lbp", "search_lbp_lda"],
     "losses": ["ContrastiveLoss", "AdaCos", "adacos_scale"],
     "train": ["fit", "embed", "Training", "best_precision"],
-    "verification": ["fit_threshold", "verify", "Threshold", "Report", "over_folds", "compare"],
-    "allpairs": ["all_pairs"],
+    "verification": [
+        "fit_threshold",
+        "verify",
+        "Threshold",
+        "Report",
+        "over_folds",
+        "compare",
+        "all_pairs",
+    ],
     "plots": [
         "plot_history",
         "plot_watched",
@@ -37,8 +44,8 @@ _MAP = {
         "describe",
         "set_style",
     ],
-    "results": ["load_results", "result_row", "comparable", "budgets", "differing", "holm"],
-    "explore": ["explore"],
-    "runs": ["Run", "parameters", "versions", "load_runs"],
+    "study.results": ["load_results", "result_row", "comparable", "budgets", "differing", "holm"],
+    "explorer.widget": ["explore"],
+    "study.record": ["Run", "parameters", "versions", "load_runs"],
 }
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MAP)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.data.faces import Faces
+from facelab.faces import Faces
 
 
 class Batch(NamedTuple):

@@ -19,7 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from facelab.augmentation import to_float
-from facelab.data.faces import Faces
+from facelab.faces import Faces
 from facelab.losses import MeanOverPairs
 from facelab.samplers import shuffled
 from facelab.verification import auc

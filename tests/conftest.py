@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.data.faces import Faces
 from facelab.data.lfw import load_lfw
 from facelab.data.protocol import NamedPairs, Protocol, write
+from facelab.faces import Faces
 
 
 @pytest.fixture(scope="session", autouse=True)

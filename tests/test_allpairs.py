@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import facelab as fl
-from facelab.allpairs import AllPairs, _rate
-from facelab.data.faces import Pairs
+from facelab.faces import Pairs
 from facelab.verification import Report, _curve, _rates, distances
+from facelab.verification.all_pairs import AllPairs, _rate
 
 ROOT = Path(__file__).parent.parent
 

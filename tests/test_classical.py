@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facelab.classical import embed_lbp, lbp_histograms, lbp_lda, search_lbp_lda, whitened_pca
-from facelab.data.faces import Faces, draw_pairs
+from facelab.baselines import embed_lbp, lbp_histograms, lbp_lda, search_lbp_lda, whitened_pca
+from facelab.faces import Faces, draw_pairs
 from facelab.models import raw_pixels
 from facelab.verification import auc, distances
 

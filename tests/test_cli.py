@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from test_study import PARAMETERS, write_notebook
 
-from facelab.__main__ import main
+from facelab.study.commands import main
 
 BROKEN = "raise ValueError('expected bread, got a stone')"
 
@@ -31,7 +31,9 @@ def test_every_command_explains_itself(facelab, arguments):
 
 
 def test_help_loads_no_torch():
-    code = "import sys, facelab.__main__; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"
+    code = (
+        "import sys, facelab.study.commands; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -73,7 +75,7 @@ def test_lab_opens_jupyterlab_with_the_memory_settings_that_the_user_has_not_mad
 ):
     started = []
     monkeypatch.setattr("os.execve", lambda *call: started.append(call))
-    monkeypatch.setattr("facelab.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
+    monkeypatch.setattr("facelab.study.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
     assert facelab("lab", "--no-browser").exit_code == 0
     ((program, command, environment),) = started
     assert program == command[0] == sys.executable
@@ -84,7 +86,7 @@ def test_lab_opens_jupyterlab_with_the_memory_settings_that_the_user_has_not_mad
 
 
 def test_memory_settings_of_ones_own_win():
-    code = "from facelab.execute import MALLOC; print(*MALLOC.values())"
+    code = "from facelab.study.execute import MALLOC; print(*MALLOC.values())"
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     environment["GLIBC_TUNABLES"] = "glibc.malloc.arena_max=2"
     environment.pop("MALLOC_TRIM_THRESHOLD_", None)

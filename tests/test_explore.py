@@ -12,12 +12,12 @@ import PIL.Image
 import pytest
 import torch
 
-from facelab import payload
-from facelab.data.faces import Faces
-from facelab.execute import WIDGET, _strip
-from facelab.explore import Explorer, explore
+from facelab.explorer import payload
+from facelab.explorer.widget import Explorer, explore
+from facelab.faces import Faces
 from facelab.models import load_network, save_network, siamese_cnn
-from facelab.report import build_report
+from facelab.study.execute import WIDGET, _strip
+from facelab.study.report import build_report
 from facelab.train import Training, embed
 from facelab.verification import Report
 
@@ -327,5 +327,5 @@ def test_the_report_holds_the_explorer_and_nothing_from_elsewhere(tmp_path):
 def test_only_the_map_knows_the_widget():
     for path in (ROOT / "facelab").rglob("*.py"):
         if path.name not in ("explore.py", "__init__.py"):
-            assert "facelab.explore" not in path.read_text(), path
+            assert "facelab.explorer.widget" not in path.read_text(), path
             assert "anywidget" not in path.read_text(), path

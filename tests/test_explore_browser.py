@@ -15,8 +15,8 @@ from urllib.error import HTTPError, URLError
 import numpy as np
 import pytest
 
-from facelab import payload
-from facelab.report import build_report
+from facelab.explorer import payload
+from facelab.study.report import build_report
 from facelab.verification import compare
 
 ROOT = Path(__file__).parents[1]

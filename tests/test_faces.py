@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facelab.data.faces import Pairs, Split, draw_pairs, draw_people
+from facelab.faces import Pairs, Split, draw_pairs, draw_people
 
 
 def test_selecting_people_relabels_them_in_order_and_keeps_their_images(small_faces):

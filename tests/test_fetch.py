@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facelab.data import fetch as fetching
-from facelab.data.fetch import DownloadError, fetch
+from facelab.data.download import DownloadError, fetch
 from facelab.data.protocol import official, texts
 
 ARCHIVE = np.random.default_rng(0).bytes(1 << 21)

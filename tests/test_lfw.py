@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.data.faces import cache_dir
 from facelab.data.lfw import info, load_lfw
+from facelab.faces import cache_dir
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 from test_plots import make_report as draw_report
 
-from facelab.__main__ import main
-from facelab.report import BEGIN, END, results_tables, write_results
-from facelab.results import budgets, comparable, differing, holm, load_results, result_row
-from facelab.runs import Run
+from facelab.study.commands import main
+from facelab.study.record import Run
+from facelab.study.report import BEGIN, END, results_tables, write_results
+from facelab.study.results import budgets, comparable, differing, holm, load_results, result_row
 
 SETTINGS = {"images": "abc: 100 of 20 people", "weights": 5000, "parts": "ContrastiveLoss({})"}
 

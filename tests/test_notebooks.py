@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import facelab as fl
-from facelab.study import notebook_parameters
+from facelab.study.batch import notebook_parameters
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from facelab import plots
-from facelab.data.faces import Faces, Pairs
+from facelab.faces import Faces, Pairs
 from facelab.verification import Report, verify
 
 matplotlib.use("Agg")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from facelab.report import BEGIN, END, build_report, results_tables
-from facelab.results import budgets, differing
+from facelab.study.report import BEGIN, END, build_report, results_tables
+from facelab.study.results import budgets, differing
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "outputs" / "lfw-cpu"

@@ -15,8 +15,8 @@ import pytest
 import seaborn as sns
 
 from facelab import runs
-from facelab.data.faces import draw_pairs
-from facelab.runs import Run, load_runs, parameters
+from facelab.faces import draw_pairs
+from facelab.study.record import Run, load_runs, parameters
 from facelab.verification import Report, verify
 
 plt.switch_backend("agg")

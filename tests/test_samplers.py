@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facelab import samplers
-from facelab.data.faces import Faces
+from facelab.faces import Faces
 
 
 def make_faces(counts):

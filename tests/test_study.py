@@ -15,9 +15,7 @@ import PIL.Image
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from facelab.execute import Progress
-from facelab.report import build_report
-from facelab.study import (
+from facelab.study.batch import (
     convert,
     find_notebooks,
     notebook_parameters,
@@ -25,6 +23,8 @@ from facelab.study import (
     read_profile,
     run_study,
 )
+from facelab.study.execute import Progress
+from facelab.study.report import build_report
 
 PARAMETERS = """DATA = "synthetic"
 OUT = ""
@@ -36,7 +36,7 @@ LR = 0.1
 GOOD = (
     """import os, sys
 from tqdm import tqdm
-from facelab.runs import Run, parameters
+from facelab.study.record import Run, parameters
 run = Run({name!r}, OUT, parameters(globals()))
 for epoch in tqdm(range(EPOCHS), desc="epoch"): pass""",
     """
@@ -285,7 +285,7 @@ def test_resume_skips_what_is_done_with_the_same_parameters_alone(here, capsys):
 
 def test_after_a_kill_the_notebook_goes_on_from_its_checkpoint(here):
     train = """import time
-from facelab.runs import Run, parameters
+from facelab.study.record import Run, parameters
 run = Run("00_first", OUT, parameters(globals()))
 checkpoint = run.path("checkpoint.pt")
 started_before = checkpoint.exists()

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facelab.data import portrait, synthetic
+from facelab.data.drawn import portrait, synthetic
+from facelab.data.drawn.people import draw_protocol, synthesize, synthetic_lfw
 from facelab.data.lfw import load_lfw
 from facelab.data.protocol import texts
 from facelab.data.protocol_text import read
-from facelab.data.synthetic import draw_protocol, synthesize, synthetic_lfw
-from facelab.data.views import view1
+from facelab.views import view1
 
 # The fewest people that ten folds allow: 191 images.
 PEOPLE = 40

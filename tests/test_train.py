@@ -14,7 +14,7 @@ from torch import nn
 
 from facelab import samplers, train
 from facelab.augmentation import augment
-from facelab.data.faces import Faces, draw_pairs
+from facelab.faces import Faces, draw_pairs
 from facelab.losses import AdaCos, ContrastiveLoss
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from facelab.data.faces import Faces, Pairs
+from facelab.faces import Faces, Pairs
 from facelab.verification import (
     FARS,
     Report,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facelab.data.protocol import NamedPairs
-from facelab.data.views import all_lfw, view1, view2
+from facelab.views import all_lfw, view1, view2
 
 
 def people(split):

@@ -95,7 +95,7 @@ def find(root: str | Path) -> Copy:
         If `root` holds no copy, or more than one.
     """
     if str(root) == "synthetic":
-        from facelab.data.synthetic import synthetic_lfw
+        from facelab.data.drawn.people import synthetic_lfw
 
         root = synthetic_lfw()
     elif str(root) == "lfw":

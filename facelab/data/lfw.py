@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from facelab.data.copies import SOURCES, Copy, check, find
-from facelab.data.faces import Faces, cache_dir
 from facelab.data.protocol import FILES, Protocol, official
 from facelab.data.protocol_text import read
+from facelab.faces import Faces, cache_dir
 
 _PACKING = 1  # part of the stamp: raise it when the same files should give other pixels
 
@@ -156,6 +156,7 @@ def load_lfw(
         names=tuple(protocol.counts),
         numbers=np.arange(len(files)) - np.repeat(first, counts) + 1,
         source=SOURCES[copy.variant],
+        synthetic=copy.variant == "lfw-synthetic",
         protocol=protocol,
         fingerprint=note["fingerprint"],
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.data.faces import Faces, Pairs
+from facelab.faces import Faces, Pairs
 
 FILES = (
     "lfw-names.txt",
@@ -72,7 +72,7 @@ class NamedPairs:
         people = set(people)
         return self.where(p[0] in people and p[2] in people for p in self)
 
-    def rows(self, faces: Faces, name: str) -> Pairs:
+    def rows(self, faces: Faces, name: str, role: str = "") -> Pairs:
         """Find every pair's two images in `faces`.
 
         Raises
@@ -89,7 +89,7 @@ class NamedPairs:
                 f"there: {', '.join(missing[:10])}"
             )
         left, right = np.array([(row[a], row[b]) for a, b in ids], np.int64).reshape(-1, 2).T
-        return Pairs(left, right, self.same, self.fold, name)
+        return Pairs(left, right, self.same, self.fold, name, role)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from pytorch_metric_learning import losses, miners
 
 import facelab as fl
-from facelab.execute import MALLOC
+from facelab.study.execute import MALLOC
 
 SIZE = 32
 DATA = "lfw" if os.environ.get("FACELAB_LFW") else "synthetic"

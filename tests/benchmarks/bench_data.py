@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from harness import bench, seconds
 
-from facelab.execute import MALLOC
+from facelab.study.execute import MALLOC
 
 SIZE = 64
 DATA = "lfw" if os.environ.get("FACELAB_LFW") else "synthetic"
@@ -113,7 +113,7 @@ def notebook():
     """Start a kernel, import what chapters import, touch the training, and stop it."""
     import nbformat
 
-    from facelab.execute import execute
+    from facelab.study.execute import execute
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "empty.ipynb"

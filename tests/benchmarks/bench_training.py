@@ -19,7 +19,7 @@ from torchvision import transforms
 
 import facelab as fl
 from facelab.data.copies import find
-from facelab.execute import MALLOC
+from facelab.study.execute import MALLOC
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"

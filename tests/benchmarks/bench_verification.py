@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 from harness import bench, seconds
 
-from facelab.allpairs import _LARGEST, _STEPS, _keys, all_pairs
-from facelab.verification import Report, _best, _unit
+from facelab.verification import Report
+from facelab.verification.all_pairs import _LARGEST, _STEPS, _keys, all_pairs
+from facelab.verification.report import _best, _unit
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

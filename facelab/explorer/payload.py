@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.runs import read_runs
-from facelab.verification import (
+from facelab.study.record import read_runs
+from facelab.verification.report import (
     FARS,
     Report,
     _best,

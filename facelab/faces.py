@@ -32,6 +32,10 @@ class Pairs:
         Fold of each pair, 0 to 9 in View 2; all 0 elsewhere.
     name : str
         What the pairs are, for example ``"View 1 test"``.
+    role : {"train", "dev", "test", ""}
+        What the people of the pairs are to a network; empty if that is not settled.
+    weights : ndarray of shape (n_pairs,), float64, optional
+        How much each pair counts when a threshold is chosen; default: all alike.
 
     Raises
     ------
@@ -44,6 +48,8 @@ class Pairs:
     same: np.ndarray
     fold: np.ndarray | None = None
     name: str = "pairs"
+    role: str = ""
+    weights: np.ndarray | None = None
 
     def __post_init__(self):
         set_ = object.__setattr__
@@ -62,7 +68,8 @@ class Pairs:
     def __getitem__(self, index) -> "Pairs":
         """Return the pairs at `index` (a slice, a mask or an array of pair numbers)."""
         arrays = (a[index] for a in (self.left, self.right, self.same, self.fold))
-        return Pairs(*arrays, name=self.name)
+        weights = None if self.weights is None else self.weights[index]
+        return Pairs(*arrays, name=self.name, role=self.role, weights=weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +92,8 @@ class Faces:
         Number of each image among its person's, from 1, as in the file name.
     source : str
         What the images are, for captions, for example ``"LFW deep-funneled"``.
+    synthetic : bool
+        Whether the faces are drawn, not photographed.
     pairs : Pairs, optional
         Pairs of these images that are used to verify.
     protocol : Protocol, optional
@@ -105,6 +114,7 @@ class Faces:
     names: tuple[str, ...]
     numbers: np.ndarray
     source: str = "faces"
+    synthetic: bool = False
     pairs: Pairs | None = None
     protocol: object | None = None
     fingerprint: str = ""
@@ -280,7 +290,9 @@ def draw_people(faces: Faces, n_people: int, seed: int) -> tuple[str, ...]:
     return tuple(faces.names[k] for k in np.sort(drawn))
 
 
-def draw_pairs(faces: Faces, n_same: int, n_different: int, seed: int, name: str) -> Pairs:
+def draw_pairs(
+    faces: Faces, n_same: int, n_different: int, seed: int, name: str, role: str = ""
+) -> Pairs:
     """Draw distinct pairs as LFW drew its own: a person (or two) first, then the images.
 
     Each same pair takes a person with two images or more, uniformly, then two of that person's
@@ -322,4 +334,4 @@ def draw_pairs(faces: Faces, n_same: int, n_different: int, seed: int, name: str
                 raise ValueError(f"could not draw {n} distinct pairs; found {len(drawn)}")
             drawn[key] = same
     left, right = np.array(list(drawn), np.int64).reshape(-1, 2).T
-    return Pairs(left, right, np.array(list(drawn.values()), bool), name=name)
+    return Pairs(left, right, np.array(list(drawn.values()), bool), name=name, role=role)

@@ -13,9 +13,9 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from facelab.execute import execute
-from facelab.report import build_report
-from facelab.runs import SCHEMA, write_json
+from facelab.study.execute import execute
+from facelab.study.record import SCHEMA, write_json
+from facelab.study.report import build_report
 
 HERE = Path(__file__).parent
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
@@ -24,7 +24,7 @@ RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
 def notebooks_folder() -> Path:
     """Return ``notebooks`` in the working folder, or else beside the package."""
     here = Path("notebooks")
-    return here if here.is_dir() else HERE.parent / "notebooks"
+    return here if here.is_dir() else HERE.parents[1] / "notebooks"
 
 
 def chapters(folder: Path) -> list[Path]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import jinja2
 import PIL.Image
 
-from facelab import payload
-from facelab.results import comparable, load_results
-from facelab.runs import claim_row, read_runs, write_text, written
+from facelab.explorer import payload
+from facelab.study.record import claim_row, read_runs, write_text, written
+from facelab.study.results import comparable, load_results
 
 ABBREVIATIONS = {"auc", "eer", "tar", "far", "frr", "f1", "cnn"}
 HEADLINES = ("auc", "accuracy", "f1", "eer")  # first among the cards

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from facelab.runs import read_runs
+from facelab.study.record import read_runs
 from facelab.verification import Report, are_test_pairs, auc
 
 RATES = ("accuracy", "auc", "eer", "tar_at_far_1%")

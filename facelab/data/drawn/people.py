@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tqdm import tqdm
 
-from facelab.data import portrait
-from facelab.data.faces import Faces, cache_dir, draw_pairs
+from facelab.data.drawn import portrait
 from facelab.data.protocol import NamedPairs, Protocol, write
+from facelab.faces import Faces, cache_dir, draw_pairs
 
 VERSION = 1  # of the drawings: whoever changes them adds one, and old caches are not read again
 N_FOLDS = 10

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.verification import _eer, _unit
+from facelab.verification.report import _eer, _unit
 
 _STEPS = 2**23  # per unit of distance
 _LARGEST = 2 * _STEPS

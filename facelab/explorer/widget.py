@@ -16,9 +16,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import PIL.Image
 
-from facelab import payload, plots
+from facelab import plots
 from facelab.data.copies import _decode, find
-from facelab.data.faces import Faces, Pairs
+from facelab.explorer import payload
+from facelab.faces import Faces, Pairs
 from facelab.models import raw_pixels
 from facelab.train import embed
 from facelab.verification import Report, distances
@@ -193,7 +194,7 @@ def _several(films) -> bool:
 
 def _outputs() -> Path:
     """Return ``outputs`` of the working folder or the one above it, or beside the package."""
-    places = [Path("outputs"), Path("../outputs"), Path(__file__).parents[1] / "outputs"]
+    places = [Path("outputs"), Path("../outputs"), Path(__file__).parents[2] / "outputs"]
     return next((place.resolve() for place in places if place.is_dir()), places[0])
 
 

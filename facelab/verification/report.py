@@ -60,14 +60,23 @@ class Report:
         True where both images show the same person.
     fold, left, right : ndarray of shape (n_pairs,), int64
         Fold of each pair, and its two images as positions in `image_ids`.
-    image_ids : ndarray of shape (n_images,), str
-        ``NAME_0001``: the person is all before the last underscore.
+    image_ids, people : ndarray of shape (n_images,), str
+        Each image's name, for example ``"NAME_0001"``, and the person whom it shows.
     threshold : float
         A pair is accepted as the same person when its distance is below.
+    f1_threshold : float, optional
+        The threshold at which F1, precision and recall are reported; default: `threshold`.
     threshold_from : str
         How it was chosen: ``"given"``, or for example ``"best F1 on View 1 dev"``.
-    name, source : str
-        What the pairs and the images are, for example ``"View 1 test"``, ``"synthetic faces"``.
+    rule : {"accuracy and f1", "f1", "given"}
+        By what the two thresholds were chosen; results of different rules are not compared.
+    name, role, source : str
+        What the pairs are, for example ``"View 1 test"``; what their people are to a network
+        (``"train"``, ``"dev"``, ``"test"`` or empty); what the images are, ``"LFW funneled"``.
+    synthetic : bool
+        Whether the faces are drawn.
+    seen : str
+        In words, why the people of the pairs are no strangers; empty for strangers.
 
     Raises
     ------
@@ -82,15 +91,24 @@ class Report:
     left: np.ndarray
     right: np.ndarray
     image_ids: np.ndarray
+    people: np.ndarray
     threshold: float
+    f1_threshold: float | None = None
     threshold_from: str = "given"
+    rule: str = "given"
     name: str = "pairs"
+    role: str = ""
     source: str = "faces"
+    synthetic: bool = False
+    seen: str = ""
 
     def __post_init__(self):
         # Against a float64 NumPy compares float32 distances in float64. It rounds a Python float
         # to float32 first, where the midpoint of two neighbours becomes one of them.
-        kinds = {"distances": np.float32, "same": bool, "image_ids": str, "threshold": np.float64}
+        if self.f1_threshold is None:
+            object.__setattr__(self, "f1_threshold", self.threshold)
+        kinds = {"distances": np.float32, "same": bool, "image_ids": str, "people": str}
+        kinds |= {"threshold": np.float64, "f1_threshold": np.float64}
         for name, kind in (kinds | dict.fromkeys(("fold", "left", "right"), np.int64)).items():
             object.__setattr__(self, name, np.asarray(getattr(self, name), kind)[()])
         shapes = [a.shape for a in (self.distances, self.same, self.fold, self.left, self.right)]
@@ -101,6 +119,9 @@ class Report:
         if not np.isfinite(self.threshold):
             raise ValueError(f"expected a finite threshold, got {self.threshold}")
         _check_rows(self.left, self.right, len(self.image_ids))
+        truth = self.people[self.left] == self.people[self.right]
+        if len(self.people) != len(self.image_ids) or (truth != self.same).any():
+            raise ValueError("expected people who agree with same, got others")
 
     def __len__(self) -> int:
         return len(self.distances)
@@ -258,7 +279,7 @@ def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
 
     Examples
     --------
-    >>> from facelab.data.faces import Pairs
+    >>> from facelab.faces import Pairs
     >>> embeddings = np.array([[1.0, 0.0], [0.0, 5.0], [-2.0, 0.0]])
     >>> distances(embeddings, Pairs([0, 0, 1], [0, 2, 0], [True, False, False]))
     array([0.       , 2.       , 1.4142135], dtype=float32)
@@ -360,10 +381,21 @@ def verify(
     pairs = faces.pairs
     rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
     left, right = ends.reshape(2, -1)
-    source = f"{faces.source}, {seen}" if seen else faces.source
-    ids = faces.image_ids[rows]
     return Report(
-        apart, pairs.same, pairs.fold, left, right, ids, value, origin, pairs.name, source
+        apart,
+        pairs.same,
+        pairs.fold,
+        left,
+        right,
+        image_ids=faces.image_ids[rows],
+        people=np.array(faces.names)[faces.labels[rows]],
+        threshold=value,
+        threshold_from=origin,
+        name=pairs.name,
+        role=pairs.role,
+        source=faces.source,
+        synthetic=faces.synthetic,
+        seen=seen,
     )
 
 
@@ -607,8 +639,7 @@ def _measure(weights, report, sweep):
 
 def _pair_weights(report, n, seed):
     """Yield how often each pair counts in each resample, int32 of shape (some of n, n_pairs)."""
-    names = [image.rpartition("_")[0] for image in report.image_ids.tolist()]
-    person = np.unique(names, return_inverse=True)[1]
+    person = np.unique(report.people, return_inverse=True)[1]
     people, ends = np.unique(person[[report.left, report.right]], return_inverse=True)
     (left, right), k = ends.reshape(2, -1), len(people)
     rng = np.random.default_rng(seed)

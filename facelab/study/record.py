@@ -326,7 +326,7 @@ def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
 
 def commit() -> dict[str, object]:
     """Return the commit of the checkout that holds the package, or else the working folder."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     root = root if (root / ".git").exists() else Path.cwd()
 
     def git(*arguments) -> str:

@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from facelab.data.faces import Faces
+from facelab.faces import Faces
 from facelab.verification import auc, distances
 
 PATTERNS = 59  # of eight neighbours: 58 with at most two changes along the ring, and all others

@@ -1,6 +1,6 @@
 """LFW's views as splits: who to learn from, who to set a threshold on, and who to test on."""
 
-from facelab.data.faces import Faces, Split, draw_pairs, draw_people
+from facelab.faces import Faces, Split, draw_pairs, draw_people
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
 # otherwise the size of train would depend on who is drawn more than on how many are.
@@ -16,7 +16,7 @@ def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
     n = min(500, 3 * int((counts >= 2).sum()), int((counts * (counts - 1) // 2).sum()))
     if n == 0:
         raise ValueError(f"expected held-out people with two images or more, got {dev}")
-    dev = dev.with_pairs(draw_pairs(dev, n, n, seed, "dev"))
+    dev = dev.with_pairs(draw_pairs(dev, n, n, seed, "dev", "dev"))
     return pool.select(set(pool.names) - set(drawn)), dev
 
 
@@ -53,7 +53,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
     protocol = faces.protocol
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
-    test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test"))
+    test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
     leaking = ""
     if dev == "held-out":
         train, dev_faces = _hold_out(pool, dev_people, seed)
@@ -63,7 +63,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
     else:
         raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
     train_pairs = protocol.pairs_dev_train.among(train.names)
-    train = train.with_pairs(train_pairs.rows(train, "View 1 train"))
+    train = train.with_pairs(train_pairs.rows(train, "View 1 train", "train"))
     split = Split(train, train if leaking else dev_faces, test, "View 1", leaking)
     shared = split.shared_people()
     assert not shared["train", "test"]
@@ -100,9 +100,9 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     name = f"View 2, fold {fold + 1}"
     test = faces.select(people)
     test_pairs = protocol.pairs.where(protocol.pairs.fold == fold)
-    test = test.with_pairs(test_pairs.rows(test, f"{name} test"))
+    test = test.with_pairs(test_pairs.rows(test, f"{name} test", "test"))
     train, dev = _hold_out(faces.select(set(faces.names) - people), dev_people, seed)
-    train_pairs = protocol.pairs.among(train.names).rows(train, f"{name} train")
+    train_pairs = protocol.pairs.among(train.names).rows(train, f"{name} train", "train")
     return Split(train.with_pairs(train_pairs), dev, test, name)
 
 

@@ -1,0 +1,110 @@
+"""The command line: ``facelab run``, ``lab``, ``report`` and ``data``."""
+
+import os
+import sys
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def _user_errors(exit_code: int = 2):
+    """Turn errors that the user can mend into one message without a traceback."""
+    try:
+        yield
+    except (ValueError, OSError) as e:
+        click.echo(f"facelab: {e}", err=True)
+        sys.exit(exit_code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main():
+    """Metric learning for face verification: run the study, get the data."""
+
+
+@main.command()
+@click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1)
+@click.option("--profile", default="smoke", show_default=True, help="smoke, lfw-cpu, lfw, a file.")
+@click.option("parameters", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Repeatable.")
+@click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
+@click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
+def run(notebooks, profile, parameters, out, resume):
+    """Execute notebooks (all, or by name: 01) and write a report."""
+    from facelab.study.batch import run_study
+
+    try:
+        with _user_errors():
+            failed = run_study(notebooks, profile, dict(parameters), out, resume)
+    except KeyboardInterrupt:
+        click.echo("facelab: stopped; the same command with --resume goes on from here", err=True)
+        sys.exit(130)
+    for name, cause in failed.items():
+        click.echo(f"facelab: {name} failed in {cause}", err=True)
+    sys.exit(bool(failed))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def lab(options):
+    """Open the notebooks in JupyterLab, with the memory settings of `run`; OPTIONS are its own."""
+    from facelab.study.batch import notebooks_folder
+    from facelab.study.execute import MALLOC
+
+    command = [sys.executable, "-m", "jupyterlab", str(notebooks_folder()), *options]
+    os.execve(sys.executable, command, os.environ | MALLOC)
+
+
+@main.command()
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True)
+@click.option("--readme", metavar="FILE", help="Write the tables of results into this file too.")
+def report(folders, readme):
+    """Build DIR/report.html anew from the runs in DIR."""
+    from facelab.study.batch import chapters, notebooks_folder
+    from facelab.study.report import build_report, write_results
+
+    with _user_errors():
+        for folder in folders:
+            click.echo(build_report(folder, [path.stem for path in chapters(notebooks_folder())]))
+        if readme:
+            write_results(readme, folders)
+            click.echo(readme)
+
+
+@main.group()
+def data():
+    """Get faces, or look at them."""
+
+
+@data.command()
+@click.option("--out", metavar="DIR", default="data", show_default=True, help="Where to.")
+@click.option("--variant", type=click.Choice(["funneled", "original"]), default="funneled")
+def fetch(out, variant):
+    """Download LFW and its lists of pairs; goes on where it stopped."""
+    from facelab.data.download import fetch
+
+    with _user_errors(1):
+        click.echo(f"{fetch(out, variant)} holds LFW; name it as FACELAB_LFW, or as DATA")
+
+
+@data.command()
+@click.argument("path")
+def info(path):
+    """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
+    from facelab.data.lfw import info
+
+    with _user_errors():
+        text, ok = info(path)
+    click.echo(text)
+    sys.exit(not ok)
+
+
+@data.command()
+@click.argument("out")
+@click.option("--people", default=400, show_default=True, help="How many people.")
+@click.option("--seed", default=0, show_default=True, help="Another seed draws other people.")
+def synthesize(out, people, seed):
+    """Draw faces into OUT, laid out like LFW."""
+    from facelab.data.drawn.people import synthesize
+
+    with _user_errors():
+        click.echo(synthesize(out, people=people, seed=seed))
