@@ -161,9 +161,9 @@ def _number(value) -> float:
 def comparable(results: pd.DataFrame) -> pd.DataFrame:
     """Keep the largest group of results on the very same pairs of strangers, each network once.
 
-    Rates on different pairs, on people that a network was trained on, or of thresholds that were
-    chosen by different rules answer different questions; they do not belong into one ranking.
-    What several chapters verified alike, raw pixels above all, is kept once, from the first of
+    Rates on different pairs, or on people that a network was trained on, answer different
+    questions; they do not belong into one ranking. Accuracies and F1 compare only where ``rule``,
+    by which thresholds were chosen, agrees too. What several chapters verified alike, raw pixels above all, is kept once, from the first of
     them; ``also`` lists the other names that it has.
     """
     held = results[results["report"].notna() & (results["seen"] == "")]
@@ -189,7 +189,7 @@ def _question(row) -> tuple:
     pairs = hashlib.sha256()
     for array in (report.left_ids, report.right_ids, report.same):
         pairs.update(np.ascontiguousarray(array).tobytes())
-    return row.rule, report.source, report.name, pairs.hexdigest()
+    return report.source, report.name, pairs.hexdigest()
 
 
 def trainings(folder: str | Path) -> pd.DataFrame:
