@@ -163,8 +163,8 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
 
     Rates on different pairs, or on people that a network was trained on, answer different
     questions; they do not belong into one ranking. Accuracies and F1 compare only where ``rule``,
-    by which thresholds were chosen, agrees too. What several chapters verified alike, raw pixels above all, is kept once, from the first of
-    them; ``also`` lists the other names that it has.
+    by which thresholds were chosen, agrees too. What several chapters verified alike, raw pixels
+    above all, is kept once, from the first of them; ``also`` lists the other names that it has.
     """
     held = results[results["report"].notna() & (results["seen"] == "")]
     if held.empty:
