@@ -17,10 +17,10 @@ class Estimate(NamedTuple):
     """
 
     value: float
-    low: float
-    high: float
-    error: float
-    n: int
+    low: float = np.nan
+    high: float = np.nan
+    error: float = np.nan
+    n: int = 1
 
 
 def mean_of(values) -> Estimate:
