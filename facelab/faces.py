@@ -3,18 +3,10 @@
 Nothing here knows where the images come from or what is done with them.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import platformdirs
-
-
-def cache_dir() -> Path:
-    """Return the folder for packed images: ``FACELAB_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("FACELAB_CACHE") or platformdirs.user_cache_dir("facelab"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,7 +117,7 @@ def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):
 
 
 def test_a_download_that_fails_is_one_line_and_exits_with_1(facelab, monkeypatch):
-    from facelab.data import fetch
+    from facelab.data import download as fetch
 
     def refuse(out, variant):
         raise fetch.DownloadError(f"no network for {variant} into {out}")
