@@ -10,7 +10,7 @@ from torch import nn
 
 # What modules note about their own use. Those of pytorch-metric-learning list in
 # `_record_these_stats` what they were asked to note when they were made, and note these anyway.
-_NOTED = {"training", "collect_stats", "losses_size", "queue_idx", "has_been_filled"}
+_NOTED = {"training", "collect_stats", "queue_idx", "has_been_filled", "losses_size", "divisor"}
 _NOTED |= {"num_triplets", "num_pos_pairs", "num_neg_pairs"}
 _NOTED |= {"num_past_filter", "num_above_low", "num_above_high"}
 
