@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.explorer.shown import BINS, Shown
-from facelab.verification import Report, Sweep, best, percentiles, rates, resampled_weights
+from facelab.verification import Report, best, percentiles, rates, resampled_weights
 
 SCRIPTS = ("numbers.js", "plots.js", "panels.js", "two_photos.js", "explorer.js")
 METRICS = ("precision", "recall", "f1", "accuracy", "far", "frr")
@@ -115,7 +115,7 @@ def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
         FRR are nearest; ``far``: the one with the greatest TAR whose FAR is at most 1 %. Among
         equally good candidates the smallest. None with the reason where it is undefined.
     """
-    sweep = Sweep(report.distances, report.same)
+    sweep = report.sweep
     tp, fp = sweep.accepted()
     n_same, n_different = tp[-1], fp[-1]
     if not (n_same and n_different):
@@ -130,11 +130,10 @@ def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
         "accuracy": (float(best(sweep, "accuracy")), "the largest accuracy on these pairs"),
         "eer": (nearest, f"the candidate at which FAR and FRR are nearest; {between}"),
     }
-    try:
-        most = report.tar_at_far(FAR)
-    except ValueError as refusal:
-        return found | {"far": (None, str(refusal))}
-    strictest = float(sweep.thresholds[np.argmax(tp / n_same == most)])
+    if refusal := report.refusal(FAR):
+        return found | {"far": (None, refusal)}
+    reached = tp / n_same == report.tar_at_far(FAR)
+    strictest = float(sweep.thresholds[np.argmax(reached)])
     return found | {"far": (strictest, "the most same pairs accepted while FAR is at most 1 %")}
 
 
@@ -156,7 +155,7 @@ def intervals(report: Report, n: int | None = None, seed: int = 0) -> dict[str, 
         as many same as different ones in all.
     """
     n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
-    sweep = Sweep(report.distances, report.same)
+    sweep = report.sweep
     bands = _bands(report.distances, sweep.thresholds)
     grid = np.linspace(0, len(sweep.thresholds) - 1, N_GRID).round().astype(int)
     chosen = [report.threshold, report.f1_threshold]

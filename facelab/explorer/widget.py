@@ -103,10 +103,13 @@ def _embedder(model):
 
 
 def _show_figure(report) -> None:
+    import io
+
     drawn = plots.plot_distances(report)
-    picture = plots.encode(drawn)
+    picture = io.BytesIO()  # TODO: plots.encode
+    drawn.figure.savefig(picture, dpi=80, bbox_inches="tight")
     plt.close(drawn.figure)
-    IPython.display.display(IPython.display.Image(picture.data))
+    IPython.display.display(IPython.display.Image(picture.getvalue()))
 
 
 class Explorer(anywidget.AnyWidget):

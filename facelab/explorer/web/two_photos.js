@@ -51,9 +51,9 @@ function photoPicker(host, side, on) {
     centre = [(at[0] + span / 2) / picture.width, (at[1] + span / 2) / picture.height];
     target.imageSmoothingQuality = "high";
     target.drawImage(picture, at[0], at[1], span, span, 0, 0, size, size);
-    if (target === context && chosen?.upload && run.crop) outline(run.crop / side());
+    if (target === context && chosen?.upload && run.crop) outline(Math.min(1, run.crop / sent()));
   }
-  const side = () => Math.min(PHOTO, picture.width, picture.height);
+  const sent = () => Math.min(PHOTO, picture.width, picture.height);
   function outline(share) {
     const at = (FRAME * (1 - share)) / 2, width = FRAME * share;
     for (const [colour, dashes] of [["#000", []], ["#fff", [6, 5]]]) {
@@ -149,8 +149,8 @@ function photoPicker(host, side, on) {
   async function bytes() {
     let blob = untouched;
     if (!blob) {
-      const whole = make("canvas", { width: side(), height: side() });
-      paint(whole.getContext("2d"), side());
+      const whole = make("canvas", { width: sent(), height: sent() });
+      paint(whole.getContext("2d"), sent());
       blob = await new Promise((done) => { whole.toBlob(done, "image/png"); });
     }
     return new DataView(await blob.arrayBuffer());
