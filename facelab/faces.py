@@ -100,6 +100,8 @@ class Faces:
         The lists of people and pairs that came with the images.
     fingerprint : str
         SHA-256 of the packed pixels, names and numbers that the images were read from.
+    root, crop : str, int, optional
+        What the images were loaded from, and the central pixels that were kept of each file.
 
     Raises
     ------
@@ -118,6 +120,8 @@ class Faces:
     pairs: Pairs | None = None
     protocol: object | None = None
     fingerprint: str = ""
+    root: str = ""
+    crop: int | None = None
 
     def __post_init__(self):
         if self.packed.ndim != 4 or self.packed.shape[1] != 3 or self.packed.dtype != np.uint8:

@@ -159,7 +159,15 @@ def load_lfw(
         synthetic=copy.variant == "lfw-synthetic",
         protocol=protocol,
         fingerprint=note["fingerprint"],
+        root=portable_root(root),
+        crop=crop,
     )
+
+
+def portable_root(root: str | Path) -> str:
+    """Name what was loaded without an absolute path, since it gets into records."""
+    path = Path(root)
+    return path.name if path.is_absolute() else path.as_posix()
 
 
 def info(root: str | Path, progress: bool = True) -> tuple[str, bool]:

@@ -1,1 +1,1 @@
-"""."""
+"""The study as a batch: what chapters record, what is read back, and the report."""

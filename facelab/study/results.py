@@ -1,180 +1,231 @@
-"""Every verified method of every run, side by side, read from the ``run.json`` files."""
+"""What the runs of a folder recorded, read back: results side by side, and trainings."""
 
-import re
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from facelab.study.record import read_runs
-from facelab.verification import Report, are_test_pairs, auc
+from facelab.study.record import SCHEMA, Run
+from facelab.verification import Report, same_result
 
-RATES = ("accuracy", "auc", "eer", "tar_at_far_1%")
+RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
 BUDGET = ("epochs", "images", "seconds", "images_per_second", "weights")
-COLUMNS = ["title", "chapter", "prefix", "pairs", "source", "outside_data", "profile", "threshold"]
-COLUMNS += [f"{rate}{end}" for rate in RATES for end in ("", "_low", "_high", "_mean", "_se")]
-COLUMNS += ["dev_auc", *BUDGET, "report"]
-# Chapters 00 and 01 call what they verify by the place it has there, which says nothing elsewhere.
-_TITLES = {
-    ("00_faces_and_pairs", "test"): "raw pixels",
-    ("01_siamese_baseline", "test"): "Siamese CNN, margin {MARGIN:g}, {EPOCHS} epochs",
-    ("01_siamese_baseline", "short_test"): "Siamese CNN, margin by dev, {SHORT_EPOCHS} epochs",
-}
+
+
+def read_runs(folder: str | Path) -> dict[Path, dict]:
+    """Read every ``run.json`` below `folder`: the record of each run by its folder, in order.
+
+    Raises
+    ------
+    ValueError
+        If one is no record of this version; the message names the file.
+    """
+    records = {}
+    for path in sorted(Path(folder).rglob("run.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: expected a record of a run, got no JSON ({error})") from None
+        schema = record.get("schema") if isinstance(record, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(
+                f"{path}: expected a record of schema {SCHEMA}, got {schema}; run the chapter again"
+            )
+        records[path.parent] = record
+    return records
+
+
+def load_runs(folder: str | Path) -> pd.DataFrame:
+    """Read every ``run.json`` below `folder`, one row each.
+
+    Returns
+    -------
+    DataFrame
+        Nested entries are columns with a dot: ``parameters.SEED``, ``data.source``. Failed runs
+        are in it too: see ``status``.
+    """
+    return pd.json_normalize(list(read_runs(folder).values()))
 
 
 def load_results(folder: str | Path) -> pd.DataFrame:
-    """Read every finished run below `folder`, one row for each report on test pairs.
+    """Read what every finished run below `folder` verified on test pairs, one row a method.
 
     Returns
     -------
     DataFrame
-        ``title, chapter, prefix, pairs, source`` (which says so if the people were seen in
-        training), ``outside_data, profile``; ``accuracy, auc, eer, tar_at_far_1%``, each with
-        ``_low, _high`` (95 %) and, where the run recorded several seeds, ``_mean, _se``;
-        ``threshold``; ``dev_auc`` (nan if it was not kept); the budget, ``epochs, images,
-        seconds, images_per_second, weights``, as far as recorded; ``report``, the `Report`.
+        ``method, chapter, split, rule, source, synthetic, seen, category, outside_data,
+        profile``; ``threshold``; ``auc, accuracy, f1, eer, tar_at_far_1%`` of the first seed,
+        each with ``_low, _high`` (95 %, people resampled) and, over seeds, ``_mean, _error,
+        _n``; ``dev_auc`` (nan if it was not recorded); the budget, ``epochs, images, seconds,
+        images_per_second, weights`` (nan without a training); ``report``, the `Report`.
     """
     rows = []
     for place, record in read_runs(folder).items():
-        if record["status"] == "done":
-            rows += _rows(record, place)
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _rows(record: dict, folder: Path) -> list[dict]:
-    metrics, rows = record["metrics"], []
-    budgets = {training["prefix"]: training for training in record.get("trainings", ())}
-    for kept in record.get("reports", ()):
-        if not are_test_pairs(kept["pairs"]):
+        if record["status"] != "done":
             continue
-        prefix, path = kept["prefix"], folder / kept["file"]
-        report = Report.load(path) if path.exists() else None
-        title = _TITLES.get((record["notebook"], prefix))
-        title = title.format(**record["parameters"]) if title else kept["title"]
-        if prefix.startswith("cure_") and prefix != "cure_base":  # one change to chapter 04's loss
-            title = f"ArcFace, cure: {title}"
-        if kept["outside_data"] and "outside data" not in title:
-            title = f"{title} (outside data)"
-        row = {"title": title, "chapter": record["notebook"], "prefix": prefix}
-        row |= {"pairs": kept["pairs"], "outside_data": kept["outside_data"]}
-        row |= {"source": report.source if report else record["data"]["source"]}
-        row |= {"profile": record["profile"], "threshold": metrics[f"{prefix}_threshold"]}
-        for rate in RATES:
-            for end in ("", "_low", "_high"):
-                row[f"{rate}{end}"] = _number(metrics[f"{prefix}_{rate}{end}"])
-            row |= _over_seeds(metrics, prefix, rate)
-        row["dev_auc"] = _dev_auc(metrics, prefix, folder)
-        budget = {"seconds": metrics.get(f"{prefix}_training_seconds")} | budgets.get(prefix, {})
-        rows.append(row | {k: _number(budget.get(k)) for k in BUDGET} | {"report": report})
-    return rows
+        numbers = Numbers(record)
+        for entry in _test_reports(record):
+            path = place / entry["file"]
+            report = Report.load(path) if path.exists() else None
+            rows.append(_result(entry, record, numbers, report))
+    return pd.DataFrame(rows)
+
+
+def results_of(run: Run) -> pd.DataFrame:
+    """Return the rows of `load_results` for a run that is not finished yet."""
+    record = run.record()
+    numbers = Numbers(record)
+    rows = []
+    for entry in _test_reports(record):
+        report = run.reports[entry["method"], entry["split"]]
+        rows.append(_result(entry, record, numbers, report))
+    return pd.DataFrame(rows)
+
+
+def _test_reports(record: dict) -> Iterator[dict]:
+    return (entry for entry in record["reports"] if entry["role"] == "test")
+
+
+def _result(entry: dict, record: dict, found: "Numbers", report: Report | None) -> dict:
+    """Gather the row of one verified method."""
+    method, seed, split = entry["method"], entry["seed"], entry["split"]
+    row = {
+        "method": method,
+        "chapter": record["notebook"],
+        "split": split,
+        "rule": entry["rule"],
+        "source": record["data"]["source"],
+        "synthetic": record["data"]["synthetic"],
+        "seen": entry["seen"],
+        "category": entry["category"],
+        "outside_data": entry["outside_data"],
+        "profile": record["profile"],
+        "threshold": found.of(method, seed, split, "threshold")["value"],
+    }
+    for rate in RATES:
+        own = found.of(method, seed, split, rate)
+        mean = found.of(method, None, split, rate)
+        row |= {rate: own["value"], f"{rate}_low": own["low"], f"{rate}_high": own["high"]}
+        row |= {f"{rate}_mean": mean["value"], f"{rate}_error": mean["error"]}
+        row[f"{rate}_n"] = mean["n"]
+    row["dev_auc"] = found.dev_auc(method, seed)
+    training = found.training(method, seed)
+    for column in BUDGET:
+        row[column] = _number(training.get(column))
+    row["report"] = report
+    return row
+
+
+class Numbers:
+    """The rows of one record, by what they are."""
+
+    def __init__(self, record: dict):
+        self._rows = {}
+        self._dev = {}
+        self._trainings = {}
+        for row in record["results"]:
+            numbers = {
+                name: _number(row.get(name)) for name in ("value", "low", "high", "error", "n")
+            }
+            self._rows[row["method"], row["seed"], row["split"], row["metric"]] = numbers
+            if row["role"] == "dev":
+                self._dev[row["method"], row["seed"], row["metric"]] = numbers["value"]
+        for training in record["trainings"]:
+            self._trainings[training["method"], training["seed"]] = training
+
+    def of(self, method: str, seed: int | None, split: str, metric: str) -> dict[str, float]:
+        """Return ``value, low, high, error, n`` of a metric; nan for what was not recorded."""
+        nothing = dict.fromkeys(("value", "low", "high", "error", "n"), np.nan)
+        return self._rows.get((method, seed, split, metric), nothing)
+
+    def dev_auc(self, method: str, seed: int) -> float:
+        """Return the AUC on dev people, as measured or else as watched in training."""
+        for metric in ("auc", "watched_auc"):
+            for of_seed in (seed, None):
+                if (method, of_seed, metric) in self._dev:
+                    return self._dev[method, of_seed, metric]
+        return np.nan
+
+    def training(self, method: str, seed: int) -> dict:
+        """Return the recorded training of a method, or nothing."""
+        return self._trainings.get((method, seed), {})
 
 
 def _number(value) -> float:
-    """Return a number, nan for none; the first records had words where images were counted."""
-    return value if isinstance(value, int | float) else np.nan
-
-
-def _over_seeds(metrics: dict, prefix: str, rate: str) -> dict[str, float]:
-    """Return mean and standard error over seeds, where the run has them."""
-    number = prefix.removeprefix("method_")
-    for mean in (f"{prefix}_mean_{rate}", f"mean_{rate}_{number}"):
-        if f"{mean}_se" in metrics:
-            values = metrics[mean], metrics[f"{mean}_se"]
-            return dict(zip((f"{rate}_mean", f"{rate}_se"), map(_number, values), strict=True))
-    return {f"{rate}_mean": np.nan, f"{rate}_se": np.nan}
-
-
-def _dev_auc(metrics: dict, prefix: str, folder: Path) -> float:
-    """AUC on dev people at the end of the training, as recorded or from its film."""
-    if f"{prefix}_dev_auc" in metrics:
-        return _number(metrics[f"{prefix}_dev_auc"])
-    if not (film := folder / f"{prefix}_film.npz").exists():
-        return np.nan
-    with np.load(film) as kept:
-        if "dev_distance" not in kept:
-            return np.nan
-        return auc(kept["dev_distance"][-1].astype(np.float32), kept["dev_same"])
-
-
-def result_row(report: Report, title: str, chapter: str, **more) -> dict:
-    """Return a row like those of `load_results` for a report that is not on disk."""
-    table = report.table().set_index("metric")
-    row = {"title": title, "chapter": chapter, "pairs": report.name, "source": report.source}
-    row |= {"outside_data": "", "threshold": float(report.threshold), "report": report}
-    for rate in RATES:
-        for end, column in (("", "value"), ("_low", "low"), ("_high", "high")):
-            row[f"{rate}{end}"] = table.loc[rate, column]
-        row |= {f"{rate}_mean": np.nan, f"{rate}_se": np.nan}
-    return row | dict.fromkeys(("dev_auc", *BUDGET), np.nan) | more
+    return np.nan if value is None else value
 
 
 def comparable(results: pd.DataFrame) -> pd.DataFrame:
-    """Keep the largest group of results whose reports hold the very same pairs of strangers.
+    """Keep the largest group of results on the very same pairs of strangers, each network once.
 
     Rates on different pairs, or on people that a network was trained on, answer different
-    questions; they do not belong into one ranking. What several chapters verified alike, raw
-    pixels above all, is kept once, from the last of them.
+    questions; they do not belong into one ranking. Accuracies and F1 compare only where ``rule``,
+    by which thresholds were chosen, agrees too. What several chapters verified alike, raw pixels
+    above all, is kept once, from the first of them; ``also`` lists the other names that it has.
     """
-    seen = results.source.str.contains("train", na=False)  # "people it was trained on" and others
-    held = results[results.report.notna() & ~seen]
+    held = results[results["report"].notna() & (results["seen"] == "")]
     if held.empty:
-        return held
-    pairs = held.report.map(
-        lambda r: hash((r.source, r.name, r.same.tobytes(), *r.left_ids, *r.right_ids))
-    )
-    held = held[pairs == pairs.mode().iloc[0]]
-    same = ["title", "threshold", *RATES]
-    return held.drop_duplicates(same, keep="last", ignore_index=True)
+        return held.assign(also=[])
+    questions = [_question(row) for row in held.itertuples()]
+    most = max(set(questions), key=questions.count)
+    held = held[[question == most for question in questions]]
+    kept: list[int] = []
+    also: list[list[str]] = []
+    for k, report in enumerate(held["report"]):
+        twin = [j for j, of in enumerate(kept) if same_result(held["report"].iloc[of], report)]
+        if twin:
+            also[twin[0]].append(held["method"].iloc[k])
+        else:
+            kept.append(k)
+            also.append([])
+    return held.iloc[kept].assign(also=also).reset_index(drop=True)
 
 
-def budgets(folder: str | Path) -> pd.DataFrame:
-    """Read what every recorded training was: network, data, steps and settings.
+def _question(row) -> tuple:
+    report = row.report
+    pairs = hashlib.sha256()
+    for array in (report.left_ids, report.right_ids, report.same):
+        pairs.update(np.ascontiguousarray(array).tobytes())
+    return report.source, report.name, pairs.hexdigest()
+
+
+def trainings(folder: str | Path) -> pd.DataFrame:
+    """Read every recorded training: network, data, steps and settings, one row each.
 
     Returns
     -------
     DataFrame
-        One row per training: ``chapter, prefix, title, weights`` (of the network), ``people,
-        people_images`` (trained on), ``epochs, images`` (seen in all), ``batch_size, lr,
-        loss_lr, weight_decay, seed``, ``parts`` (loss, miner, sampler, optimiser and so on).
+        ``chapter, method, seed, trial, epochs, images`` (seen in all), ``people, people_images``
+        (trained on), ``weights, batch_size, lr, loss_lr, weight_decay, threads, precision`` and,
+        in words, ``loss, miner, sampler, optimizer, scheduler, augment``.
     """
     rows = []
     for record in read_runs(folder).values():
-        for training in record.get("trainings", ()):
-            numbers = dict(re.findall(r"(\w+)=([^,]+)", training["numbers"]))
-            trained_on = training.get("trained_on") or training["images"]
-            images, people = re.findall(r"(\d+) of (\d+) people$", trained_on)[0]
-            row = {k: training[k] for k in ("prefix", "title", "weights", "epochs", "images")}
-            row["images"] = _number(row["images"])
-            row |= {"chapter": record["notebook"], "parts": training["parts"]}
-            row |= {"people": int(people), "people_images": int(images)}
-            row |= {k: None if v == "None" else float(v) for k, v in numbers.items()}
+        for training in record["trainings"]:
+            row = {"chapter": record["notebook"]}
+            for name, setting in training.items():
+                row[name] = _words(setting) if isinstance(setting, dict) else setting
             rows.append(row)
     return pd.DataFrame(rows)
 
 
+def _words(part: dict) -> str:
+    """Write a recorded part, such as a loss, as its name and its settings."""
+    settings = [
+        f"{name}={_words(value) if isinstance(value, dict) else value}"
+        for name, value in part.items()
+        if name != "name"
+    ]
+    return f"{part['name']}({', '.join(settings)})" if settings else part["name"]
+
+
+NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
+
+
 def differing(trainings: pd.DataFrame) -> list[str]:
-    """Name the columns of `budgets` in which trainings differ, but for seed and names."""
-    columns = trainings.columns.difference(["chapter", "prefix", "title", "seed"], sort=False)
-    return [c for c in columns if trainings[c].nunique(dropna=False) > 1]
-
-
-def holm(p: Iterable[float]) -> np.ndarray:
-    """Correct p values for their number, so that all hold together.
-
-    References
-    ----------
-    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6(2), 1979.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p, float)
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    out = np.empty(len(p))
-    out[order] = np.minimum(steps, 1)
-    return out
+    """Name the settings of `trainings` in which they differ, but for the seed."""
+    settings = trainings.columns.difference(NOT_SETTINGS, sort=False)
+    return [name for name in settings if trainings[name].astype(str).nunique() > 1]

@@ -1,0 +1,100 @@
+"""With what a run was made: parameters, commit, versions, machine."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("facelab", "torch", "torchvision", "pytorch-metric-learning", "numpy", "pillow")
+
+
+def parameters(namespace: Mapping[str, object]) -> dict[str, object]:
+    """Collect the UPPER_CASE str, int, float, bool, None and lists of these.
+
+    Parameters
+    ----------
+    namespace : mapping of str to object
+        Usually ``globals()`` of a notebook.
+
+    Examples
+    --------
+    >>> parameters({"EPOCHS": 20, "MARGIN": 0.5, "faces": "no parameter", "_X": 1, "TABLE": {}})
+    {'EPOCHS': 20, 'MARGIN': 0.5}
+    """
+    found = {}
+    for name, value in namespace.items():
+        if name.isupper() and not name.startswith("_") and _is_plain(value):
+            found[name] = value
+    return found
+
+
+def _is_plain(value) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (str, int, float, bool)
+
+
+def commit() -> dict[str, object]:
+    """Return the commit of the checkout that holds the package, or else the working folder.
+
+    Returns
+    -------
+    dict
+        ``commit``, and ``changed``: whether package or notebooks differ from it.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        root = Path.cwd()
+    try:
+        root = Path(_git(root, "rev-parse", "--show-toplevel"))
+        changes = _git(root, "status", "--porcelain", "--", "facelab", "notebooks")
+        return {"commit": _git(root, "rev-parse", "HEAD"), "changed": bool(changes)}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "changed": None}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    installed = {package: metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | installed
+
+
+def device() -> dict[str, object]:
+    """Return processor, cores, torch's threads, the GPU if one was used, and glibc's settings."""
+    allocator = {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(("MALLOC_", "GLIBC_"))
+    }
+    torch = sys.modules.get("torch")  # not imported means not used
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads() if torch else None,
+        "gpu": _gpu(torch) if torch else None,
+        "malloc": allocator,
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        model = re.search(r"model name\s*: (.*)", information.read_text())
+        if model:
+            return model[1]
+    return platform.processor() or platform.machine()
+
+
+def _gpu(torch) -> str | None:
+    used = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
+    return torch.cuda.get_device_name() if used else None
