@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from facelab.study.execute import execute
-from facelab.study.record import SCHEMA, write_json
+from facelab.study.files import write_json
+from facelab.study.record import SCHEMA
 from facelab.study.report import build_report
 from facelab.study.settings import (
     chapters,
@@ -106,7 +107,8 @@ def run_notebook(
         for stale in folder.glob(pattern):
             stale.unlink()
     resumed = any(folder.glob("*.pt"))
-    entry = {"schema": SCHEMA, "notebook": path.stem, "status": "started", "parameters": parameters}
+    entry = {"schema": SCHEMA, "notebook": path.stem, "status": "started", "data": {}}
+    entry |= {"parameters": parameters, "results": [], "trainings": [], "reports": []}
     write_json(started, entry)  # after a kill -9 this tells what the checkpoint belongs to
     start = time.monotonic()
     cause = execute(path, parameters | {"OUT": folder.as_posix()}, folder / path.name, title)

@@ -18,7 +18,7 @@ def _user_errors(exit_code: int = 2):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="facelab")
+@click.version_option(package_name="facelab", prog_name="facelab")
 def main():
     """Metric learning for face verification: run the study, get the data."""
 
@@ -60,12 +60,14 @@ def lab(options):
 @click.option("--readme", metavar="FILE", help="Write the tables of results into this file too.")
 def report(folders, readme):
     """Build DIR/report.html anew from the runs in DIR."""
-    from facelab.study.report import build_report, write_results
+    from facelab.study.report import build_report
     from facelab.study.settings import chapters, notebooks_folder
+    from facelab.study.tables import write_results
 
+    expected = [path.stem for path in chapters(notebooks_folder())]
     with _user_errors():
         for folder in folders:
-            click.echo(build_report(folder, [path.stem for path in chapters(notebooks_folder())]))
+            click.echo(build_report(folder, expected))
         if readme:
             write_results(readme, folders)
             click.echo(readme)

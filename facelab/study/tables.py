@@ -134,17 +134,18 @@ def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
 
 
 def _view1_tables(results: pd.DataFrame, links: Mapping[str, str]) -> list[str]:
+    if results.empty:
+        return []
     parts = []
-    for rule, of_rule in _by_rule(results):
-        shown = comparable(of_rule).sort_values("auc", ascending=False, kind="stable")
-        if shown.empty:
-            continue
+    strangers = comparable(results).sort_values("auc", ascending=False, kind="stable")
+    for rule, shown in _by_rule(strangers):
         n_pairs = f"{len(shown['report'].iloc[0]):,}"
         parts.append(
             f"**View 1**, {_about(shown)}, {n_pairs} pairs of strangers; {rule}. In brackets 95 % "
             "intervals, people resampled. Over seeds: mean ± standard error (number of trainings)."
         )
-        best = shown.index.isin(best_of_chapters(shown).index[:MOST_ROWS])
+        best = best_of_chapters(shown).sort_values("auc", ascending=False).index
+        best = shown.index.isin(best[:MOST_ROWS])
         parts.append(_markdown(shown[best], _view1_row, links))
         rest = shown[~best]
         if len(rest):
