@@ -1,142 +1,209 @@
-"""The committed results are whole, and the README says what they say."""
+"""Results, trainings and what to explore, read back from records that `Run` wrote."""
 
 import json
-import re
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
+from pytorch_metric_learning import losses
 
-from facelab.study.report import BEGIN, END, build_report, results_tables
-from facelab.study.results import budgets, differing
-
-ROOT = Path(__file__).parents[1]
-OUT = ROOT / "outputs" / "lfw-cpu"
-RUNS = {path.parent.name: json.loads(path.read_text()) for path in sorted(OUT.glob("*/run.json"))}
-BUDGET = {"batch_size", "lr", "epochs", "images", "people_images"}
-# What each chapter compares, as patterns of prefixes, and what must then be the same.
-COMPARED = {
-    "02_resnet50_contrastive": {".*": BUDGET, "(small|semihard).*": BUDGET | {"weights"}},
-    "03_mining_comparison": {".*": BUDGET | {"weights"}},
-    "04_arcface_overfitting": {"(arcface|cosface|adacos).*": BUDGET | {"weights"}},
-    "05_cures": {
-        "cure_(base|augment|dropout|adamw|lower_scale|warm_up|sub_centers).*": BUDGET | {"weights"}
-    },
-    "07_view2": {"network.*": {"batch_size", "lr", "epochs", "weights"}},
-}
-
-each = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+import facelab as fl
+from facelab.faces import draw_pairs
+from facelab.study.record import Run
 
 
-def test_the_chapters_are_there_on_real_faces():
-    assert RUNS.keys() >= {"00_faces_and_pairs", "01_siamese_baseline"}
+@pytest.fixture
+def faces(small_faces):
+    return replace(small_faces, source="LFW deep-funneled", fingerprint="f" * 64, root="lfw")
 
 
-@each
-def test_a_committed_run_says_what_it_is(run):
-    assert run["status"] == "done"
-    assert run["profile"] == "lfw-cpu"
-    assert run["data"]["source"] == "LFW deep-funneled"
-    assert (run["data"]["people"], run["data"]["images"]) == (5749, 13233)
-    assert re.fullmatch("[0-9a-f]{40}", run["commit"])
-    assert run["changed"] is False
+@pytest.fixture
+def split(faces):
+    """Nine dev people, and the others with test pairs."""
+    others = faces.select(faces.names[9:])
+    pairs = draw_pairs(others, 15, 15, 0, "View 1 test", "test")
+    return faces.select(faces.names[:9]), others.with_pairs(pairs)
 
 
-@each
-def test_a_committed_run_has_its_figures_and_its_notebook_and_is_small(run):
-    folder = OUT / run["notebook"]
-    files = {figure["file"] for figure in run["figures"]} | {f"{run['notebook']}.ipynb"}
-    assert all((folder / file).is_file() for file in files)
-    assert (folder / f"{run['notebook']}.ipynb").stat().st_size < 500_000
+def noisy(part, noise, seed=0):
+    """Embed a person's images near one another, the more noise the less."""
+    rng = np.random.default_rng(seed)
+    people = np.random.default_rng(9).normal(size=(40, 8))
+    number = np.array([sum(map(ord, name)) % 40 for name in part.names])
+    return people[number[part.labels]] + noise * rng.normal(size=(len(part), 8))
 
 
-def test_the_readme_has_the_tables_of_the_records():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    written = text.partition(BEGIN)[2].partition(END)[0].strip()
-    folders = [folder for folder in (OUT, ROOT / "outputs" / "lfw") if folder.is_dir()]
-    assert written == results_tables(folders, ROOT), (
-        "write it anew: facelab report outputs/lfw-cpu --readme README.md"
+@pytest.fixture
+def folder(tmp_path, faces, split):
+    """Two finished chapters and one that failed."""
+    dev, test = split
+    run = Run("02_networks", {"OUT": str(tmp_path / "02_networks"), "PROFILE": "lfw-cpu"})
+    run.uses(faces, "View 1")
+    for seed in (0, 1):
+        objective = partial(losses.TripletMarginLoss, 0.2)
+        network = partial(fl.siamese_cnn, 8, 4, channels=(2, 2))
+        settings = {"epochs": 2, "batch_size": 8, "watch": {"dev": dev_pairs(dev)}}
+        run.train("a network", seed, network, faces, objective, **settings)
+        run.verify("a network", seed, partial(noisy, noise=0.5, seed=seed), dev, test)
+    run.finish()
+    run = Run("03_others", {"OUT": str(tmp_path / "03_others"), "PROFILE": "lfw-cpu"})
+    run.uses(faces, "View 1")
+    run.verify("pixels", 0, fl.raw_pixels, dev, test)
+    run.verify("another name", 0, partial(noisy, noise=0.5, seed=0), dev, test)
+    run.report("on dev", 0, fl.verify(noisy(dev, 1), dev_pairs(dev), 1.0))
+    seen = fl.verify(noisy(test, 0.1), test, 1.0, seen="people it was trained on")
+    run.report("leaking", 0, seen)
+    run.result("auc", 0.7, method="pixels", seed=0, split="dev", role="dev")
+    run.finish()
+    failed = json.loads((tmp_path / "03_others" / "run.json").read_text())
+    (tmp_path / "04_broken").mkdir()
+    text = json.dumps(failed | {"notebook": "04_broken", "status": "failed", "reports": []})
+    (tmp_path / "04_broken" / "run.json").write_text(text)
+    return tmp_path
+
+
+def dev_pairs(dev):
+    return dev.with_pairs(draw_pairs(dev, 6, 6, 0, "dev", "dev"))
+
+
+def test_every_method_on_test_pairs_of_a_finished_run_is_a_row(folder, split):
+    results = fl.load_results(folder)
+    assert results["method"].tolist() == ["a network", "pixels", "another name", "leaking"]
+    assert results["chapter"].tolist() == ["02_networks"] + ["03_others"] * 3
+    dev, test = split
+    row = results.iloc[0]
+    report = fl.verify(noisy(test, 0.5), test, fl.fit_threshold(noisy(dev, 0.5), dev))
+    assert row["auc"] == report.metrics()["auc"]
+    assert (row["auc_low"], row["auc_high"]) == report.intervals()["auc"]
+    assert (row["split"], row["rule"], row["profile"]) == (
+        "View 1 test",
+        "accuracy and f1",
+        "lfw-cpu",
     )
+    assert (row["source"], row["synthetic"], row["seen"]) == ("LFW deep-funneled", False, "")
+    assert (row["category"], row["outside_data"]) == ("no outside data", "")
+    assert row["auc_n"] == 2
+    other = fl.verify(noisy(test, 0.5, 1), test, 1.0).metrics()["auc"]
+    assert row["auc_mean"] == pytest.approx((row["auc"] + other) / 2)
+    assert row["weights"] == sum(p.numel() for p in fl.siamese_cnn(8, 4, 0, (2, 2)).parameters())
+    assert (row["epochs"], row["images"]) == (2, 2 * 96)
+    assert np.isfinite(row["dev_auc"])
+    np.testing.assert_array_equal(row["report"].distances, report.distances)
+    pixels = results.iloc[1]
+    assert pixels[["epochs", "images", "seconds", "weights", "auc_mean"]].isna().all()
+    assert pixels["dev_auc"] == 0.7
+    assert results.iloc[3]["seen"] == "people it was trained on"
 
 
-def test_the_trainings_that_are_compared_have_the_same_network_and_budget():
-    trainings = budgets(OUT)
-    unfair = []
-    for chapter, methods in COMPARED.items():
-        of_chapter = trainings[trainings.chapter == chapter] if len(trainings) else trainings
-        for which, columns in methods.items() if len(of_chapter) else ():
-            compared = of_chapter[of_chapter.prefix.str.fullmatch(which)]
-            assert len(compared) > 1, (chapter, which)
-            unfair += [(chapter, c) for c in differing(compared) if c in columns]
-    assert not unfair
+def test_results_of_a_run_that_goes_on_are_those_it_will_record(tmp_path, faces, split):
+    run = Run("05_more", {"OUT": str(tmp_path / "05_more"), "PROFILE": "lfw-cpu"})
+    run.uses(faces, "View 1")
+    run.verify("mine", 0, partial(noisy, noise=0.3), *split)
+    now = fl.results_of(run).drop(columns="report")
+    run.finish()
+    assert now.equals(fl.load_results(tmp_path).drop(columns="report"))
 
 
-def test_the_seeds_of_a_method_differ_in_nothing_else():
-    trainings = budgets(OUT)
-    if len(trainings):
-        methods = trainings.prefix.str.replace(r"_seed_\d+$", "", regex=True)
-        for _, seeds in trainings.groupby([trainings.chapter, methods]):
-            assert differing(seeds) == []
+def test_a_folder_without_runs_gives_tables_without_rows(tmp_path):
+    results = fl.load_results(tmp_path)
+    assert results.empty
+    assert fl.comparable(results).empty
+    assert fl.trainings(tmp_path).empty
+    assert fl.load_shown(tmp_path) == []
 
 
-def test_the_report_can_be_built_from_what_is_committed(tmp_path):
-    for path in OUT.glob("*/*"):
-        if path.suffix in (".json", ".png", ".jpg"):
-            (tmp_path / path.parent.name).mkdir(exist_ok=True)
-            (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
-    html = build_report(tmp_path).read_text()
-    for run in RUNS.values():
-        assert all(claim["sentence"].split()[0] in html for claim in run["claims"])
+def test_only_strangers_on_the_same_pairs_are_compared_each_network_once(folder, tmp_path, faces):
+    few = faces.select(faces.names[9:30])
+    run = Run("06_fewer", {"OUT": str(tmp_path / "06_fewer"), "PROFILE": "lfw-cpu"})
+    run.uses(faces, "View 1")
+    pairs = draw_pairs(few, 8, 8, 1, "View 1 test", "test")
+    run.report("other pairs", 0, fl.verify(noisy(few, 1), few.with_pairs(pairs), 1.0))
+    run.finish()
+    kept = fl.comparable(fl.load_results(folder))
+    assert kept["method"].tolist() == ["a network", "pixels"]
+    assert kept["also"].tolist() == [["another name"], []]
 
 
-def test_the_readme_quotes_the_records():
-    one, two, mining, arcface, cures, bar, view2 = (
-        {k: v for k, v in RUNS[name].items() if k in ("metrics", "claims")}
-        for name in (
-            "01_siamese_baseline",
-            "02_resnet50_contrastive",
-            "03_mining_comparison",
-            "04_arcface_overfitting",
-            "05_cures",
-            "06_compare",
-            "07_view2",
-        )
-    )
-    quotes = [f"{one['metrics']['loss_plateau']:.2f} over the last 20 of 100 epochs"]
-    for kind in ("resnet50", "small", "semihard"):
-        mean, error = (two["metrics"][f"{kind}_mean_auc{end}"] for end in ("", "_se"))
-        quotes.append(f"{mean:.3f} ± {error:.3f}")
-    for kind, sentence in (("resnet50", "to {:.2f} at its lowest"), ("semihard", "({:.2f} at its")):
-        quotes.append(sentence.format(two["metrics"][f"{kind}_loss_lowest"]))
-    for k in (0, 1, 2, 5):
-        mean, error = (mining["metrics"][f"mean_auc_{k}{end}"] for end in ("", "_se"))
-        quotes.append(f"{mean:.3f} ± {error:.3f}")
-    m, claims = arcface["metrics"], arcface["claims"]
-    adamw = next(c for c in claims if c["sentence"].startswith("AdamW"))
-    apart = next(c for c in claims if c["sentence"].startswith("Same strangers"))
-    named = next(c for c in claims if "names 99 %" in c["sentence"])
-    low, high = (f"{adamw[end]:.3f}".replace("-", "−") for end in ("low", "high"))
-    quotes += [f"{100 * named['value']:.1f} % of its training images"]
-    quotes += [f"rises to {m['arcface_dev_auc_best']:.3f}", f"to {m['arcface_dev_auc_end']:.3f} ("]
-    quotes += [f"{100 * apart['value']:.0f} % of that distance"]
-    quotes += [f"{adamw['value']:.3f} ({low} to {high})"]
-    quotes += [f"an AUC of {m['early_auc']:.3f} instead of {m['arcface_auc']:.3f}"]
-    quotes += [f"seems to reach {m['all_lfw_auc']:.3f}"]
-    quotes += [f"AUC of {bar['metrics']['lbp_lda_flip_auc']:.3f}"]
-    m = cures["metrics"]
-    quotes += [f"early stopping ({m['cure_early_dev_gain']:.3f} dev AUC)"]
-    quotes += [f"AdamW ({m['cure_adamw_dev_gain']:.3f})"]
-    gain, error = m["cure_together_dev_gain"], m["cure_together_dev_gain_two_se"]
-    quotes += [f"{gain:.3f} ± {error:.3f} (two standard errors)"]
-    quotes += [f"{100 * m['cure_final_accuracy']:.1f} % and an AUC of {m['cure_final_auc']:.3f}"]
-    quotes += [f"(one seed; {m['cure_base_auc']:.3f} without cures after eight)"]
-    m, minus = view2["metrics"], view2["claims"][1]
-    for who in ("network", "patterns"):
-        mean, error = (100 * m[f"{who}_view2_accuracy{end}"] for end in ("", "_se"))
-        quotes.append(f"{mean:.1f} % ± {error:.1f} %")
-    low, high = (f"{100 * minus[end]:.1f}".replace("-", "−") for end in ("low", "high"))
-    quotes += [f"{100 * minus['value']:.1f} points ({low} to {high})"]
-    quotes += [f"said {100 * m['view1_accuracy']:.1f} %: its AUC, {m['view1_auc']:.3f}"]
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    # the tables have a test of their own, and hold so many numbers that a slip would be among them
-    text = text[: text.index(BEGIN)] + text[text.index(END) :]
-    assert [quote for quote in quotes if quote not in text] == []
+def test_results_of_synthetic_and_real_faces_are_not_compared(folder, faces, split):
+    run = Run("06_drawn", {"OUT": str(folder / "06_drawn"), "PROFILE": "lfw-cpu"})
+    dev, test = (replace(part, source="drawn", synthetic=True) for part in split)
+    run.uses(replace(faces, synthetic=True), "View 1")
+    run.verify("drawn", 0, fl.raw_pixels, dev, test)
+    run.finish()
+    assert "drawn" not in fl.comparable(fl.load_results(folder))["method"].tolist()
+
+
+def test_trainings_say_what_was_trained_and_in_what_they_differ(folder, faces):
+    table = fl.trainings(folder)
+    assert table["method"].tolist() == ["a network", "a network"]
+    first = table.iloc[0]
+    assert (first["people"], first["people_images"], first["batch_size"]) == (40, 100, 8)
+    assert first["loss"].startswith("TripletMarginLoss(margin=0.2")
+    assert fl.differing(table) == []
+    run = Run("05_more", {"OUT": str(folder / "05_more")})
+    run.uses(faces)
+    network = partial(fl.siamese_cnn, 8, 4, channels=(2, 2))
+    for title, margin, more in (
+        ("a", 0.2, {}),
+        ("b", 0.1, {}),
+        ("c", 0.2, {"batch_size": 16, "lr": 0.01}),
+    ):
+        settings = {"epochs": 1, "batch_size": 8} | more
+        run.train(title, 0, network, faces, partial(losses.TripletMarginLoss, margin), **settings)
+    run.finish()
+    table = fl.trainings(folder)
+    ours = table[table["chapter"] == "05_more"]
+    assert fl.differing(ours.iloc[:2]) == ["loss"]
+    assert set(fl.differing(ours.iloc[[0, 2]])) == {"batch_size", "lr"}
+
+
+@pytest.mark.parametrize("text", ['{"schema": 1, "notebook": "01"}', "[1]", '{"notebook": "01"}'])
+def test_a_record_of_another_schema_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "01" / "run.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"01/run.json: expected a record of schema 2, got"):
+        fl.load_results(tmp_path)
+
+
+def test_a_record_that_is_cut_off_is_refused_by_name(folder):
+    path = folder / "03_others" / "run.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ValueError, match=r"03_others/run.json: expected a record of a run, got no"):
+        fl.load_runs(folder)
+
+
+def test_runs_are_read_back_as_one_row_each(folder):
+    table = fl.load_runs(folder)
+    assert table["notebook"].tolist() == ["02_networks", "03_others", "04_broken"]
+    assert table["status"].tolist() == ["done", "done", "failed"]
+    assert table["parameters.PROFILE"].tolist() == ["lfw-cpu"] * 3
+
+
+def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces, split):
+    run = Run("01_drawn", {"OUT": str(folder / "01_drawn"), "PROFILE": "smoke"})
+    test = replace(split[1], source="drawn", synthetic=True)
+    run.uses(replace(faces, source="drawn", synthetic=True, root="synthetic"), "View 1")
+    model = fl.siamese_cnn(8, 4, channels=(2, 2))
+    about = {"name": "siamese_cnn", "embedding_size": 8, "image_size": 4, "channels": [2, 2]}
+    run.report("net", 0, fl.verify(fl.embed(model, test, flip=True), test, 1.0))
+    run.keep_network("net", "View 1 test", model, about, flip=True, threshold=1.0)
+    run.finish()
+    shown = {one.name: one for one in fl.load_shown(folder)}
+    names = ["a network", "pixels", "another name", "on dev", "leaking"]
+    numbers = ["02"] + ["03"] * 4
+    expected = [f"{n} · {m} · lfw-cpu" for n, m in zip(numbers, names, strict=True)]
+    assert list(shown) == [*expected, "01 · net · smoke"]  # real faces first
+    network = shown["02 · a network · lfw-cpu"]
+    assert network.film is not None and network.embed is None
+    assert (network.data, network.chapter) == ("lfw", "02")
+    assert shown["03 · pixels · lfw-cpu"].embed is fl.raw_pixels
+    drawn = shown["01 · net · smoke"]
+    assert drawn.synthetic and drawn.data == "synthetic"
+    np.testing.assert_allclose(drawn.embed(test), fl.embed(model, test, flip=True), atol=0.01)
+    file = folder / "01_drawn" / "net.safetensors"
+    fl.save_network(file, fl.siamese_cnn(8, 4, channels=(2, 2)), about, threshold=1.0)
+    (again,) = (one for one in fl.load_shown(folder) if one.synthetic)
+    with pytest.raises(ValueError, match="expected the network with SHA-256"):
+        again.embed(test)

@@ -98,6 +98,6 @@ class Rows:
             if key.seed is not None and row["value"] is not None:
                 over_seeds.setdefault(key._replace(seed=None), []).append(row["value"])
         for key, values in over_seeds.items():
-            if len(values) > 1:
+            if len(values) > 1 and key not in self._rows:
                 rows.append(key._asdict() | numbers(mean_of(values)))
         return rows

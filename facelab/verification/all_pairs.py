@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.verification.report import _eer, _unit
+from facelab.verification.measure import unit_length
+from facelab.verification.sweep import eer as equal_error_rate
 
 _STEPS = 2**23  # per unit of distance
 _LARGEST = 2 * _STEPS
@@ -85,7 +86,7 @@ def all_pairs(
     >>> found.n_same, found.n_different, round(found.threshold, 4), found.f1, found.auc, found.eer
     (1, 2, 0.7071, 1.0, 1.0, 0.0)
     """
-    x, labels = _unit(embeddings), np.asarray(labels)
+    x, labels = unit_length(embeddings), np.asarray(labels)
     if labels.shape != (len(x),):
         raise ValueError(f"expected labels of shape ({len(x)},), got {labels.shape}")
     if not 1 <= n_bins <= _LARGEST or n_bins & (n_bins - 1):
@@ -145,7 +146,7 @@ def _rate(counts, n_same, n_different):
         if eer is None and gap[-1] >= 0:
             after = np.argmax(gap >= 0)  # the curve's corners beside the EER, and its ends
             near = [[0, a[after - 1], a[after], n] for a, n in ((tps, n_same), (fps, n_different))]
-            eer = float(_eer(*np.array(near)))
+            eer = float(equal_error_rate(*np.array(near)))
         tp, fp = tps[-1], fps[-1]
     above = [at + 1 + np.argmax(c[at + 1 :] > 0) for c in counts if c[at + 1 :].any()]
     low = at / _STEPS

@@ -1,0 +1,165 @@
+"""Count the accepted pairs at every threshold at once, and what follows from the counts.
+
+A pair is accepted as the same person when distance < threshold. One tie rule: among equally good
+candidate thresholds the smallest, the strictest, wins. Undefined rates are nan.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+FARS = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
+
+
+class Sweep:
+    """Pairs sorted by distance once, to be counted under any weights.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n_pairs,)
+        Of 0 or more.
+    same : ndarray of shape (n_pairs,), bool
+        True where both images show one person.
+
+    Raises
+    ------
+    ValueError
+        If there is no pair, the shapes differ, or a distance is negative or nan.
+
+    Examples
+    --------
+    >>> sweep = Sweep([0.5, 1.5, 0.5], [True, True, False])
+    >>> sweep.thresholds.round(3).tolist()
+    [0.5, 1.0, 1.5]
+    >>> [counts.tolist() for counts in sweep.accepted()]
+    [[0.0, 1.0, 2.0], [0.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, distances: np.ndarray, same: np.ndarray):
+        distances, same = np.asarray(distances), np.asarray(same, bool)
+        if distances.shape != same.shape or distances.ndim != 1 or not len(same):
+            raise ValueError(
+                "expected two arrays of one length, at least 1, "
+                f"got shapes {distances.shape} and {same.shape}"
+            )
+        if not (distances >= 0).all():
+            raise ValueError(f"expected distances of 0 or more, got {distances.min()}")
+        self._order = np.argsort(distances, kind="stable")
+        self._same = same[self._order]
+        nearest_first = distances[self._order]
+        last = np.append(nearest_first[1:] > nearest_first[:-1], True)  # of its distance
+        self._distinct = nearest_first[last]
+        self._n_accepted = np.append(0, np.flatnonzero(last) + 1)  # (n_candidates,)
+
+    @cached_property
+    def thresholds(self) -> np.ndarray:
+        """Candidates, ascending, float64 of shape (n_candidates,).
+
+        The midpoints between neighbouring distinct distances, one below the smallest (accepts
+        nothing) and one above the largest (accepts everything).
+        """
+        d = self._distinct.astype(np.float64)  # keeps midpoints strictly between
+        below = np.nextafter(d[0], -np.inf)
+        above = np.nextafter(d[-1], np.inf)
+        return np.concatenate([[below], (d[1:] + d[:-1]) / 2, [above]])
+
+    def at(self, threshold: float | np.ndarray) -> int | np.ndarray:
+        """Return the index of the candidate that accepts the same pairs as `threshold`."""
+        return np.searchsorted(self._distinct, np.float64(threshold))
+
+    def accepted(self, weights: np.ndarray | None = None, at: np.ndarray | None = None):
+        """Add up the weights of the accepted pairs.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (..., n_pairs), optional
+            How much each pair counts, one row per resample; default: 1.
+        at : ndarray of shape (n_chosen,), optional
+            Indices of candidates, to save memory; default: all. The last, -1, accepts all pairs.
+
+        Returns
+        -------
+        same, different : ndarray of shape (..., n_candidates or n_chosen), float64
+        """
+        weights = np.ones(len(self._same), np.int64) if weights is None else np.asarray(weights)
+        ends = self._n_accepted if at is None else self._n_accepted[at]
+        weights = weights.take(self._order, axis=-1)
+        of_same = weights * self._same
+        kind = np.result_type(weights, np.int32)
+        sums = np.empty((2, *weights.shape[:-1], len(ends)))
+        for total, part in zip(sums, (of_same, weights - of_same), strict=True):
+            total[...] = part.cumsum(axis=-1, dtype=kind)[..., ends - 1]
+        sums[..., ends == 0] = 0
+        return sums[0], sums[1]
+
+
+def best(sweep: Sweep, by: str, weights: np.ndarray | None = None) -> float:
+    """Return the first, so the strictest, candidate with the greatest rate `by` (see `rates`).
+
+    Weighted rates count as equal within 1e-12, the rounding of sums of fractions.
+    """
+    same, different = sweep.accepted(weights)
+    rate = rates(same, different, same[-1], different[-1])[by]
+    slack = 0 if weights is None else 1e-12
+    return float(sweep.thresholds[np.argmax(rate >= rate.max() - slack)])
+
+
+def rates(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:
+    """Turn accepted same (tp) and different (fp) pairs into rates; arrays broadcast.
+
+    ``accuracy, f1, precision, recall``; ``far``: the share of different pairs accepted; ``frr``:
+    of same pairs rejected. With nothing accepted F1 is 0 and precision undefined.
+    """
+    total = tp + fp + n_same
+    return {
+        "accuracy": _ratio(tp + n_different - fp, n_same + n_different),
+        "f1": 2 * tp / np.where(total > 0, total, 1),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, n_same),
+        "far": _ratio(fp, n_different),
+        "frr": _ratio(n_same - tp, n_same),
+    }
+
+
+def area(tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
+    """Area under the ROC polyline of counts (..., n_candidates): AUC, ties one half."""
+    return _ratio(np.trapezoid(tp, fp, axis=-1), tp[..., -1] * fp[..., -1])
+
+
+def eer(tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
+    """Rate at which the ROC polyline of counts (..., n_candidates) has far = frr."""
+    far = _ratio(fp, fp[..., -1:])
+    gap = far + _ratio(tp, tp[..., -1:]) - 1  # far - frr, rises from -1 to 1
+    after = np.argmax(gap >= 0, axis=-1)
+    low, high = _pick(far, after - 1), _pick(far, after)
+    gap_low, gap_high = _pick(gap, after - 1), _pick(gap, after)
+    return low + (high - low) * _ratio(-gap_low, gap_high - gap_low)
+
+
+def tar(tp: np.ndarray, fp: np.ndarray, far: float) -> np.ndarray:
+    """Greatest true accept rate with FAR <= `far`, of counts (..., n_candidates)."""
+    last = np.sum(_ratio(fp, fp[..., -1:]) <= far, axis=-1) - 1
+    return np.where(fp[..., -1] > 0, _ratio(_pick(tp, last), tp[..., -1]), np.nan)
+
+
+def auc(distances: np.ndarray, same: np.ndarray) -> float:
+    """Return the chance that a same pair is nearer than a different one, ties one half.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n_pairs,)
+        How far apart the two images of each pair are.
+    same : ndarray of shape (n_pairs,), bool
+        True where both show one person. Without both kinds of pairs the result is nan.
+    """
+    return float(area(*Sweep(distances, same).accepted()))
+
+
+def _ratio(a, b):
+    with np.errstate(invalid="ignore"):  # 0 / 0 is undefined: nan
+        return np.true_divide(a, b)
+
+
+def _pick(values, index):
+    """One value of each row."""
+    return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]
