@@ -5,7 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from facelab.baselines import raw_pixels
-from facelab.explorer.payload import Film, Shown
+from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network
 from facelab.study.results import read_runs
 from facelab.train import embed
