@@ -17,10 +17,10 @@ import numpy as np
 import PIL.Image
 
 from facelab import plots
+from facelab.baselines import raw_pixels
 from facelab.data.copies import _decode, find
 from facelab.explorer import payload
 from facelab.faces import Faces, Pairs
-from facelab.models import raw_pixels
 from facelab.train import embed
 from facelab.verification import Report, distances
 
