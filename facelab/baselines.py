@@ -1,9 +1,8 @@
 """Verifiers from before deep learning: the bar that a network has to clear.
 
-Local binary patterns say how each pixel's ring of eight neighbours compares with it; light that
-brightens or dims a whole face leaves them alone. Their histograms over a grid of cells, projected
-onto the directions in which people differ more than their photos do, verified faces around 2012.
-Arrays go in and out; what is fitted are scikit-learn's own estimators.
+Raw pixels; eigenfaces; and histograms of local binary patterns, which say how each pixel's ring of
+eight neighbours compares with it, projected onto the directions in which people differ more than
+their photos do. Arrays go in and out; what is fitted are scikit-learn's own estimators.
 """
 
 from collections.abc import Sequence

@@ -98,12 +98,12 @@ def adacos_scale(num_classes: int) -> float:
     Parameters
     ----------
     num_classes : int
-        C, the people in the training set; at least 3, below which the scale is not positive.
+        C, the people in the training set.
 
     Raises
     ------
     ValueError
-        If there are fewer than three classes.
+        If there are fewer than three, for whom the scale is not positive.
 
     References
     ----------
