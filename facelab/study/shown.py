@@ -5,7 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from facelab.baselines import raw_pixels
-from facelab.explorer.payload import Film, Shown
+from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network
 from facelab.study.results import read_runs
 from facelab.train import embed
@@ -20,7 +20,11 @@ def load_shown(folder: str | Path = "outputs") -> list[Shown]:
     for place, record in records.items():
         profile = f" · {record['profile']}" if len(profiles) > 1 else ""
         shown += _shown_of(place, record, profile)
-    return sorted(shown, key=lambda one: one.synthetic)
+    return sorted(shown, key=_is_synthetic)
+
+
+def _is_synthetic(one: Shown) -> bool:
+    return (one.report or one.film).synthetic
 
 
 def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
