@@ -93,7 +93,7 @@ def fetch(out, variant):
 @click.argument("path")
 def info(path):
     """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
-    from facelab.data.lfw import info
+    from facelab.data.inspect import info
 
     with _user_errors():
         text, ok = info(path)

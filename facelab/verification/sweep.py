@@ -101,7 +101,7 @@ def best(sweep: Sweep, by: str, weights: np.ndarray | None = None) -> float:
     same, different = sweep.accepted(weights)
     rate = rates(same, different, same[-1], different[-1])[by]
     slack = 0 if weights is None else 1e-12
-    return float(sweep.thresholds[np.argmax(rate >= rate.max() - slack)])
+    return sweep.thresholds[np.argmax(rate >= rate.max() - slack)]
 
 
 def rates(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:
