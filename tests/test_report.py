@@ -53,7 +53,7 @@ def runs(tmp_path):
     add_report(record, folder / "07_view2", "ten times", folds, 0.85, **more)
     weak = make_report(0.1, 8, name="View 2 test")
     add_report(record, folder / "07_view2", "by hand", weak)
-    add_report(record, folder / "07_view2", "once", make_report(0.2, 9), 0.9)
+    add_report(record, folder / "07_view2", "ten times", make_report(0.2, 9), 0.9)
     about = {"method": "ten times", "seed": None, "split": "View 2 test", "n": 10}
     add_number(record, "accuracy", 0.812, **about | {"error": 0.0061})
     add_number(record, "auc", 0.9012, **about | {"error": 0.0054})
@@ -205,7 +205,7 @@ def test_the_best_of_each_chapter_come_first_and_the_rest_is_folded(runs, tmp_pa
     assert row.endswith("| no outside data |")
     assert len(table_rows(first, "patterns")) == 1
     assert "All others: 2" in folded
-    assert len(table_rows(first, "once")) == 1
+    assert len(table_rows(first, "ten times")) == 1
     assert table_rows(folded, "lucky on test") and table_rows(folded, "raw pixels")
     assert "on dev" not in text and "known" not in text
 
