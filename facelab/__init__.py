@@ -13,8 +13,15 @@ _MAP = {
     "faces": ["Faces", "Pairs", "Split", "draw_pairs", "draw_people"],
     "augmentation": ["augment", "to_float"],
     "samplers": ["Batch", "balanced_pairs", "people_by_images", "shuffled"],
-    "models": ["siamese_cnn", "resnet50", "raw_pixels", "save_network", "load_network"],
-    "baselines": ["lbp_histograms", "lbp_lda", "whitened_pca", "embed_lbp", "search_lbp_lda"],
+    "models": ["siamese_cnn", "resnet50", "save_network", "load_network"],
+    "baselines": [
+        "raw_pixels",
+        "lbp_histograms",
+        "lbp_lda",
+        "whitened_pca",
+        "embed_lbp",
+        "search_lbp_lda",
+    ],
     "losses": ["ContrastiveLoss", "AdaCos", "adacos_scale"],
     "train": ["fit", "embed", "Training", "best_precision"],
     "verification": [

@@ -22,8 +22,7 @@ class Pairs:
     left, right : ndarray of shape (n_pairs,), int64
         Rows of the two images in the `Faces` that these pairs belong to.
     same : ndarray of shape (n_pairs,), bool
-        True where both images show the same person (a genuine pair), False where they show
-        two people (an impostor pair).
+        True where both show one person (a genuine pair), False elsewhere (an impostor pair).
     fold : ndarray of shape (n_pairs,), int64, optional
         Fold of each pair, 0 to 9 in View 2; all 0 elsewhere.
     name : str
@@ -36,8 +35,7 @@ class Pairs:
     Raises
     ------
     ValueError
-        If the arrays differ in length, `same` is not bool, a weight is negative or not finite,
-        or there is no such role.
+        If lengths differ, `same` is not bool, or there is no such role or weight.
     """
 
     left: np.ndarray
@@ -49,27 +47,24 @@ class Pairs:
     weights: np.ndarray | None = None
 
     def __post_init__(self):
-        n = len(self.left)
-        fold = np.zeros(n) if self.fold is None else self.fold
-        weights = None if self.weights is None else np.asarray(self.weights, np.float64)
-        set_ = object.__setattr__
-        set_(self, "left", np.asarray(self.left, np.int64))
-        set_(self, "right", np.asarray(self.right, np.int64))
-        set_(self, "same", np.asarray(self.same))
-        set_(self, "fold", np.asarray(fold, np.int64))
-        set_(self, "weights", weights)
-        if self.same.dtype != bool:
-            raise ValueError(f"expected bool in `same`, got {self.same.dtype}")
-        arrays = [self.left, self.right, self.same, self.fold]
-        if weights is not None:
-            arrays.append(weights)
-        shapes = [array.shape for array in arrays]
-        if set(shapes) != {(n,)}:
-            raise ValueError(f"expected arrays of one length, got shapes {shapes}")
-        if weights is not None and not np.all((weights >= 0) & np.isfinite(weights)):
-            raise ValueError(f"expected finite weights of 0 or more, got {weights.min()}")
+        if np.asarray(self.same).dtype != bool:
+            raise ValueError(f"expected bool in `same`, got {np.asarray(self.same).dtype}")
         if self.role not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
+        columns = {"left": int, "right": int, "same": bool, "fold": int, "weights": float}
+        arrays = {"fold": np.zeros(len(self.left), int)}
+        for field, kind in columns.items():
+            if getattr(self, field) is not None:
+                arrays[field] = np.asarray(getattr(self, field), kind)
+        shapes = [array.shape for array in arrays.values()]
+        if set(shapes) != {(len(self.left),)}:
+            raise ValueError(f"expected arrays of one length, got shapes {shapes}")
+        for field, array in arrays.items():
+            object.__setattr__(self, field, array)
+        if self.weights is not None:
+            wrong = self.weights[~np.isfinite(self.weights) | (self.weights < 0)]
+            if len(wrong):
+                raise ValueError(f"expected finite weights of 0 or more, got {wrong[0]}")
 
     def __len__(self) -> int:
         return len(self.left)
@@ -96,14 +91,11 @@ class Faces:
     ----------
     packed : ndarray of shape (n_packed, 3, height, width), uint8
         RGB images, usually a read-only memory map of the cache file.
-    rows : ndarray of shape (n_images,), int64
-        Where each image of this selection lies in `packed`.
-    labels : ndarray of shape (n_images,), int64
-        Identity of each image, an integer 0..K-1.
+    rows, labels, numbers : ndarray of shape (n_images,), int64
+        Of each image: its place in `packed`, its person as an integer 0..K-1, and its number
+        among that person's, from 1, as in the file name.
     names : tuple of K str
         The person behind each label.
-    numbers : ndarray of shape (n_images,), int64
-        Number of each image among its person's, from 1, as in the file name.
     source : str
         What the images are, for captions, for example ``"LFW deep-funneled"``.
     synthetic : bool
@@ -120,8 +112,7 @@ class Faces:
     Raises
     ------
     ValueError
-        If shapes disagree, a label lies outside 0..K-1, or a pair's rows or its ``same`` do not
-        fit the images.
+        If shapes disagree, there is no such label or row, or `pairs` contradict the labels.
     """
 
     packed: np.ndarray
@@ -145,7 +136,7 @@ class Faces:
                 f"got {packed.dtype} of shape {packed.shape}"
             )
         lengths = len(self.rows), len(self.labels), len(self.numbers)
-        if len(set(lengths)) != 1:
+        if lengths != (len(self),) * 3:
             raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
         _check_range(self.labels, len(self.names), "labels")
         if self.pairs is not None:
@@ -210,10 +201,8 @@ class Faces:
         people = set(people)
         unknown = sorted(people - set(self.names))
         if unknown:
-            raise ValueError(
-                f"expected names of these {len(self.names)} people, got {len(unknown)} "
-                f"others: {', '.join(unknown[:10])}"
-            )
+            few = ", ".join(unknown[:10])
+            raise ValueError(f"expected names in {self}, got {len(unknown)} others: {few}")
         kept = np.array([name in people for name in self.names], bool)  # (K,)
         new_label = np.cumsum(kept) - 1
         keep = kept[self.labels]  # (n_images,)
@@ -273,11 +262,7 @@ class Split:
 
     def shared_people(self) -> dict[tuple[str, str], int]:
         """Count the people that each two of train, dev and test have in common."""
-        people = {
-            "train": set(self.train.names),
-            "dev": set(self.dev.names),
-            "test": set(self.test.names),
-        }
+        people = {part: set(getattr(self, part).names) for part in ("train", "dev", "test")}
         return {(a, b): len(people[a] & people[b]) for a, b in combinations(people, 2)}
 
     def table(self) -> pd.DataFrame:
@@ -351,7 +336,7 @@ def draw_pairs(
 
 def _draw_distinct(draw: Callable, n: int) -> list[tuple[int, int]]:
     """Draw until there are `n` pairs, each with its smaller row first."""
-    drawn = {}  # in the order in which they were drawn
+    drawn = {}  # keeps the order in which they were drawn
     misses = 0
     while len(drawn) < n:
         pair = tuple(sorted(map(int, draw())))

@@ -63,8 +63,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
         return Split(train, held_out, test, "View 1")
     if dev == "pairsDevTrain":
         train = _with_train_pairs(pool, protocol.pairs_dev_train, "View 1 train")
-        n = len(pool.names)
-        leaking = f"all {n:,} dev people are the training people (pairsDevTrain)"
+        leaking = f"all {len(pool.names):,} dev people are the training people (pairsDevTrain)"
         return Split(train, train, test, "View 1", leaking)
     raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
 

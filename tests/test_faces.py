@@ -88,7 +88,7 @@ def test_pairs_refuse_arrays_of_different_lengths():
         ({"weights": [1.0]}, r"one length, got shapes \[\(2,\).*\(1,\)\]"),
         ({"weights": [1.0, -0.5]}, "weights of 0 or more, got -0.5"),
         ({"weights": [1.0, np.nan]}, "finite weights of 0 or more, got nan"),
-        ({"weights": [1.0, np.inf]}, "finite weights"),
+        ({"weights": [1.0, np.inf]}, "0 or more, got inf"),
     ],
 )
 def test_pairs_refuse_what_is_no_answer_no_role_and_no_weight(change, message):

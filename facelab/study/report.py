@@ -7,13 +7,14 @@ from pathlib import Path
 
 import jinja2
 import PIL.Image
+from scipy import stats
 
 from facelab.explorer.payload import front_end, inline, payload
 from facelab.study.claims import claim_row, written
 from facelab.study.files import write_text
 from facelab.study.results import read_runs
 from facelab.study.shown import load_shown
-from facelab.study.tables import best_of_chapters, label, view1_results, view2_results
+from facelab.study.tables import VIEW1, VIEW2, best_of_chapters, label, of_strangers
 
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg"}
 WIDE = 800  # pixels from which a figure gets a row of its own: at half its size nobody reads it
@@ -53,18 +54,31 @@ def cards(out: str | Path) -> list[dict]:
     Returns
     -------
     list of dict
-        ``method, chapter, pairs, category``, and ``auc, accuracy``, each with ``_low, _high``.
+        Rows of `load_results`; of View 2 ``auc, accuracy`` are means over the folds, and
+        ``_low, _high`` the ends of their 95 % intervals (Student's t).
     """
+    view2 = of_strangers(out, VIEW2)
+    view1 = of_strangers(out, VIEW1)
+    if len(view1) and len(view2):
+        view1 = view1[~view1["chapter"].isin(view2["chapter"])]
     chosen = []
-    chapters = set()
-    for pairs, results in (("View 2", view2_results(out)), ("View 1", view1_results(out))):
-        if results.empty:
-            continue
-        for row in best_of_chapters(results).to_dict("records"):
-            if row["chapter"] not in chapters:
-                chosen.append(row | {"pairs": pairs})
-        chapters |= set(results["chapter"])
+    for results in (view2, view1):
+        if len(results):
+            chosen += best_of_chapters(results).to_dict("records")
+    for card in chosen:
+        if card["split"] == VIEW2:
+            _average_folds(card)
     return chosen
+
+
+def _average_folds(card: dict) -> None:
+    """Put the mean over folds in the place of rates of all pairs together."""
+    for rate in ("auc", "accuracy"):
+        n = card[f"{rate}_n"]
+        if n > 1:
+            mean, error = card[f"{rate}_mean"], card[f"{rate}_error"]
+            card[rate] = mean
+            card[f"{rate}_low"], card[f"{rate}_high"] = stats.t.interval(0.95, n - 1, mean, error)
 
 
 def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
@@ -90,11 +104,12 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
     out = Path(out)
     runs = _all_runs(out, expected)
     done = [run for run in runs if run["status"] == "done"]
-    data = {json.dumps(run["data"]): run["data"] for run in runs if run.get("data")}
-    sources = {}
-    for used in data.values():
-        source = f"{used['source']}, {used['protocol']}".removesuffix(", ")
-        sources[source] = used["synthetic"]
+    sources = {"real": [], "drawn": []}
+    for data in [run["data"] for run in runs if run.get("data")]:
+        kind = sources["drawn" if data["synthetic"] else "real"]
+        source = f"{data['source']}, {data['protocol']}".removesuffix(", ")
+        if source not in kind:
+            kind.append(source)
     times = {run["notebook"]: spent(run) for run in runs}
     html = (
         _environment()

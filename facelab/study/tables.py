@@ -11,7 +11,7 @@ from facelab.study.results import comparable, load_results, read_runs
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
-VIEW2 = "View 2"  # of means over the folds; the folds' own pairs are "View 2, fold 3 test"
+VIEW2 = "View 2 test"  # all folds together; means over seeds are those over folds
 MOST_ROWS = 10  # of the first table; the rest is folded
 RATES = {  # as columns: title and form
     "auc": ("AUC", ".3f"),
@@ -40,55 +40,12 @@ def label(name: str) -> str:
     return f"{number} {rest.replace('_', ' ').capitalize()}".strip()
 
 
-def view1_results(folder: str | Path) -> pd.DataFrame:
-    """Return the rows of `load_results` that are of View 1's test pairs, of strangers alone."""
+def of_strangers(folder: str | Path, split: str) -> pd.DataFrame:
+    """Return the rows of `load_results` that are of these pairs, and of nobody trained on."""
     results = load_results(folder)
     if results.empty:
         return results
-    return results[(results["split"] == VIEW1) & (results["seen"] == "")]
-
-
-def view2_results(folder: str | Path) -> pd.DataFrame:
-    """Return means over the folds of View 2, a row for each method.
-
-    They are the rows of the records whose split is ``"View 2"``, with ``error`` and ``n`` (folds).
-
-    Returns
-    -------
-    DataFrame
-        ``method, chapter, rule, category, source, profile``; ``dev_auc``, the mean over the folds;
-        ``auc, accuracy, f1, eer, tar_at_far_1%`` as far as recorded, each with ``_low, _high``
-        (95 %, Student's t) and ``_error``; ``n``.
-    """
-    rows = []
-    for record in read_runs(folder).values():
-        if record["status"] == "done":
-            rows += _view2_rows(record)
-    return pd.DataFrame(rows)
-
-
-def _view2_rows(record: dict) -> Iterable[dict]:
-    reports = {entry["method"]: entry for entry in record["reports"]}
-    dev_aucs: dict[str, list[float]] = {}
-    rows: dict[str, dict] = {}
-    for number in record["results"]:
-        method, metric = number["method"], number["metric"]
-        if number["role"] == "dev" and metric in ("auc", "watched_auc"):
-            dev_aucs.setdefault(method, []).append(number["value"])
-        if number["split"] != VIEW2 or metric not in RATES:
-            continue
-        row = rows.setdefault(method, {"method": method, "chapter": record["notebook"]})
-        row["n"] = number["n"]
-        row[metric] = number["value"]
-        for end in ("low", "high", "error"):
-            row[f"{metric}_{end}"] = number[end]
-    for method, row in rows.items():
-        row["rule"] = reports[method]["rule"]
-        row["category"] = reports[method]["category"]
-        row["source"] = record["data"]["source"]
-        row["profile"] = record["profile"]
-        row["dev_auc"] = pd.Series(dev_aucs.get(method, []), dtype=float).mean()
-    return rows.values()
+    return results[(results["split"] == split) & (results["seen"] == "")]
 
 
 def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
@@ -115,17 +72,11 @@ def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
     parts = []
     chapters = sorted((Path(root) / "notebooks").glob("[0-9]*.ipynb"))
     for folder in map(Path, folders):
-        links = {}
-        for place, record in read_runs(folder).items():
-            name = record["notebook"]
-            if record["status"] != "done":
-                continue
-            if record["data"].get("synthetic"):
-                raise ValueError(f"expected runs of real faces, got synthetic ones: {name}")
-            page = (place / f"{name}.ipynb").relative_to(root).as_posix()
-            links[name] = f"[{name.partition('_')[0]}]({page})"
-        parts += _view1_tables(view1_results(folder), links)
-        parts += _view2_tables(view2_results(folder), links)
+        links = _links(folder, root)
+        for rule, results in _by_rule(of_strangers(folder, VIEW1)):
+            parts += _view1_tables(results, rule, links)
+        for rule, results in _by_rule(of_strangers(folder, VIEW2)):
+            parts += _view2_table(results, rule, links)
         missing = [label(path.stem) for path in chapters if path.stem not in links]
         if missing:
             place = folder.relative_to(root).as_posix()
@@ -133,49 +84,54 @@ def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
     return "\n\n".join(parts)
 
 
-def _view1_tables(results: pd.DataFrame, links: Mapping[str, str]) -> list[str]:
-    if results.empty:
-        return []
-    parts = []
-    strangers = comparable(results).sort_values("auc", ascending=False, kind="stable")
-    for rule, shown in _by_rule(strangers):
-        n_pairs = f"{len(shown['report'].iloc[0]):,}"
-        parts.append(
-            f"**View 1**, {_about(shown)}, {n_pairs} pairs of strangers; {rule}. In brackets 95 % "
-            "intervals, people resampled. Over seeds: mean ± standard error (number of trainings)."
-        )
-        best = best_of_chapters(shown).sort_values("auc", ascending=False).index
-        best = shown.index.isin(best[:MOST_ROWS])
-        parts.append(_markdown(shown[best], _view1_row, links))
-        rest = shown[~best]
-        if len(rest):
-            parts.append(f"<details>\n<summary>All others: {len(rest)}</summary>")
-            parts += [_markdown(rest, _view1_row, links), "</details>"]
-    return parts
-
-
-def _view2_tables(results: pd.DataFrame, links: Mapping[str, str]) -> list[str]:
-    parts = []
-    for rule, of_rule in _by_rule(results):
-        shown = of_rule.sort_values("auc", ascending=False, kind="stable")
-        parts.append(
-            f"**View 2**, {_about(shown)}; {rule}. Mean over {shown['n'].iloc[0]:.0f} folds ± "
-            "standard error, std(ddof=1)/√n; one training and one choice of thresholds a fold."
-        )
-        parts.append(_markdown(shown, _view2_row, links))
-    return parts
+def _links(folder: Path, root: str | Path) -> dict[str, str]:
+    """Return a link to the executed notebook of each finished run."""
+    links = {}
+    for place, record in read_runs(folder).items():
+        name = record["notebook"]
+        if record["data"].get("synthetic"):
+            raise ValueError(f"expected runs of real faces, got synthetic ones: {name}")
+        if record["status"] == "done":
+            page = (place / f"{name}.ipynb").relative_to(root).as_posix()
+            links[name] = f"[{name.partition('_')[0]}]({page})"
+    return links
 
 
 def _by_rule(results: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Part results by the rule of their thresholds, which is put in words."""
+    """Part results by the rule of their thresholds, which is put in words; best AUC first."""
     if results.empty:
         return []
+    results = comparable(results).sort_values("auc", ascending=False, kind="stable")
     parts = [(words, results[results["rule"] == rule]) for rule, words in RULES.items()]
     return [(words, part) for words, part in parts if len(part)]
 
 
+def _view1_tables(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
+    head = (
+        f"**View 1**, {_about(results)}; {rule}. In brackets 95 % intervals, people resampled. "
+        "Over seeds: mean ± standard error (number of trainings)."
+    )
+    best = best_of_chapters(results).sort_values("auc", ascending=False).index[:MOST_ROWS]
+    rest = results.drop(best)
+    parts = [head, _markdown(results.loc[best], _view1_row, links)]
+    if len(rest):
+        parts.append(f"<details>\n<summary>All others: {len(rest)}</summary>")
+        parts += [_markdown(rest, _view1_row, links), "</details>"]
+    return parts
+
+
+def _view2_table(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
+    head = (
+        f"**View 2**, {_about(results)}; {rule}. Mean over {results['auc_n'].max():.0f} folds ± "
+        "standard error, std(ddof=1)/√n; one training and one choice of thresholds for each fold."
+    )
+    return [head, _markdown(results, _view2_row, links)]
+
+
 def _about(results: pd.DataFrame) -> str:
-    return f"{results['source'].iloc[0]}, profile `{results['profile'].iloc[0]}`"
+    first = results.iloc[0]
+    n_pairs = f"{len(first['report']):,} pairs of strangers"
+    return f"{first['source']}, profile `{first['profile']}`, {n_pairs}"
 
 
 def _markdown(results: pd.DataFrame, row_of, links: Mapping[str, str]) -> str:
@@ -198,20 +154,22 @@ def _view1_row(result: dict) -> dict[str, str]:
             high = written(result[f"{rate}_high"], form)
             row[title] += f" ({low}–{high})"
         if rate == "auc":
-            row["AUC over seeds"] = _mean(result, "auc_mean", form)
-            if row["AUC over seeds"] != "–":
+            row["AUC over seeds"] = _mean(result, rate)
+            if result["auc_n"] > 1:
                 row["AUC over seeds"] += f" ({result['auc_n']:.0f})"
     return row
 
 
 def _view2_row(result: dict) -> dict[str, str]:
-    return {title: _mean(result, rate, form) for rate, (title, form) in RATES.items()}
+    return {title: _mean(result, rate) for rate, (title, _) in RATES.items()}
 
 
-def _mean(result: dict, name: str, form: str) -> str:
-    mean = written(result.get(name), form)
-    error = written(result.get(f"{name.removesuffix('_mean')}_error"), form)
-    return mean if mean == "–" else f"{mean} ± {error}"
+def _mean(result: dict, rate: str) -> str:
+    """Write a mean over several seeds or folds."""
+    if not result[f"{rate}_n"] > 1:  # nan: none was recorded
+        return "–"
+    form = RATES[rate][1]
+    return f"{written(result[f'{rate}_mean'], form)} ± {written(result[f'{rate}_error'], form)}"
 
 
 def write_results(readme: str | Path, folders: Iterable[str | Path]) -> None:
