@@ -130,13 +130,13 @@ def test_a_line_more_or_less_is_noticed_in_its_file(tmp_path, protocol, data):
     [
         ("pairs.txt", 2, "Person_Ab\t2\t2", "expected two different images, got"),
         ("pairs.txt", 8, "Person_Ab\t1\tPerson_Ab\t2", "expected two different people"),
-        ("pairs.txt", 2, "Person_Ba\t1\t2", "expected images of the people in fold 1 of people.txt"),
         (
-            "pairsDevTest.txt",
+            "pairs.txt",
             2,
-            "Person_Ab\t1\t2",
+            "Person_Ba\t1\t2",
             "expected images of the people in fold 1 of",
         ),
+        ("pairsDevTest.txt", 2, "Person_Ab\t1\t2", "expected images of the people in fold 1 of"),
         ("pairs.txt", 1, "3\t6", "expected 2 folds, as in people.txt"),
         ("people.txt", 3, "Person_Aa\t9", "expected 1 images, as in lfw-names.txt"),
         ("people.txt", 4, "Person_Aa\t1", "expected each person once"),

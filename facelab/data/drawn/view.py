@@ -71,27 +71,12 @@ class View:
         return key + self.fill * (0.8 - 0.25 * y) + rim
 
     def cast(self, u, v, profile, bump, coarse):
-        """Find where the ray of each pixel meets a surface.
+        """Find where the ray of each pixel (u, v) meets a surface.
 
-        Parameters
-        ----------
-        u, v : ndarray of shape (height, width)
-            The pixels.
-        profile : callable
-            Gives the squared half-axes, across and in depth, of the cross-section at y.
-        bump : callable
-            Gives the magnification of the cross-section at (x, y).
-        coarse : int
-            Steps on a grid of half the size, before the last two.
-
-        Returns
-        -------
-        x, y, z : ndarray of shape (height, width)
-            The points on the surface.
-        normal : ndarray of shape (3, height, width)
-            Of the surface, in the image.
-        cover : ndarray of shape (height, width)
-            How much of each pixel the surface covers.
+        `profile` gives the squared half-axes of the cross-section at y, and `bump` its
+        magnification at (x, y). Both depend on where the ray lands, so its depth is iterated:
+        `coarse` times on a grid of half the size, then twice. Returns x, y and z on the surface,
+        its normal in the image (3, height, width), and its coverage of each pixel.
         """
         half_u, half_v = (np.asarray(Image.fromarray(a).reduce(2)) for a in (u, v))
         t = np.full_like(half_u, 1.3)  # depth, from in front of the nose
