@@ -197,7 +197,7 @@ def training():
             d = np.float16(rng.random(40) * 2)
             tables.append(pd.DataFrame(fields | {"synthetic": True, "distance": d, "same": same}))
     history = pd.DataFrame({"epoch": [1, 2, 3]})
-    return Training(history, pd.concat(tables, ignore_index=True))
+    return Training(history, pd.concat(tables, ignore_index=True), {})
 
 
 def test_a_training_makes_the_same_film_as_what_a_run_keeps_of_it(tmp_path, training):

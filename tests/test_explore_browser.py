@@ -17,7 +17,6 @@ import numpy as np
 import PIL.Image
 import pytest
 
-import facelab
 from facelab.explorer import payload
 from facelab.explorer.shown import Film, Shown
 from facelab.verification import Report, compare
@@ -392,7 +391,6 @@ def test_make_explore_serves_a_page_to_who_has_its_token(page, folder, shown, tm
         assert page.locator("img[src^='data:image/png']").count() == 0  # no figure twice
 
 
-@pytest.mark.skipif(not hasattr(facelab, "load_shown"), reason="load_shown is not there yet")
 def test_the_notebook_opens_on_the_committed_results(page, tmp_path):
     notebook = str(ROOT / "notebooks" / "explore.ipynb")
     with server(["voila", notebook], "/voila/static/none", tmp_path) as address:

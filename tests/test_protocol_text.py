@@ -130,7 +130,12 @@ def test_a_line_more_or_less_is_noticed_in_its_file(tmp_path, protocol, data):
     [
         ("pairs.txt", 2, "Person_Ab\t2\t2", "expected two different images, got"),
         ("pairs.txt", 8, "Person_Ab\t1\tPerson_Ab\t2", "expected two different people"),
-        ("pairs.txt", 2, "Person_Ba\t1\t2", "expected images of the people in fold 1 of people.txt"),
+        (
+            "pairs.txt",
+            2,
+            "Person_Ba\t1\t2",
+            "expected images of the people in fold 1 of people.txt",
+        ),
         (
             "pairsDevTest.txt",
             2,

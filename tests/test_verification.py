@@ -321,6 +321,7 @@ def test_accepted_weights_are_those_of_a_loop(case):
 
 
 @given(weighted.filter(has_weight))
+@settings(deadline=None)
 def test_weighted_curve_agrees_with_sklearn(case):
     (d, same), weights = case
     far, tpr, _ = sk.roc_curve(same, -d, sample_weight=weights, drop_intermediate=False)
@@ -338,6 +339,7 @@ def test_weighted_curve_agrees_with_sklearn(case):
 
 
 @given(weighted, st.data())
+@settings(deadline=None)
 def test_chosen_candidates_count_as_all_do(case, data):
     (d, same), weights = case
     sweep = Sweep(d, same)
@@ -374,6 +376,7 @@ def test_neighbouring_floats_of_any_kind_are_told_apart(pairs, kind, above):
 
 
 @given(weighted.filter(has_weight), st.sampled_from(["accuracy", "f1"]))
+@settings(deadline=None)
 def test_the_best_weighted_threshold_is_the_strictest_of_a_loop(case, by):
     (d, same), weights = case
     threshold = best(Sweep(d, same), by, weights)

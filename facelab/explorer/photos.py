@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from facelab.data.copies import Copy, find
+from facelab.data.decoding import decode
 from facelab.explorer.shown import Shown
 from facelab.faces import Faces
 
@@ -50,7 +51,7 @@ class Photos:
         if image not in self._person:
             raise ValueError(f"expected an image of {self.shown.name}, got {image!r}")
         if self.shown.data:
-            return _decoded(self._file(image), size, self.shown.crop)
+            return _decoded(self._file(image), size, self.shown.crop, image)
         if image not in self._row:
             raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
         return self.faces.batch([self._row[image]])[0]
@@ -105,7 +106,7 @@ def uploaded(photo: bytes, size: int, crop: int | None) -> np.ndarray:
         raise ValueError(f"expected a photo as JPEG or PNG, got {error}") from error
     if width * height > MOST_PIXELS:
         raise ValueError(f"expected {MOST_PIXELS:,} pixels or fewer, got {width} x {height}")
-    return _decoded(io.BytesIO(photo), size, crop)
+    return _decoded(io.BytesIO(photo), size, crop, "the uploaded photo")
 
 
 def jpeg(pixels: np.ndarray) -> bytes:
@@ -115,10 +116,8 @@ def jpeg(pixels: np.ndarray) -> bytes:
     return encoded.getvalue()
 
 
-def _decoded(file, size, crop):
-    from facelab.data.copies import _decode  # TODO: its public successor
-
-    pixels, _, wrong = _decode(file, size, crop)
-    if wrong:
-        raise ValueError(wrong)
-    return pixels
+def _decoded(file, size, crop, name):
+    try:
+        return decode(file, size, crop)
+    except ValueError as reason:
+        raise ValueError(f"{name}: {reason}") from reason

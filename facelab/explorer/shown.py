@@ -130,6 +130,12 @@ class Shown:
     embed: Callable | None = None
     image_size: int = 64
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether its faces are drawn."""
+        about = self.film if self.report is None else self.report
+        return about is not None and about.synthetic
+
 
 def _counted(distances):
     counts = [np.histogram(row.clip(0, 2), BINS)[0] for row in distances]

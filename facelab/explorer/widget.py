@@ -11,7 +11,6 @@ from functools import partial
 
 import anywidget
 import IPython.display
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -103,13 +102,8 @@ def _embedder(model):
 
 
 def _show_figure(report) -> None:
-    import io
-
-    drawn = plots.plot_distances(report)
-    picture = io.BytesIO()  # TODO: plots.encode
-    drawn.figure.savefig(picture, dpi=80, bbox_inches="tight")
-    plt.close(drawn.figure)
-    IPython.display.display(IPython.display.Image(picture.getvalue()))
+    picture = plots.encode(plots.plot_distances(report))
+    IPython.display.display(IPython.display.Image(picture.data))
 
 
 class Explorer(anywidget.AnyWidget):

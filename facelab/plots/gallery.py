@@ -43,18 +43,29 @@ def plot_faces(faces, people=5, images=8, rows=None, ax=None):
     ax : Axes, optional
         Where to draw.
     """
-    if rows is None:
-        return _rows_of_people(faces, people, images, ax)
-    across = min(images, len(rows))
-    tall = 1.42  # an image with a name below
-    n_lines = -(-len(rows) // across)
-    ax = ax or new_axes(1.3 * across + 0.4, 1.3 * tall * n_lines + 0.9)
-    for k, row in enumerate(rows):
-        x, y = STEP * (k % across), tall * (k // across)
-        _show(ax, faces, row, x, y)
-        _name(ax, faces.names[faces.labels[row]], x + 0.5, y + 1.03)
-    title = f"{len(rows):,} of {len(faces):,} images"
-    return _gallery(ax, STEP * across, tall * n_lines, title, faces)
+    by_person = rows is None
+    if by_person:
+        if isinstance(people, int):
+            people = [faces.names[k] for k in np.argsort(-faces.counts, kind="stable")[:people]]
+        labels = [faces.names.index(name) for name in people]
+        lines = [np.flatnonzero(faces.labels == label)[:images] for label in labels]
+        title = f"{len(lines):,} of {len(faces.names):,} people"
+    else:
+        lines = [rows[start : start + images] for start in range(0, len(rows), images)]
+        title = f"{len(rows):,} of {len(faces):,} images"
+    tall = STEP if by_person else 1.42  # below single images stand names
+    widest = max(len(line) for line in lines)
+    ax = ax or new_axes(1.3 * widest + (1.9 if by_person else 0.4), 1.3 * tall * len(lines) + 0.9)
+    for k, line in enumerate(lines):
+        for x, row in enumerate(line):
+            _show(ax, faces, row, STEP * x, tall * k)
+            if not by_person:
+                name = faces.names[faces.labels[row]]
+                _name(ax, name, STEP * x + 0.5, tall * k + 1.03)
+        if by_person:
+            name = fill(people[k].replace("_", " "), 16)
+            ax.text(-0.1, tall * k + 0.5, name, ha="right", va="center", fontsize=TEXT)
+    return _gallery(ax, STEP * widest, tall * len(lines), title, faces)
 
 
 def plot_mistakes(report, faces, n=5, ax=None):
@@ -78,11 +89,9 @@ def plot_mistakes(report, faces, n=5, ax=None):
     """
     mistakes = report.mistakes(n)
     row_of = {image: row for row, image in enumerate(faces.image_ids)}
-    missing = {*mistakes["left_id"], *mistakes["right_id"]} - row_of.keys()
-    if missing:
-        raise ValueError(
-            f"expected the faces of the report, got none of {', '.join(sorted(missing))}"
-        )
+    for image in [*mistakes["left_id"], *mistakes["right_id"]]:
+        if image not in row_of:
+            raise ValueError(f"expected the faces of the report, got none of {image}")
     counts = report.metrics()
     parts = (
         ("false accept", counts["fp"], "taken for the same person", DIFFERENT),
@@ -104,7 +113,8 @@ def plot_mistakes(report, faces, n=5, ax=None):
             place = (PAIR[0] * column, top + PAIR[1] * line)
             _show_pair(ax, faces, rows, place, f"{pair.distance:.2f}", colour)
         top += PAIR[1] * -(-len(pairs) // across)
-    title = f"The worst mistakes at threshold {report.threshold:.3f}"
+    n_wrong = counts["fp"] + counts["fn"]
+    title = f"{n_wrong:,} mistakes at threshold {report.threshold:.3f}"
     note = f"threshold: {report.threshold_from}"
     return _gallery(ax, PAIR[0] * across - 0.2, top, title, report, note)
 
@@ -159,22 +169,6 @@ def plot_map(maps, people, of, axes=None):
         sns.despine(ax=ax, left=True, bottom=True)
     legend(axes[-1])
     return axes
-
-
-def _rows_of_people(faces, people, images, ax):
-    """Show a row of images for each person, the name before it."""
-    if isinstance(people, int):
-        people = [faces.names[k] for k in np.argsort(-faces.counts, kind="stable")[:people]]
-    rows = [np.flatnonzero(faces.labels == faces.names.index(name))[:images] for name in people]
-    most = max(len(own) for own in rows)
-    ax = ax or new_axes(1.3 * most + 1.9, 1.35 * len(rows) + 0.9)
-    for k, (name, own) in enumerate(zip(people, rows, strict=True)):
-        for x, row in enumerate(own):
-            _show(ax, faces, row, STEP * x, STEP * k)
-        words = fill(name.replace("_", " "), 16)
-        ax.text(-0.1, STEP * k + 0.5, words, ha="right", va="center", fontsize=TEXT)
-    title = f"{len(rows):,} of {len(faces.names):,} people"
-    return _gallery(ax, STEP * most, STEP * len(rows), title, faces)
 
 
 def _gallery(ax, width, height, title, of, note=""):

@@ -1,6 +1,5 @@
 """The forest plot: values with their intervals, a row for each."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
@@ -16,6 +15,7 @@ from facelab.plots.style import (
     describe,
     legend,
     looks,
+    new_panels,
     number,
 )
 
@@ -54,37 +54,31 @@ def plot_intervals(table, bar=None, seeds=None, strong=(), axes=None):
     colours = None
     if "group" in table:
         colours, _ = looks(table["group"].unique())
-    drawn = _new_axes(labels, len(panels)) if axes is None else np.ravel(axes)
+    drawn = axes
+    if axes is None:  # inches: a panel, its labels, and lines of one height
+        width = 5 + 0.09 * max(len(label) for label in labels)
+        height = 1.8 + 0.38 * len(labels)
+        drawn = new_panels(len(panels), len(panels), width, height, sharex=True, sharey=True)
+    drawn = np.ravel(drawn)
     for ax, (panel, rows) in zip(drawn, panels, strict=True):
         own = seeds
         if seeds is not None and panel:
             own = seeds[seeds["panel"] == panel]
         _draw_rows(ax, rows, labels, colours)
-        _draw_bar(ax, rows, bar)
-        _draw_seeds(ax, own, labels)
-        _describe(ax, rows, panel, bar, signed=colours is None)
+        if own is not None:
+            heights = [labels.index(label) for label in own["label"]]
+            ax.plot(own["value"], heights, "o", ms=5, mfc="none", mec=INK, alpha=0.7, zorder=4)
+        for row in rows[rows["label"] == bar].itertuples():
+            ax.axvspan(row.low, row.high, color=GREY, alpha=0.18, lw=0, zorder=0)
+            ax.axvline(row.value, color=GREY, lw=1.5, ls="--", zorder=0)
         for label in ax.get_yticklabels():
             label.set_weight("bold" if label.get_text() in strong else "normal")
+        _describe(ax, rows, panel, bar, signed=colours is None)
     if colours is not None:
         for group, colour in colours.items():
             drawn[-1].plot([], [], "D-", lw=2.5, color=colour, label=group)
         legend(drawn[-1])
     return drawn if "panel" in table else drawn[0]
-
-
-def _new_axes(labels, n_panels):
-    longest = max(len(label) for label in labels)
-    width = 0.09 * longest + 5 * n_panels + 1.5 * (n_panels == 1)  # inches: labels, then panels
-    figure, axes = plt.subplots(
-        1,
-        n_panels,
-        figsize=(width, 1.8 + 0.38 * len(labels)),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
-    figure.set_layout_engine("constrained", wspace=0.06)
-    return axes[0]
 
 
 def _draw_rows(ax, rows, labels, colours):
@@ -99,24 +93,20 @@ def _draw_rows(ax, rows, labels, colours):
         if np.isnan(row.value):
             _say(ax, "not measured yet", 0.5, y, ax.get_yaxis_transform(), "center")
             continue
-        colour = _side(row) if colours is None else colours[row.group]
-        filled = colour
-        if np.isnan(row.low) or np.isnan(row.high):
-            filled = "white"
-            side, word = (
-                ("left", "     one seed") if row.value < middle else ("right", "one seed     ")
-            )
-            _say(ax, word, row.value, y, ax.transData, side)
+        colour = _side_of_zero(row) if colours is None else colours[row.group]
+        diamond = dict(marker="D", ms=9, mew=1.4, mfc=colour, mec="white")
+        if np.isnan(row.low):
+            diamond |= dict(mfc="white", mec=colour)
+            side = "left" if row.value < middle else "right"
+            _say(ax, "     one seed     ", row.value, y, ax.transData, side)
         ax.plot([row.low, row.high], [y, y], color=colour, lw=5, alpha=0.4)
-        edge = "white" if filled == colour else colour
-        ax.plot(row.value, y, "D", color=filled, ms=9, mec=edge, mew=1.4, zorder=3)
+        ax.plot(row.value, y, zorder=3, **diamond)
     ax.set_ylim(len(labels) - 0.5, -0.5)  # the first on top
     ax.set_yticks(range(len(labels)), labels)
 
 
-def _side(row):
-    """Colour of the side of zero on which an interval lies."""
-    if np.isnan(row.low) or np.isnan(row.high):
+def _side_of_zero(row):
+    if np.isnan(row.low):
         return INK
     if row.low > 0:
         return SAME
@@ -124,20 +114,9 @@ def _side(row):
 
 
 def _say(ax, text, x, y, where, side):
-    style = dict(color=GREY, fontsize=SMALL, style="italic", bbox=VEIL, zorder=1)
+    box = VEIL if side == "center" else None  # over the line at zero
+    style = dict(color=GREY, fontsize=SMALL, style="italic", bbox=box)
     ax.annotate(text, (x, y), xycoords=where, ha=side, va="center", **style)
-
-
-def _draw_bar(ax, rows, bar):
-    for row in rows[rows["label"] == bar].itertuples():
-        ax.axvspan(row.low, row.high, color=GREY, alpha=0.18, lw=0, zorder=0)
-        ax.axvline(row.value, color=GREY, lw=1.5, ls="--", zorder=0)
-
-
-def _draw_seeds(ax, seeds, labels):
-    if seeds is not None:
-        heights = [labels.index(label) for label in seeds["label"]]
-        ax.plot(seeds["value"], heights, "o", ms=5, mfc="none", mec=INK, alpha=0.7, zorder=4)
 
 
 def _describe(ax, rows, panel, bar, signed):

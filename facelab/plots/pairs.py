@@ -11,6 +11,7 @@ from facelab.plots.style import (
     GREY,
     INK,
     KINDS,
+    LETTER,
     SMALL,
     TEXT,
     VEIL,
@@ -20,7 +21,7 @@ from facelab.plots.style import (
     looks,
     new_axes,
     percent,
-    size_for,
+    width_of,
 )
 
 FAR = "different pairs accepted (FAR)"
@@ -76,21 +77,29 @@ def plot_roc(reports, log=False, ax=None):
     lowest = 10.0 ** np.floor(np.log10(0.9 / n_different)) if log else 0
     chance = np.linspace(lowest, 1, 1000)
     ax.plot(chance, chance, color=GREY, lw=1.2, ls=":")
-    values = _rates(reports, "tar_at_far_1%" if log else "auc")
-    for name, look in _looks(reports, values):
-        roc, value = reports[name].roc(), values[name]
+    colours, dashes = looks(reports)
+    values = {}
+    for name, report in reports.items():
+        roc, rates = report.roc(), report.metrics()
+        value = rates["tar_at_far_1%"] if log else rates["auc"]
         text = f"TAR {_share(value)} at FAR 1 %" if log else f"AUC {value:.3f}"
-        ax.plot(roc["far"], roc["tar"], label=_entry(name, text), **look)
+        label = _label(name, text)
+        values[label] = value
+        look = dict(color=colours[name], ls=dashes[name], lw=2.5)
+        ax.plot(roc["far"], roc["tar"], label=label, **look)
         if log and not np.isnan(value):
-            _mark(ax, 0.01, value, "" if name else text, look["color"])
+            _mark(ax, 0.01, value, "" if name else text, colours[name])
     if log:
         ax.set(xscale="log", xlim=(lowest, 1))
         ax.axvline(0.01, color=GREY, lw=1, ls="--", zorder=0)
-        title = f"{_spread(values)} of same pairs accepted at 1 % false accepts"
+        title = "True accepts against false accepts"
+        if not np.isnan(list(values.values())).any():
+            title = f"{_spread(values)} of same pairs accepted at 1 % false accepts"
     else:
         title = f"Same pairs are nearer {_spread(values)} of the time (AUC)"
     ax.set(ylim=(-0.01, 1.01), box_aspect=1)
-    _legend(ax)
+    if "" not in reports:
+        legend(ax, values, labelcolor="linecolor", labelspacing=0.9)
     describe(ax, title, data_of_all(reports.values()), FAR, TAR)
     ax.xaxis.set_major_formatter(percent)
     ax.yaxis.set_major_formatter(percent)
@@ -117,28 +126,34 @@ def plot_det(reports, ax=None):
     """
     reports = _named(reports)
     ax = ax or _square_axes(reports)
-    values = _rates(reports, "eer")
+    eers = {name: report.metrics()["eer"] for name, report in reports.items()}
     fewest = min(min(r.same.sum(), (~r.same).sum()) for r in reports.values())
     low, high = np.clip(0.5 / fewest, 0.0002, 0.02), 0.6
     ticks = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6]
-    if max(values.values()) > 0.45:  # worse than chance: the whole square
+    if max(eers.values()) > 0.45:  # worse than chance: the whole square
         high = 1 - low
         ticks = [0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999]
     ax.set_xscale("function", functions=(_deviate, ndtr))
     ax.set_yscale("function", functions=(_deviate, ndtr))
     ax.plot([low, high], [low, high], color=GREY, lw=1.2, ls=":")
-    for name, look in _looks(reports, values, best=min):
-        roc, value = reports[name].roc(), values[name]
-        text = f"EER {_share(value)}"
-        ax.plot(roc["far"], 1 - roc["tar"], label=_entry(name, text), **look)
-        corner = np.clip(value, low, high)  # with no errors at all
-        _mark(ax, corner, corner, "" if name else text, look["color"])
+    colours, dashes = looks(reports)
+    values = {}
+    for name, report in reports.items():
+        roc, eer = report.roc(), eers[name]
+        text = f"EER {_share(eer)}"
+        label = _label(name, text)
+        values[label] = eer
+        look = dict(color=colours[name], ls=dashes[name], lw=2.5)
+        ax.plot(roc["far"], 1 - roc["tar"], label=label, **look)
+        at = np.clip(eer, low, high)  # with no errors at all, in the corner
+        _mark(ax, at, at, "" if name else text, colours[name], up=14)
     ax.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks([tick for tick in ticks if low <= tick <= high])
         axis.set_major_formatter(percent)
         axis.set_minor_locator(NullLocator())
-    _legend(ax)
+    if "" not in reports:
+        legend(ax, values, labelcolor="linecolor", labelspacing=0.9)
     title = f"Both errors are equal at {_spread(values)} (EER)"
     return describe(ax, title, data_of_all(reports.values()), FAR, FRR)
 
@@ -174,12 +189,9 @@ def plot_thresholds(report, ax=None):
         for rate, value in (("accuracy", report.threshold), ("F1", report.f1_threshold)):
             side = "right" if value == marks[0] else "left"
             _mark_threshold(ax, value, f"for {rate}", side)
-    _legend(ax)
-    values = roc["accuracy"].to_numpy()
-    reached = values[np.searchsorted(distinct, report.threshold)]
-    title = (
-        f"Accuracy {reached:.3f} at the threshold; the best on these pairs is {values.max():.3f}"
-    )
+    legend(ax, labelcolor="linecolor")
+    reached, best = report.metrics()["accuracy"], roc["accuracy"].max()
+    title = f"Accuracy {reached:.3f} at the threshold; the best on these pairs is {best:.3f}"
     threshold = "threshold: accept when distance is below"
     return describe(ax, title, report, threshold, "rate", _chosen(report))
 
@@ -218,17 +230,14 @@ def _write_counts(ax, report, accepted):
     """Say how many pairs are accepted, or rejected, and in bold which of them are errors."""
     lines = [("accepted" if accepted else "rejected", INK, "normal")]
     for kind, same, colour in KINDS:
-        of_kind = report.same == same
-        if not of_kind.any():
+        here = report.accepted[report.same == same] == accepted
+        if not len(here):
             continue
-        count = int((report.accepted[of_kind] == accepted).sum())
-        share = f"{100 * count / of_kind.sum():.1f} %"
-        if same == accepted:
-            lines.append((f"{count:,} {kind} ({share})", colour, "normal"))
-        else:
-            rate = "FAR" if accepted else "FRR"
-            lines.append((f"{count:,} {kind} ({rate} {share})", colour, "bold"))
-    size = size_for(ax, 56)  # two columns of 28 letters
+        rate, weight = "", "normal"
+        if same != accepted:
+            rate, weight = "FAR " if accepted else "FRR ", "bold"
+        lines.append((f"{here.sum():,} {kind} ({rate}{_share(here.mean())})", colour, weight))
+    size = min(TEXT, width_of(ax) / (56 * LETTER))  # two columns of 28 letters fit
     for k, (text, colour, weight) in enumerate(lines):
         ax.annotate(
             text,
@@ -261,43 +270,24 @@ def _square_axes(reports):
     return new_axes(7 if "" in reports else 10, 6.6)  # names at the right need room
 
 
-def _rates(reports, rate):
-    return {name: report.metrics()[rate] for name, report in reports.items()}
-
-
-def _looks(reports, values, best=max):
-    """Names with their looks, the best first: so they stand in the legend."""
-    colours, dashes = looks(reports)
-    worst = -np.inf if best is max else np.inf
-    ranked = sorted(reports, key=lambda name: np.nan_to_num(values[name], nan=worst))
-    for name in reversed(ranked) if best is max else ranked:
-        yield name, dict(color=colours[name], ls=dashes[name], lw=2.5)
-
-
 def _share(value):
     return f"{100 * value:.1f} %"
 
 
 def _spread(values):
     """One rate, or the lowest and the highest of several."""
-    low, high = _share(min(values.values())), _share(max(values.values()))
-    return low if low == high else f"{low} to {high}"
+    shares = [_share(value) for value in sorted(values.values())]
+    return " to ".join(dict.fromkeys([shares[0], shares[-1]]))
 
 
-def _entry(name, text):
-    """Return a curve's entry in the legend: a single report has none."""
-    return f"{fill(str(name), 26)}\n{text}" if name else None
+def _label(name, text):
+    return fill(str(name), 26) + "\n" + text
 
 
-def _legend(ax):
-    if ax.get_legend_handles_labels()[1]:
-        legend(ax, labelcolor="linecolor", labelspacing=0.9)
-
-
-def _mark(ax, x, y, text, colour):
+def _mark(ax, x, y, text, colour, up=-14):
     ax.plot(x, y, "o", ms=9, color=colour, zorder=3, clip_on=False)
     style = dict(color=colour, weight="bold", fontsize=TEXT, bbox=VEIL)
-    ax.annotate(text, (x, y), xytext=(14, -14), textcoords="offset points", va="center", **style)
+    ax.annotate(text, (x, y), xytext=(14, up), textcoords="offset points", va="center", **style)
 
 
 def _deviate(rate):

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 # Okabe and Ito's colours: told apart with every common colour vision.
 SAME, DIFFERENT = "#0072B2", "#D55E00"
@@ -106,13 +107,8 @@ def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
 def caption(of, note="") -> str:
     """Say in one line what the data are: source, pairs, and who is no stranger."""
     pairs = getattr(of, "pairs", of)  # those of faces have the name, or a report itself
-    parts = [
-        getattr(of, "source", ""),
-        getattr(pairs, "name", ""),
-        getattr(of, "seen", ""),
-        note,
-    ]
-    return " · ".join(part for part in parts if part)
+    found = (getattr(of, "source", ""), getattr(pairs, "name", ""), getattr(of, "seen", ""), note)
+    return " · ".join(part for part in found if part)
 
 
 def data_of(table) -> Data:
@@ -130,16 +126,15 @@ def data_of_all(reports) -> Data:
 
 
 def plain_numbers(axis) -> None:
-    """Write plain numbers on a logarithmic axis, a few of them however little it spans."""
+    """Write plain numbers on a logarithmic axis, some of them however little it spans."""
     low, high = axis.get_view_interval()
-    decades = np.log10(high / low)
     locator = LogLocator(10)
-    if decades < 3:
+    if high < 1000 * low:
         locator = LogLocator(10, (1, 2, 5))
-    if decades < 1.2:
-        locator = MaxNLocator(5, steps=[1, 2, 5, 10])
+    if high < 15 * low:
+        locator = MaxNLocator(7, steps=[1, 2, 5, 10])
     axis.set_major_locator(locator)
-    axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axis.set_major_formatter(lambda value, _: f"{value:,.10f}".rstrip("0").rstrip("."))
     axis.set_minor_locator(NullLocator())
 
 
@@ -159,11 +154,6 @@ def words(column: str) -> str:
     return re.sub(rate, lambda found: found[0].upper(), column.replace("_", " "))
 
 
-def capital(text: str) -> str:
-    """Begin a title with a capital, and leave its other letters."""
-    return text[:1].upper() + text[1:]
-
-
 def looks(names):
     """Return colours and dashes by name; after seven names the colours begin again, dashed."""
     colours, dashes = {}, {}
@@ -174,19 +164,17 @@ def looks(names):
 
 
 def new_axes(width=9, height=5.2):
-    """Return axes of a new figure with a little air around them."""
-    figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # inches
-    return ax
+    """Return axes of a new figure, with a little air around them."""
+    return new_panels(1, 1, width, height)[0]
 
 
 def new_panels(n, across, width, height, **shared):
     """Return `n` axes of a new figure, at most `across` beside one another."""
     across = min(n, across)
     rows = -(-n // across)
-    size = (width * across, height * rows)
+    size = (width * across, height * rows)  # inches
     figure, grid = plt.subplots(rows, across, figsize=size, squeeze=False, **shared)
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     for ax in grid.flat[n:]:
         ax.remove()
     return grid.flat[:n]
@@ -198,14 +186,17 @@ def legend(ax, values=None, **more) -> None:
     With `values` by label the greatest stands on top, as it does in the figure.
     """
     handles, labels = ax.get_legend_handles_labels()
-    order = range(len(labels))
-    if values:
-        order = sorted(order, key=lambda k: -values[labels[k]])
+    order = sorted(
+        range(len(labels)), key=lambda k: -np.nan_to_num(values[labels[k]]) if values else k
+    )
+    x, y = (12, 0) if width_of(ax) > NARROW else (0, -48)  # points: below the name of the axis
+    aside = ScaledTranslation(x / 72, y / 72, ax.figure.dpi_scale_trans)
     ax.legend(
         [handles[k] for k in order],
         [labels[k] for k in order],
         loc="upper left",
-        bbox_to_anchor=(1.02, 1) if width_of(ax) > NARROW else (0, -0.2),
+        bbox_to_anchor=(1, 1) if x else (0, 0),
+        bbox_transform=ax.transAxes + aside,
         borderaxespad=0,
         frameon=False,
         fontsize=SMALL,
@@ -216,11 +207,6 @@ def legend(ax, values=None, **more) -> None:
 def letters(ax, size, letter=LETTER) -> int:
     """Return how many letters of `size` points stand side by side above the axes."""
     return max(8, int(width_of(ax) / (letter * size)))
-
-
-def size_for(ax, n_letters) -> float:
-    """Return the size in points, at most `TEXT`, at which `n_letters` fit across the axes."""
-    return min(TEXT, width_of(ax) / (LETTER * n_letters))
 
 
 def width_of(ax) -> float:

@@ -1,6 +1,7 @@
 """What training did, epoch by epoch, and what its miners picked."""
 
 from itertools import cycle
+from textwrap import fill
 
 import numpy as np
 import seaborn as sns
@@ -12,7 +13,6 @@ from facelab.plots.style import (
     GREY,
     KINDS,
     SMALL,
-    capital,
     data_of,
     describe,
     legend,
@@ -24,7 +24,11 @@ from facelab.plots.style import (
 )
 
 FEW = 30  # epochs up to which each is marked
-ROLES = {"train": "people it is trained on", "dev": "people who choose", "test": "strangers"}
+ROLES = {
+    "train": "people it is trained on",
+    "dev": "people who set the threshold",
+    "test": "strangers",
+}
 
 
 def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=None):
@@ -52,8 +56,8 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
     ax = ax or new_axes()
     ax.set_yscale("log" if log else "linear")
     ends = _draw(ax, lines, reference or {})
-    what = capital(" and ".join(words(column) for column in columns))
-    title = f"{what} over {lines['epoch'].nunique():,} epochs"
+    what = " and ".join(words(column) for column in columns)
+    title = f"{what[:1].upper()}{what[1:]} by epoch"
     if len(columns) == 1 and len(ends) == 1:
         first = lines["drawn"].iloc[0]
         title = f"{title}: from {number(first)} to {number(ends.iloc[0])}"
@@ -61,7 +65,7 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
         title = f"{title}: {number(ends.min())} to {number(ends.max())} at the end"
     averaged = lines.duplicated(["line", "epoch"]).any()
     note = "band: one standard error over seeds" if averaged else ""
-    return describe(ax, title, data_of(history), "epoch", what if len(columns) == 1 else "", note)
+    return describe(ax, title, data_of(history), "epoch", what, note)
 
 
 def plot_watched(distances, column="distance", reference=None, axes=None):
@@ -90,7 +94,9 @@ def plot_watched(distances, column="distance", reference=None, axes=None):
         last = means.iloc[-1]
         ends = ", ".join(f"{kind} {number(last[kind])}" for kind in kinds)
         note = f"{split} pairs: {ROLES.get(of_split['role'].iloc[0], 'people')}"
-        describe(ax, f"{capital(split)}: {ends}", data_of(of_split), "epoch", column, note)
+        describe(
+            ax, f"{split[:1].upper()}{split[1:]}: {ends}", data_of(of_split), "epoch", column, note
+        )
         ax.set_ylabel(f"mean {column} of a pair")
         ax.tick_params(labelleft=True)
     top = max(ax.dataLim.ymax for ax in axes)
@@ -120,7 +126,7 @@ def plot_mined(mined, everything, of, axes=None):
     Wu et al., "Sampling Matters in Deep Embedding Learning", ICCV 2017, figures 2 and 3.
     """
     if axes is None:
-        axes = new_panels(len(mined), 3, 4.8, 3.9, sharex=True, sharey=True)
+        axes = new_panels(len(mined), 3, 5.2, 3.9, sharex=True, sharey=True)
     bins, scale = _bins(np.concatenate([everything, *mined.values()]))
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):
         ax.hist(everything, bins, color=GREY, alpha=0.4)
@@ -128,7 +134,7 @@ def plot_mined(mined, everything, of, axes=None):
         ax.tick_params(labelbottom=True, labelleft=True)
         share = "none"
         if len(picked):
-            share = f"{100 * len(picked) / len(everything):.2g} %"
+            share = f"{100 * len(picked) / len(everything):.2g}\u00a0%"
             ax.hist(picked, bins, color=DIFFERENT, histtype="step", lw=2.2)
             _mark_median(ax, np.median(picked))
         title = f"{name}: {share}"
@@ -161,19 +167,19 @@ def _draw(ax, lines, reference):
     marker = "o" if lines["epoch"].nunique() <= FEW else ""
     named = {}
     for name, line in lines.groupby("line", sort=False):
-        label = f"{name}  {number(ends[name])}"
+        label = fill(f"{name}  {number(ends[name])}", 32)
         named[label] = ends[name]
         look = dict(color=colours[name], linestyle=dashes[name], marker=marker, lw=2.4)
-        sns.lineplot(line, x="epoch", y="drawn", errorbar="se", label=label, ax=ax, **look)
+        sns.lineplot(
+            line, x="epoch", y="drawn", errorbar="se", label=label, legend=False, ax=ax, **look
+        )
     for (name, value), dash in zip(reference.items(), cycle(DASHES[1:])):
         label = f"{name}  {number(value)}"
         named[label] = value
         ax.axhline(value, color=GREY, lw=1.6, ls=dash, label=label, zorder=0)
     if len(named) > 1:
         legend(ax, named)
-    elif ax.get_legend():
-        ax.get_legend().remove()
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     return ends
 
 
