@@ -36,22 +36,15 @@ def lbp_histograms(
 ) -> np.ndarray:
     """Count uniform local binary patterns (Ahonen, Hadid, Pietikäinen, PAMI 28(12), 2006).
 
-    The Euclidean distance of two such roots of shares is the Hellinger distance, in which rare
-    patterns count. Beyond its edge an image goes on as it ends.
-
-    Parameters
-    ----------
-    cells : int
-        Cells along each side of the luminance image, of at least one pixel each.
-    radii : sequence of float
-        Distances of the neighbours in pixels, one after the other.
-    mirrored : bool
-        Of the images' mirror images.
+    Neighbours lie `radii` pixels away in the luminance image or, if `mirrored`, its mirror image,
+    which goes on beyond its edge as it ends. There are `cells` a side, of at least one pixel each.
+    The Euclidean distance of two such embeddings is the Hellinger distance, in which rare patterns
+    count.
 
     Returns
     -------
     ndarray of shape (n_images, len(radii) * cells * cells * 59), float32
-        Roots of shares, in [0, 1].
+        Roots of the patterns' shares, in [0, 1].
     """
     height, width = faces.packed.shape[2:]
     most = min(height, width)
@@ -122,12 +115,7 @@ def embed_lbp(
 
 
 def search_lbp_lda(
-    train: Faces,
-    dev: Faces,
-    cells: Sequence[int],
-    n_pca: Sequence[int],
-    n_lda: Sequence[int],
-    radii: Sequence[float] = (1, 2),
+    train: Faces, dev: Faces, cells: list[int], n_pca: list[int], n_lda: list[int], radii=(1, 2)
 ) -> pd.DataFrame:
     """Fit every combination on `train` and measure it on the pairs of `dev`, the best first.
 
@@ -147,9 +135,7 @@ def search_lbp_lda(
         pca.fit(seen)
         seen = pca.transform(seen)
         unseen = pca.transform(unseen)
-        for values in n_pca:
-            if values > most:
-                continue
+        for values in [n for n in n_pca if n <= most]:
             lda = clone(lda).fit(seen[:, :values], train.labels)
             projected = lda.transform(unseen[:, :values])  # (n_dev_images, n_directions)
             for kept in n_lda:
@@ -157,9 +143,7 @@ def search_lbp_lda(
                     apart = distances(projected[:, :kept], dev.pairs)
                     trials.append((side, values, kept, auc(apart, dev.pairs.same)))
     if not trials:
-        raise ValueError(
-            f"expected sizes for {len(train):,} images of {len(train.names):,} people, got "
-            f"n_pca {list(n_pca)} and n_lda {list(n_lda)}"
-        )
+        got = f"n_pca {list(n_pca)} and n_lda {list(n_lda)}"
+        raise ValueError(f"expected sizes that the images of {train} allow, got {got}")
     table = pd.DataFrame(trials, columns=["cells", "n_pca", "n_lda", "dev_auc"])
     return table.sort_values("dev_auc", ascending=False, kind="stable", ignore_index=True)

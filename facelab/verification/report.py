@@ -36,10 +36,7 @@ class Report:
     seen : str
         In words, why the people of the pairs are no strangers; empty for strangers.
 
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit, `people` contradict `same`, or a number is no distance.
+    Arrays that do not fit, `people` that contradict `same` and no such rule are a ValueError.
     """
 
     distances: np.ndarray
@@ -134,10 +131,8 @@ class Report:
         k, k_f1 = self.sweep.at(np.array([self.threshold, self.f1_threshold]))
         found = rates(tp[..., k], fp[..., k], n_same, n_different)
         at_f1 = rates(tp[..., k_f1], fp[..., k_f1], n_same, n_different)
-        for metric in ("f1", "precision", "recall"):
-            found[metric] = at_f1[metric]
-        found["auc"] = area(tp, fp)
-        found["eer"] = eer(tp, fp)
+        found |= {metric: at_f1[metric] for metric in ("f1", "precision", "recall")}
+        found |= {"auc": area(tp, fp), "eer": eer(tp, fp)}
         for metric, far in FARS.items():
             found[metric] = tar(tp, fp, far) * (np.nan if self.refusal(far) else 1)
         return found
