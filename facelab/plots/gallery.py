@@ -18,10 +18,8 @@ def plot_faces(faces, people=5, images=8, rows=None, ax=None):
 
     Parameters
     ----------
-    people : int
-        How many people, those with the most images first.
-    images : int
-        Images to a line.
+    people, images : int
+        How many people, those with the most images first, and how many images to a line.
     rows : sequence of int, optional
         Rows of `faces` to show instead.
     """
@@ -36,29 +34,20 @@ def plot_faces(faces, people=5, images=8, rows=None, ax=None):
 
 
 def plot_mistakes(report, faces, n=5, ax=None):
-    """Show the worst mistakes: the nearest `n` different pairs and the farthest `n` same pairs.
-
-    Raises
-    ------
-    ValueError
-        If `faces` lack images of the report.
-    """
+    """Show the worst mistakes: the nearest `n` different pairs and the farthest `n` same pairs."""
     mistakes = report.mistakes(n)
     ids = mistakes[["left_id", "right_id"]].to_numpy()  # (n_mistakes, 2)
     rows = pd.Index(faces.image_ids).get_indexer(ids.ravel()).reshape(ids.shape)
     if (rows < 0).any():
         raise ValueError(f"expected the faces of the report, got none of {ids[rows < 0][0]}")
-    accepts = (mistakes["kind"] == "false accept").to_numpy()
-    lines = [rows[accepts].ravel(), rows[~accepts].ravel()]
+    kinds = ("false accept", "false reject")
+    lines = [rows[mistakes["kind"] == kind].ravel() for kind in kinds]
     ax = _draw_lines(ax, faces, lines, gap=0.15)
-    places = mistakes.groupby("kind").cumcount()
-    for pair, k in zip(mistakes.itertuples(), places, strict=True):
-        accepted = pair.kind == "false accept"
-        colour = DIFFERENT if accepted else SAME
-        look = {"color": colour, "size": "small", "ha": "center", "va": "center"}
+    for line, (kind, colour) in enumerate(zip(kinds, (DIFFERENT, SAME), strict=True)):
         box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour}
-        y = 0.9 if accepted else LINE + 0.9
-        ax.text(2.23 * k + 1.02, y, f"{pair.distance:.2f}", weight="bold", bbox=box, **look)
+        look = {"color": colour, "size": "small", "ha": "center", "weight": "bold", "bbox": box}
+        for k, distance in enumerate(mistakes["distance"][mistakes["kind"] == kind]):
+            ax.text(2.23 * k + 1.02, LINE * line + 0.94, f"{distance:.2f}", **look)
     counts = report.metrics()
     accepted = f"{counts['fp']:,} taken for\nthe same person"
     rejected = f"{counts['fn']:,} taken for\ndifferent people"
@@ -74,11 +63,9 @@ def plot_images_per_person(faces, ax=None):
     ax.vlines(images, 0.7, people, color=SAME, lw=1.5, alpha=0.4)
     ax.plot(images, people, "o", color=SAME)
     ax.set(xscale="log", yscale="log", ylim=(0.7, 2 * people.max()))
-    most = faces.names[np.argmax(faces.counts)].replace("_", " ")
     single = np.sum(faces.counts == 1)
-    title = f"{single:,} of {len(faces.names):,} people have a single image"
-    note = f"the most: {images[-1]:,} of {most}"
-    return describe(ax, title, faces, "images per person", "people", note)
+    title = f"{single:,} of {len(faces.names):,} people have a single image, one {images[-1]:,}"
+    return describe(ax, title, faces, "images per person", "people")
 
 
 def plot_map(maps, people, of):
@@ -87,9 +74,8 @@ def plot_map(maps, people, of):
     Parameters
     ----------
     maps : dict of str to ndarray of shape (n_images, 2)
-        Positions of the same images in each map, by the map's name.
+        Positions of the same images in each map, by its name.
     people : ndarray of shape (n_images,), str
-        Who each image shows.
     of : Faces
     """
     axes = new_panels(len(maps), 7.2, 6.4)

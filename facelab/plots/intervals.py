@@ -15,10 +15,9 @@ def plot_intervals(table, bar=None, seeds=None, strong=()):
     Parameters
     ----------
     table : DataFrame
-        In the order of the rows: ``label, value, low, high, source, synthetic``. A missing value
-        is said; one without ends is that of one seed, drawn open. Optional: ``panel``, a title
-        and axes of its own for each; ``group``, which gives the colour; ``metric``, the name of
-        the axis; ``pairs``.
+        ``label, value, low, high, source, synthetic``. A missing value is said; one without ends
+        is that of one seed, drawn open. Optional: ``panel``, with axes of its own; ``group``,
+        which gives the colour; ``metric``, the name of the axis; ``pairs``.
     bar : str, optional
         The label that the others are held against; its interval becomes a band.
     seeds : DataFrame, optional

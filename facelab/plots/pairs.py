@@ -31,8 +31,8 @@ def plot_distances(report, ax=None):
     ax.axvline(report.threshold, color=INK, label=f"threshold {report.threshold:.3f}")
     ax.set_ylim(0, 1.45 * ax.dataLim.ymax)  # room for the legend
     ax.legend(loc="upper left")
-    errors = np.sum(report.accepted != report.same)
-    title = f"{errors:,} of {len(report):,} pairs fall on the wrong side of the threshold"
+    n_wrong = np.sum(report.accepted != report.same)
+    title = f"{n_wrong:,} of {len(report):,} pairs fall on the wrong side of the threshold"
     note = f"threshold: {report.threshold_from}"
     return describe(ax, title, report, "distance", "density (area 1 each)", note)
 
@@ -97,11 +97,13 @@ def plot_thresholds(report, ax=None):
     _named(report)
     ax = ax or new_axes()
     roc = report.roc()
+    edges = np.unique(report.distances)  # between two neighbours nothing changes
+    edges = np.concatenate([roc["threshold"][:1], edges, roc["threshold"][-1:]])
     reached = report.metrics()
     for metric, colour in RATES.items():
         chosen = report.threshold if metric == "accuracy" else report.f1_threshold
         label = f"{metric.replace('f1', 'F1')} {reached[metric]:.3f}"
-        ax.step(roc["threshold"], roc[metric], "-", where="mid", color=colour, label=label)
+        ax.stairs(roc[metric], edges, baseline=None, color=colour, lw=2.4, label=label)
         ax.plot(chosen, reached[metric], "o", color=colour)
     for_accuracy = f"for accuracy {report.threshold:.3f}"
     for_f1 = f"for F1 {report.f1_threshold:.3f}"
@@ -116,11 +118,11 @@ def plot_thresholds(report, ax=None):
 def _named(reports):
     """Return reports by name, each with both kinds of pairs."""
     reports = reports if isinstance(reports, dict) else {"": reports}
-    for name, report in reports.items():
+    for report in reports.values():
         n = np.sum(report.same)
         if n in (0, len(report)):
-            got = f"got {n} and {len(report) - n}"
-            raise ValueError(f"{name or report.name}: expected same and different pairs, {got}")
+            got = f"{n} and {len(report) - n}"
+            raise ValueError(f"{report.name}: expected same and different pairs, got {got}")
     return reports
 
 
@@ -141,7 +143,7 @@ def _draw_curves(ax, reports, rate, metric, label, title):
     values = pd.Series({name: report.metrics()[metric] for name, report in reports.items()})
     for name, report in reports.items():
         roc = report.roc().eval("frr = 1 - tar")
-        words = fill(f"{name}: {label.format(values[name])}", 30)
+        words = f"{fill(name, 26)}\n{label.format(values[name])}"
         ax.plot(roc["far"], roc[rate], label=words)
     chance = np.linspace(0, 1, 1000)
     ax.plot(chance, chance, color=GREY, lw=1.2, ls=":")

@@ -37,7 +37,7 @@ def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
     of : Faces, Report or anything with ``source`` and ``synthetic``, optional
         The data, named below the title, in a yellow box if synthetic. None: a formula.
     note : str
-        What else belongs into the line below the title.
+        What else is said below the title.
     """
     look = {"color": GREY, "size": "small", "weight": "normal", "bbox": None}
     if of is not None and of.synthetic:
@@ -52,7 +52,7 @@ def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() == "log":
             axis.set_major_locator(LogLocator(subs=(1, 3)))
-            axis.set_major_formatter("{x:,g}")
+            axis.set_major_formatter(lambda value, _: f"{value:,.9f}".rstrip("0").rstrip("."))
             axis.set_minor_locator(NullLocator())
     return ax
 
@@ -88,10 +88,9 @@ def new_axes(width=9, height=5.2):
 
 def new_panels(n, width, height, **shared):
     """Return `n` axes of a new figure, at most three beside one another."""
-    across = min(n, 3)
-    lines = -(-n // across)
-    size = (width * across, height * lines)  # inches
-    figure, grid = plt.subplots(lines, across, figsize=size, squeeze=False, **shared)
+    shape = (-(-n // 3), min(n, 3))
+    size = (width * shape[1], height * shape[0])  # inches
+    figure, grid = plt.subplots(*shape, figsize=size, squeeze=False, **shared)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     for ax in grid.flat[n:]:
         ax.remove()

@@ -35,8 +35,10 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
     for (name, line), look in zip(lines.groupby("line", sort=False), CYCLE(), strict=False):
         look |= {"label": fill(f"{name} {number(ends[name])}", 32), "marker": marker}
         sns.lineplot(line, x="epoch", y="value", errorbar="se", ax=ax, **look)
-    for name, value in (reference or {}).items():
-        ax.axhline(value, color=GREY, lw=1.6, ls="--", label=f"{name} {number(value)}", zorder=0)
+    references = (reference or {}).items()
+    for (name, value), dashes in zip(references, ("--", ":", "-."), strict=False):
+        label = f"{name} {number(value)}"
+        ax.axhline(value, color=GREY, lw=1.6, ls=dashes, label=label, zorder=0)
     legend(ax)
     ax.set_yscale("log" if log else "linear")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
@@ -62,45 +64,42 @@ def plot_watched(distances, column="distance", reference=None):
     means["pairs"] = means["same"].map({True: "same", False: "different"})
     means = means.sort_values("same", ascending=False, kind="stable")  # the first line is blue
     splits = means.groupby("split", sort=False)
-    axes = new_panels(len(splits), 5.4, 4.8, sharey=True)
+    axes = new_panels(len(splits), 6, 5, sharey=True)
     for ax, (split, of_split) in zip(axes, splits, strict=True):
-        name = f"{split} {column}"
-        of_split = of_split.rename(columns={column: name})
-        plot_epochs(of_split, name, by="pairs", reference=reference, ax=ax)
+        renamed = of_split.rename(columns={column: f"{split} {column}"})
+        plot_epochs(renamed, f"{split} {column}", by="pairs", reference=reference, ax=ax)
     axes[0].set_ylim(bottom=0)
     return axes
 
 
 def plot_mined(mined, everything, of):
-    """Draw which negatives miners pick: their distances, against all negatives of the batches.
+    """Draw the distances of the negatives that miners pick, against all of the same batches.
 
     Parameters
     ----------
     mined : dict of str to ndarray of shape (n_picked,)
-        Distances of the negatives that each miner picked, by the miner's name.
+        Distances by the miner's name.
     everything : ndarray of shape (n_negatives,)
-        Distances of all negatives of the same batches, in [0, 2].
     of : Faces
 
     References
     ----------
     .. [1] Wu et al., "Sampling Matters in Deep Embedding Learning", ICCV 2017, figures 2 and 3.
     """
-    axes = new_panels(len(mined), 5.2, 3.9, sharex=True, sharey=True)
+    axes = new_panels(len(mined), 5.6, 4, sharex=True, sharey=True)
     bins = np.histogram_bin_edges(everything, 60)
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):
         ax.hist(everything, bins, color=GREY, alpha=0.4)
+        title = f"{name}: {len(picked) / len(everything):.1%}"
         if len(picked):
             median = np.median(picked)
+            title = f"{title}, median {number(median)}"
             ax.hist(picked, bins, color=DIFFERENT, histtype="step", lw=2.2)
-            ax.axvline(median, color=DIFFERENT, ls="--", label=f"median {number(median)}")
-            ax.legend(loc="upper left")
-        ax.set_yscale("log")
+            ax.axvline(median, color=DIFFERENT, ls="--")
+        ax.set(yscale="log", ylim=(0.7, None))
         ax.tick_params(labelbottom=True, labelleft=True)
-        title = f"{name}: {len(picked) / len(everything):.1%}"
         note = f"{len(picked):,} picked of {len(everything):,}"
         describe(ax, title, of, "distance of a negative", "negatives", note)
-    axes[0].set_ylim(0.7, 20 * axes[0].dataLim.ymax)  # room for the legend
     return axes
 
 
