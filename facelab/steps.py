@@ -1,4 +1,4 @@
-"""One epoch and one step of a training, and what they tell."""
+"""One step and one epoch of a training, and what they tell."""
 
 import time
 from collections.abc import Callable
@@ -40,70 +40,64 @@ class Steps:
         for counter in self.counters:
             counter.collect_stats = True
 
-    def epoch(self, number: int) -> dict:
-        """Train for one epoch and return its row of the history."""
-        seeds = np.random.SeedSequence([self.seed, number]).generate_state(2).tolist()
-        torch.manual_seed(seeds[0])  # dropout draws from it
-        generator = torch.Generator().manual_seed(seeds[1])
-        batches = self.batches(np.random.default_rng([self.seed, number]))
-        self.network.train()
-        start = time.perf_counter()
-        steps = []
-        for k, batch in enumerate(batches, 1):
-            place = f"epoch {number}, batch {k} of {len(batches)}"
-            steps.append(self.step(batch, generator, place))
-        seconds = time.perf_counter() - start
-        images = len(batches) * self.batch_size * self.fabric.world_size
-        return {
-            "epoch": number,
-            **pd.DataFrame(steps).mean().to_dict(),
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "source": self.train.source,
-            "synthetic": self.train.synthetic,
-            "images": images,
-            "images_per_second": images / seconds,
-        }
-
-    def batches(self, rng: np.random.Generator) -> list[Batch]:
-        """Draw an epoch's batches; every process keeps its share, all equally many."""
-        batches = list(self.sampler(self.train, self.batch_size, rng))
-        world = self.fabric.world_size
-        share = len(batches) // world
-        return batches[self.fabric.global_rank :: world][:share]
-
-    def step(self, batch: Batch, generator: torch.Generator, place: str) -> dict[str, float]:
+    def step(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         """Learn from one batch and return what that tells."""
-        images = self.tensor(self.train.batch(batch.rows))  # (B, 3, H, W), uint8
-        labels = self.tensor(self.train.labels[batch.rows])  # (B,)
+        images = self._tensor(self.train.batch(batch.rows))  # (B, 3, H, W), uint8
+        labels = self._tensor(self.train.labels[batch.rows])  # (B,)
         images = self.augment(images, generator) if self.augment else to_float(images)
         embeddings = self.network(images).float()  # (B, D)
         mined = None
         if batch.pairs is not None:
-            mined = tuple(map(self.tensor, batch.pairs))
+            mined = tuple(map(self._tensor, batch.pairs))
         elif self.miner is not None:
             mined = self.miner(embeddings, labels)
         value = self.loss(embeddings, labels, mined)
-        if not torch.isfinite(value):
-            lr = self.optimizer.param_groups[0]["lr"]
-            raise FloatingPointError(
-                f"expected a finite loss, got {value.item()} in {place}, at a learning rate of "
-                f"{lr:g}; try a smaller learning rate, or precision='32-true' in the Fabric"
-            )
         self.optimizer.zero_grad()
         self.fabric.backward(value)
         if self.fabric.world_size > 1:
             for parameter in self.loss.parameters():
                 parameter.grad = self.fabric.all_reduce(parameter.grad)
         self.optimizer.step()
-        return self.measure(value, embeddings, labels, mined)
+        return self._told(value, embeddings, labels, mined)
 
-    def tensor(self, array: np.ndarray) -> torch.Tensor:
-        """Put an array on the device."""
+    def epoch(self, number: int) -> dict:
+        """Learn from an epoch's batches and return its row of the history."""
+        seeds = np.random.SeedSequence([self.seed, number]).generate_state(2).tolist()
+        torch.manual_seed(seeds[0])  # dropout draws from it
+        generator = torch.Generator().manual_seed(seeds[1])
+        rng = np.random.default_rng([self.seed, number])
+        batches = list(self.sampler(self.train, self.batch_size, rng))
+        world = self.fabric.world_size  # processes; each keeps its share, all equally many
+        batches = batches[self.fabric.global_rank :: world][: len(batches) // world]
+        lr = self.optimizer.param_groups[0]["lr"]
+        self.network.train()
+        start = time.perf_counter()
+        steps = []
+        for batch in batches:
+            steps.append(self.step(batch, generator))
+            if not np.isfinite(steps[-1]["loss"]):
+                place = f"epoch {number}, batch {len(steps)} of {len(batches)}"
+                raise FloatingPointError(
+                    f"expected a finite loss, got {steps[-1]['loss']} in {place}, at a learning "
+                    f"rate of {lr:g}; try a smaller one, or precision='32-true' in the Fabric"
+                )
+        seconds = time.perf_counter() - start
+        images = len(batches) * self.batch_size * world
+        return {
+            "epoch": number,
+            **pd.DataFrame(steps).mean().to_dict(),
+            "lr": lr,
+            "source": self.train.source,
+            "synthetic": self.train.synthetic,
+            "images": images,
+            "images_per_second": images / seconds,
+        }
+
+    def _tensor(self, array):
         return self.fabric.to_device(torch.from_numpy(array))
 
     @torch.no_grad()
-    def measure(self, value, embeddings, labels, mined) -> dict[str, float]:
-        """Return what a step tells."""
+    def _told(self, value, embeddings, labels, mined):
         told = {"loss": value.item(), "active": np.nan, "mined": np.nan, "empty": np.nan}
         if self.counters:
             told["active"] = sum(getattr(c, "num_past_filter", 0) for c in self.counters)

@@ -1,11 +1,11 @@
 """`fit`, the one training loop of the study, and `embed`."""
 
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,14 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from facelab.augmentation import to_float
-from facelab.checkpoints import describe, plain, resume, save
+from facelab.checkpoints import describe, resume, save
 from facelab.faces import Faces
 from facelab.samplers import shuffled
 from facelab.steps import Steps
 from facelab.verification import auc
 
 COLLAPSED = 0.05  # mean distance of different people below which all embeddings are one point
+WATCHED = ["epoch", "split", "source", "synthetic", "role", "distance", "same"]
 
 
 class Training(NamedTuple):
@@ -31,26 +32,20 @@ class Training(NamedTuple):
     Parameters
     ----------
     history : DataFrame
-        One row per epoch; see `fit`.
+        One row per epoch. Means over its batches: ``loss``, ``active`` (terms of the loss that
+        are not zero), ``mined`` (pairs or triplets found), ``empty`` (1 if none was found),
+        ``accuracy`` (of a loss that classifies), ``same_distance``, ``different_distance``. Of
+        the epoch: ``epoch, lr, source, synthetic, images, images_per_second`` (training alone),
+        ``NAME_auc`` of what is watched, ``seconds``, and ``note`` (what went wrong, or empty).
     distances : DataFrame
-        One row per watched pair and epoch: ``epoch``, ``split``, ``source``, ``synthetic``,
-        ``role``, ``distance`` and ``same``.
+        One row per epoch and watched pair, columns `WATCHED`.
     settings : dict
-        What was trained, on what and how, in plain values; see `fit`.
+        What was trained, on what and how, as JSON takes it.
     """
 
     history: pd.DataFrame
     distances: pd.DataFrame
     settings: dict
-
-
-def best_precision() -> str:
-    """Return ``"bf16-mixed"`` where the processor computes in bfloat16, else ``"32-true"``."""
-    if torch.cuda.is_available():
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16-mixed" if fast else "32-true"
 
 
 def fit(
@@ -76,25 +71,21 @@ def fit(
 ) -> Training:
     """Train `model` in place; the same seed gives the same training, stopped or not.
 
-    Every step is: embeddings, then ``miner(embeddings, labels)``, then
-    ``loss(embeddings, labels, mined)``.
+    A loss that is not finite raises a FloatingPointError, a checkpoint of another set-up and
+    batches that cannot be formed a ValueError.
 
     Parameters
     ----------
     model : torch.nn.Module
         Maps images of shape (B, 3, H, W), values in [-1, 1], to embeddings of shape (B, D).
-    train : Faces
-        Images to train on.
     loss, miner : torch.nn.Module
-        From pytorch-metric-learning. Parameters of the loss are optimised too.
+        ``loss(embeddings, labels, miner(embeddings, labels))``, as in pytorch-metric-learning.
     epochs : int
         Epochs in all, those of a resumed checkpoint included.
     sampler : callable
-        See `facelab.samplers`.
-    batch_size : int
-        Images per step.
+        Forms the batches; see `facelab.samplers`.
     lr, loss_lr : float
-        Learning rate of the network and of the loss's own parameters (default: `lr`).
+        Learning rate of the network, and of the loss's own parameters (default: `lr`).
     weight_decay : float
         For the network alone.
     optimizer, scheduler : callable
@@ -102,43 +93,18 @@ def fit(
     augment : callable, optional
         ``augment(uint8_images, generator)``; None: images are only scaled to [-1, 1].
     watch : mapping of str to Faces, optional
-        Faces with pairs whose distances are measured after every epoch. They never train.
+        Faces whose pairs are measured after every epoch. They never train.
     keep_best : mapping of str to torch.nn.Module, optional
-        For a watched name a second network built like `model`. It ends with the weights that
-        `model` had after the epoch with the greatest AUC on those faces, of equals the first.
+        By watched name, a network like `model` that ends with the weights of the greatest AUC.
     seed : int
-        Seed of everything random in training. The weights to start from are the caller's.
+        Of everything random in training. The weights to start from are the caller's.
     checkpoint : path, optional
-        Written after every epoch. If it exists, training goes on from it. Functions are known by
-        their names; what a loss keeps outside its ``state_dict`` is lost.
+        Written after every epoch; if it exists, training goes on from it.
     fabric : lightning_fabric.Fabric, optional
-        Devices, precision and strategy. Default: one device and `best_precision`. With several
-        processes each draws its share of the batches and mines within it.
-
-    Returns
-    -------
-    Training
-        ``history`` has the columns ``epoch``, ``loss``, ``active`` (pairs or triplets whose loss
-        is not zero; nan where the loss does not count them), ``mined`` (pairs or triplets that
-        the miner found; nan without a miner), ``empty`` (share of batches in which it found
-        nothing), ``accuracy`` (of naming training people, where the loss classifies),
-        ``same_distance`` and ``different_distance`` within batches, all of them means over
-        batches; ``lr``, ``source``, ``synthetic``, ``images`` (trained on in this epoch),
-        ``images_per_second`` (training alone), ``NAME_auc`` for every watched name, ``seconds``
-        (watching included) and ``note`` (what went wrong, or empty). ``settings`` has
-        people, images and fingerprint of `train`, the network's number of weights, every number
-        above, threads, precision, names of what was watched, and loss, miner, sampler, optimizer,
-        scheduler and augment as `facelab.checkpoints.describe` tells them; JSON takes it.
-
-    Raises
-    ------
-    ValueError
-        If a batch cannot be formed, or the checkpoint belongs to another set-up.
-    FloatingPointError
-        If the loss is not finite; the model is then useless, the last checkpoint is not.
+        Devices, precision and strategy; default: one device at `best_precision`.
     """
-    watch = dict(watch or {})
-    keep_best = dict(keep_best or {})
+    watch = watch or {}
+    keep_best = keep_best or {}
     _check_watched(watch, keep_best)
     fabric = fabric or Fabric(devices=1, precision=best_precision())
     fabric.launch()
@@ -155,19 +121,24 @@ def fit(
         "threads": torch.get_num_threads(),
         "precision": fabric.strategy.precision.precision,
         "watched": list(watch),
-        "loss": describe(loss),
-        "miner": describe(miner),
-        "sampler": describe(sampler),
-        "optimizer": describe(optimizer),
-        "scheduler": describe(scheduler),
-        "augment": describe(augment),
+        "loss": loss,
+        "miner": miner,
+        "sampler": sampler,
+        "optimizer": optimizer,
+        "scheduler": scheduler,
+        "augment": augment,
     }
-    settings = plain(facts)
+    settings = describe(facts)
 
     # Whatever changes in training is one of these parts, and in the checkpoint.
     model.to(memory_format=torch.channels_last)
     loss.to(fabric.device)
-    opt = optimizer(_groups(model, loss, weight_decay, lr if loss_lr is None else loss_lr), lr=lr)
+    groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
+    own = list(loss.parameters())
+    if own:
+        own_lr = lr if loss_lr is None else loss_lr
+        groups.append({"params": own, "lr": own_lr, "weight_decay": 0.0})
+    opt = optimizer(groups, lr=lr)
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:
         parts["scheduler"] = scheduler(opt)
@@ -176,8 +147,13 @@ def fit(
     network, opt = fabric.setup(model, opt)
     steps = Steps(network, train, loss, miner, sampler, batch_size, opt, augment, seed, fabric)
 
-    # The training of another set-up is not gone on with.
-    same_training = settings | _identity(train, watch, keep_best, fabric.world_size)
+    # The training of another set-up, or of as many other images, is not gone on with.
+    same_training = settings | {
+        "images_checksum": crc32(train.rows.tobytes()),
+        "watched": {name: _identity(faces) for name, faces in watch.items()},
+        "keep_best": sorted(keep_best),
+        "processes": fabric.world_size,
+    }
     rows, watched = resume(checkpoint, parts, same_training, epochs)
     remaining = range(len(rows) + 1, epochs + 1)
     silent = not fabric.is_global_zero
@@ -189,13 +165,19 @@ def fit(
             parts["scheduler"].step()
         for name, faces in watch.items():
             distance = _pair_distances(model, faces, fabric)
-            watched.append((epoch, name, distance))
-            row[f"{name}_auc"] = float(auc(distance, faces.pairs.same))
-        _keep(keep_best, model, row, rows)
+            watched.append((epoch, name, torch.from_numpy(distance)))
+            score = f"{name}_auc"
+            row[score] = float(auc(distance, faces.pairs.same))
+            if name in keep_best and all(row[score] > before[score] for before in rows):
+                keep_best[name].load_state_dict(model.state_dict())
         row["seconds"] = time.perf_counter() - start
         row["note"] = _note(row)
         rows.append(row)
-        _show(progress, row)
+        progress.set_postfix(
+            {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
+        )
+        if row["note"]:
+            progress.write(f"epoch {epoch}: {row['note']}")
         if checkpoint and fabric.is_global_zero:
             save(checkpoint, parts, same_training, rows, watched)
     fabric.barrier()
@@ -211,27 +193,16 @@ def embed(
     batch_size: int = 256,
     fabric: Fabric | None = None,
 ) -> np.ndarray:
-    """Embed every image once.
+    """Embed images once each: float32 of shape (n_images, D), of unit length.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Maps images of shape (B, 3, H, W), values in [-1, 1], to embeddings of shape (B, D).
-    faces : Faces
-        The images.
     rows : ndarray of shape (n_images,), optional
-        Which of them; default: all, in order.
+        Which images; default: all, in order.
     flip : bool
         Add the embedding of the mirrored image before scaling to unit length.
-    batch_size : int
-        Images per forward pass; changes the speed, not the result.
     fabric : lightning_fabric.Fabric, optional
         Compute at its precision instead of the model's own.
-
-    Returns
-    -------
-    ndarray of shape (n_images, D), float32
-        Embeddings of unit length.
     """
     if rows is None:
         rows = np.arange(len(faces))
@@ -251,81 +222,49 @@ def embed(
     return torch.cat(out).numpy()
 
 
-def _check_watched(watch: dict, keep_best: dict) -> None:
+def best_precision() -> str:
+    """Return ``"bf16-mixed"`` where the processor computes in bfloat16, else ``"32-true"``."""
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _check_watched(watch: Mapping, keep_best: Mapping) -> None:
     for name, faces in watch.items():
-        if faces.pairs is None or not len(faces.pairs):
+        if not faces.pairs:
             raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
     if not keep_best.keys() <= watch.keys():
         raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
 
 
-def _identity(train: Faces, watch: dict, keep_best: dict, processes: int) -> dict:
-    """Tell apart what settings do not: images and pairs that are only as many."""
-    watched = {}
-    for name, faces in watch.items():
-        ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
-        watched[name] = {
-            "fingerprint": faces.fingerprint,
-            "pairs": len(faces.pairs),
-            "checksum": zlib.crc32(ends.tobytes()),
-        }
-    return {
-        "images_checksum": zlib.crc32(train.rows.tobytes()),
-        "watched": watched,
-        "keep_best": sorted(keep_best),
-        "processes": processes,
-    }
+def _identity(faces: Faces) -> dict:
+    ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
+    checksum = crc32(ends.tobytes())
+    return {"fingerprint": faces.fingerprint, "pairs": len(faces.pairs), "checksum": checksum}
 
 
-def _groups(model: nn.Module, loss: nn.Module, weight_decay: float, loss_lr: float) -> list[dict]:
-    groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
-    own = list(loss.parameters())
-    if own:
-        groups.append({"params": own, "lr": loss_lr, "weight_decay": 0.0})
-    return groups
-
-
-def _pair_distances(model, faces, fabric) -> np.ndarray:
+def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
     """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
     rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
     left, right = embed(model, faces, rows, fabric=fabric)[position.reshape(2, -1)]
     return np.linalg.norm(left - right, axis=1)
 
 
-def _keep(keep_best: dict, model: nn.Module, row: dict, rows: list[dict]) -> None:
-    """Copy the weights where this epoch is better than every one before."""
-    for name, kept in keep_best.items():
-        score = f"{name}_auc"
-        if all(row[score] > before[score] for before in rows):
-            kept.load_state_dict(model.state_dict())
-
-
 def _note(row: dict) -> str:
     if row["mined"] == 0:
         return "the miner found nothing in any batch: no weight has changed"
-    apart = row["different_distance"]
-    if apart < COLLAPSED:
-        return (
-            f"collapsed: different people are {apart:.4f} apart on average; "
-            "try a smaller learning rate or an easier miner"
-        )
+    if row["different_distance"] < COLLAPSED:
+        return "collapsed: all faces are one point; try a smaller learning rate or an easier miner"
     return ""
 
 
-def _show(progress: tqdm, row: dict) -> None:
-    shown = [key for key in row if key == "loss" or key.endswith("_auc")]
-    progress.set_postfix_str(", ".join(f"{key} {row[key]:.3f}" for key in shown))
-    if row["note"]:
-        progress.write(f"epoch {row['epoch']}: {row['note']}")
-
-
-def _table(watched: list[tuple], watch: dict) -> pd.DataFrame:
-    columns = ["epoch", "split", "source", "synthetic", "role", "distance", "same"]
-    tables = [pd.DataFrame(columns=columns)]
+def _table(watched: list[tuple], watch: Mapping[str, Faces]) -> pd.DataFrame:
+    tables = []
     for epoch, name, distance in watched:
         faces = watch[name]
-        table = pd.DataFrame({"distance": distance, "same": faces.pairs.same})
-        facts = [epoch, name, faces.source, faces.synthetic, faces.pairs.role]
-        table[columns[:5]] = facts
-        tables.append(table[columns])
-    return pd.concat(tables[1:] or tables, ignore_index=True)
+        pairs = faces.pairs
+        facts = [epoch, name, faces.source, faces.synthetic, pairs.role, distance, pairs.same]
+        tables.append(pd.DataFrame(dict(zip(WATCHED, facts, strict=True))))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=WATCHED)
