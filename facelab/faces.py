@@ -23,8 +23,6 @@ class Pairs:
         True where both show one person, False elsewhere.
     fold : ndarray of shape (n_pairs,), int64, optional
         Fold of each pair, 0 to 9 in View 2; all 0 elsewhere.
-    name : str
-        What the pairs are, for example ``"View 1 test"``.
     role : {"train", "dev", "test", ""}
         What the people of the pairs are to a network; empty if that is not settled.
     weights : ndarray of shape (n_pairs,), float64, optional
@@ -75,8 +73,7 @@ class Faces:
     packed : ndarray of shape (n_packed, 3, height, width), uint8
         RGB images, usually a read-only memory map of the cache file.
     rows, labels, numbers : ndarray of shape (n_images,), int64
-        Of each image: its place in `packed`, its person as an integer 0..K-1, and its number
-        among that person's, from 1, as in the file name.
+        Of each image: place in `packed`, person 0..K-1, and number in the file name, from 1.
     names : tuple of K str
         The person behind each label.
     source, synthetic : str, bool
@@ -110,17 +107,14 @@ class Faces:
         lengths = len(self.rows), len(self.labels), len(self.numbers)
         if len(set(lengths)) > 1:
             raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
-        _check_range(self.labels, len(self.names), "labels")
         if self.pairs is None:
             return
-        ends = np.stack([self.pairs.left, self.pairs.right])  # (2, n_pairs)
-        _check_range(ends, len(self), "rows in pairs")
-        left, right = self.labels[ends]
+        left, right = self.labels[[self.pairs.left, self.pairs.right]]
         wrong = np.flatnonzero((left == right) != self.pairs.same)
-        for k in wrong[:1]:
-            people = f"{self.names[left[k]]} and {self.names[right[k]]}"
-            got = f"{len(wrong)} other pairs; pair {k} shows {people}"
-            raise ValueError(f"expected `same` as the labels have it, got {got}")
+        if len(wrong):
+            k = wrong[0]
+            got = f"pair {k} of {self.names[left[k]]} and {self.names[right[k]]}"
+            raise ValueError(f"expected `same` as the labels, got {len(wrong)} others: {got}")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -265,8 +259,3 @@ def draw_pairs(
     left, right = np.array(list(drawn), np.int64).reshape(-1, 2).T
     same = np.arange(len(drawn)) < n_same
     return Pairs(left, right, same, name=name, role=role)
-
-
-def _check_range(values: np.ndarray, n: int, what: str) -> None:
-    if values.size and not 0 <= values.min() <= values.max() < n:
-        raise ValueError(f"expected {what} in 0..{n - 1}, got {values.min()}..{values.max()}")

@@ -45,10 +45,7 @@ class ContrastiveLoss(losses.ContrastiveLoss):
     Parameters
     ----------
     margin : float
-        m, a Euclidean distance, at most 2 for unit length. Different pairs beyond it cost nothing.
-    normalize : bool
-        Whether embeddings are scaled to unit length first, so that d lies in [0, 2]. The
-        formula does not say; this study does it throughout.
+        m, in (0, 2], since embeddings are scaled to unit length; the formula does not say so.
 
     References
     ----------
@@ -56,16 +53,11 @@ class ContrastiveLoss(losses.ContrastiveLoss):
     2006, whose equation 4 has max(0, m - d)^2 in the second term.
     """
 
-    def __init__(self, margin: float, normalize: bool = True):
-        largest = 2 if normalize else math.inf
-        if not 0 < margin <= largest:
-            raise ValueError(f"expected a margin in (0, {largest}], got {margin}")
-        super().__init__(
-            pos_margin=0,
-            neg_margin=margin**2,
-            distance=distances.LpDistance(power=2, normalize_embeddings=normalize),
-            reducer=MeanOverPairs(),
-        )
+    def __init__(self, margin: float):
+        if not 0 < margin <= 2:
+            raise ValueError(f"expected a margin in (0, 2], got {margin}")
+        squared = distances.LpDistance(power=2)  # of embeddings scaled to unit length
+        super().__init__(0, margin**2, distance=squared, reducer=MeanOverPairs())
 
     def compute_loss(self, embeddings, labels, indices_tuple, ref_emb, ref_labels):
         """Return the losses of all pairs; the library's own returns 0 for a single pair."""

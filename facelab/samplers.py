@@ -17,10 +17,9 @@ class Batch(NamedTuple):
     Parameters
     ----------
     rows : ndarray of shape (B,), int64
-        Rows of the images in the `Faces`.
+        Of the images in the `Faces`.
     pairs : tuple of 4 ndarrays, optional
-        Positions in the batch (anchor, positive, anchor, negative); None: the loss or a miner
-        chooses.
+        Positions in the batch (anchor, positive, anchor, negative); None: all, or a miner's.
     """
 
     rows: np.ndarray
@@ -79,7 +78,7 @@ def people_by_images(
     available = sum(min(len(rows), images_per_person) for rows in by_person)
     if available < batch_size:
         got = f"{len(by_person)} people with {available} images at {images_per_person} each"
-        raise ValueError(f"expected people with two images that fill {batch_size}, got {got}")
+        raise ValueError(f"expected people to fill a batch of {batch_size}, got {got}")
     for _ in range(max(1, len(faces) // batch_size)):
         chosen = []
         for k in rng.permutation(len(by_person)):

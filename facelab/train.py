@@ -32,13 +32,12 @@ class Training(NamedTuple):
     Parameters
     ----------
     history : DataFrame
-        One row per epoch. Means over its batches: ``loss``, ``active`` (terms of the loss that
-        are not zero), ``mined`` (pairs or triplets found), ``empty`` (1 if none was found),
-        ``accuracy`` (of a loss that classifies), ``same_distance``, ``different_distance``. Of
-        the epoch: ``epoch, lr, source, synthetic, images, images_per_second`` (training alone),
-        ``NAME_auc`` of what is watched, ``seconds``, and ``note`` (what went wrong, or empty).
+        A row per epoch: ``epoch, lr, source, synthetic, images, images_per_second, seconds``;
+        means over batches of ``loss``, ``active`` (terms that are not zero), ``mined`` (pairs or
+        triplets), ``empty`` (1 if none), ``accuracy`` (of a loss that classifies),
+        ``same_distance`` and ``different_distance``; ``NAME_auc`` of what is watched; ``note``.
     distances : DataFrame
-        One row per epoch and watched pair, columns `WATCHED`.
+        A row per epoch and watched pair, columns `WATCHED`.
     settings : dict
         What was trained, on what and how, as JSON takes it.
     """
@@ -71,8 +70,7 @@ def fit(
 ) -> Training:
     """Train `model` in place; the same seed gives the same training, stopped or not.
 
-    A loss that is not finite raises a FloatingPointError, a checkpoint of another set-up and
-    batches that cannot be formed a ValueError.
+    A loss that is not finite raises FloatingPointError, a checkpoint of another set-up ValueError.
 
     Parameters
     ----------
@@ -84,10 +82,8 @@ def fit(
         Epochs in all, those of a resumed checkpoint included.
     sampler : callable
         Forms the batches; see `facelab.samplers`.
-    lr, loss_lr : float
-        Learning rate of the network, and of the loss's own parameters (default: `lr`).
-    weight_decay : float
-        For the network alone.
+    lr, loss_lr, weight_decay : float
+        Rate of the network, of the loss's own parameters (default: `lr`); decay of the network.
     optimizer, scheduler : callable
         ``optimizer(parameter_groups, lr=lr)``; ``scheduler(optimizer)``, stepped once an epoch.
     augment : callable, optional
@@ -157,7 +153,7 @@ def fit(
     rows, watched = resume(checkpoint, parts, same_training, epochs)
     remaining = range(len(rows) + 1, epochs + 1)
     silent = not fabric.is_global_zero
-    progress = tqdm(remaining, "epoch", epochs, initial=len(rows), unit="epoch", disable=silent)
+    progress = tqdm(remaining, "epoch", epochs, initial=len(rows), disable=silent)
     for epoch in progress:
         start = time.perf_counter()
         row = steps.epoch(epoch)
@@ -173,9 +169,8 @@ def fit(
         row["seconds"] = time.perf_counter() - start
         row["note"] = _note(row)
         rows.append(row)
-        progress.set_postfix(
-            {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
-        )
+        shown = {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
+        progress.set_postfix(shown)
         if row["note"]:
             progress.write(f"epoch {epoch}: {row['note']}")
         if checkpoint and fabric.is_global_zero:
