@@ -24,10 +24,10 @@ def describe(part):
     arguments of a partial, the plain attributes and the parts of a module, each described in turn.
     Weights, None and what changes in use are left out.
     """
+    if isinstance(part, np.generic):  # first, since np.float64 is a float too
+        return part.item()
     if part is None or isinstance(part, PLAIN):
         return part
-    if isinstance(part, np.generic):
-        return part.item()
     if isinstance(part, (tuple, list)):
         return [describe(inner) for inner in part]
     if isinstance(part, dict):

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from pytorch_metric_learning.reducers import ThresholdReducer
+from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -18,8 +20,8 @@ from tqdm import tqdm
 from facelab.augmentation import to_float
 from facelab.checkpoints import describe, resume, save
 from facelab.faces import Faces
+from facelab.losses import MeanOverPairs
 from facelab.samplers import shuffled
-from facelab.steps import Steps
 from facelab.verification import auc
 
 COLLAPSED = 0.05  # mean distance of different people below which all embeddings are one point
@@ -104,7 +106,7 @@ def fit(
     _check_watched(watch, keep_best)
     fabric = fabric or Fabric(devices=1, precision=best_precision())
     fabric.launch()
-    facts = {
+    facts = {  # for the record
         "people": len(train.names),
         "people_images": len(train),
         "fingerprint": train.fingerprint,
@@ -126,7 +128,7 @@ def fit(
     }
     settings = describe(facts)
 
-    # Whatever changes in training is one of these parts, and in the checkpoint.
+    # What learns. Whatever changes in training is one of these parts, and in the checkpoint.
     model.to(memory_format=torch.channels_last)
     loss.to(fabric.device)
     groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
@@ -141,7 +143,7 @@ def fit(
     for name, kept in keep_best.items():
         parts[f"best on {name}"] = fabric.to_device(kept)
     network, opt = fabric.setup(model, opt)
-    steps = Steps(network, train, loss, miner, sampler, batch_size, opt, augment, seed, fabric)
+    learning = (network, train, loss, miner, sampler, batch_size, opt, augment, seed, fabric)
 
     # The training of another set-up, or of as many other images, is not gone on with.
     same_training = settings | {
@@ -154,9 +156,10 @@ def fit(
     remaining = range(len(rows) + 1, epochs + 1)
     silent = not fabric.is_global_zero
     progress = tqdm(remaining, "epoch", epochs, initial=len(rows), disable=silent)
+
     for epoch in progress:
         start = time.perf_counter()
-        row = steps.epoch(epoch)
+        row = _learn(epoch, *learning)
         if scheduler:
             parts["scheduler"].step()
         for name, faces in watch.items():
@@ -178,6 +181,123 @@ def fit(
     fabric.barrier()
     model.eval()
     return Training(pd.DataFrame(rows), _table(watched, watch), settings)
+
+
+def _check_watched(watch: Mapping, keep_best: Mapping) -> None:
+    for name, faces in watch.items():
+        if not faces.pairs:
+            raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
+    if not keep_best.keys() <= watch.keys():
+        raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
+
+
+def _identity(faces: Faces) -> dict:
+    ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
+    checksum = crc32(ends.tobytes())
+    return {"fingerprint": faces.fingerprint, "pairs": len(faces.pairs), "checksum": checksum}
+
+
+def _learn(
+    epoch, network, train, loss, miner, sampler, batch_size, optimizer, augment, seed, fabric
+):
+    """Learn from the batches of one epoch and return its row of the history."""
+    seeds = np.random.SeedSequence([seed, epoch]).generate_state(2).tolist()
+    torch.manual_seed(seeds[0])  # dropout draws from it
+    generator = torch.Generator().manual_seed(seeds[1])
+    batches = list(sampler(train, batch_size, np.random.default_rng([seed, epoch])))
+    world = fabric.world_size  # processes; each keeps its share, all equally many
+    batches = batches[fabric.global_rank :: world][: len(batches) // world]
+    counters = [m for m in loss.modules() if isinstance(m, (ThresholdReducer, MeanOverPairs))]
+    for counter in counters:
+        counter.collect_stats = True
+    lr = optimizer.param_groups[0]["lr"]
+    network.train()
+    start = time.perf_counter()
+    steps = []
+    for batch in batches:
+        images = fabric.to_device(torch.from_numpy(train.batch(batch.rows)))  # uint8
+        labels = fabric.to_device(torch.from_numpy(train.labels[batch.rows]))  # (B,)
+        images = augment(images, generator) if augment else to_float(images)  # (B, 3, H, W)
+        embeddings = network(images).float()  # (B, D)
+        mined = None
+        if batch.pairs is not None:
+            mined = tuple(fabric.to_device(torch.from_numpy(k)) for k in batch.pairs)
+        elif miner is not None:
+            mined = miner(embeddings, labels)
+        value = loss(embeddings, labels, mined)
+        if not torch.isfinite(value):
+            place = f"epoch {epoch}, batch {len(steps) + 1} of {len(batches)}"
+            raise FloatingPointError(
+                f"expected a finite loss, got {value.item()} in {place}, at a learning rate of "
+                f"{lr:g}; try a smaller learning rate, or precision='32-true' in the Fabric"
+            )
+        optimizer.zero_grad()
+        fabric.backward(value)
+        if world > 1:
+            for parameter in loss.parameters():
+                parameter.grad = fabric.all_reduce(parameter.grad)
+        optimizer.step()
+        steps.append(_told(loss, miner, counters, value, embeddings, labels, mined))
+    seconds = time.perf_counter() - start
+    images = len(batches) * batch_size * world
+    return {
+        "epoch": epoch,
+        **pd.DataFrame(steps).mean().to_dict(),
+        "lr": lr,
+        "source": train.source,
+        "synthetic": train.synthetic,
+        "images": images,
+        "images_per_second": images / seconds,
+    }
+
+
+@torch.no_grad()
+def _told(loss, miner, counters, value, embeddings, labels, mined):
+    """Return what one step tells."""
+    told = {"loss": value.item(), "active": np.nan, "mined": np.nan, "empty": np.nan}
+    if counters:
+        told["active"] = sum(getattr(counter, "num_past_filter", 0) for counter in counters)
+    for counter in counters:
+        counter.num_past_filter = 0  # a loss without a single pair would leave the old count
+    if miner is not None:
+        told["mined"] = sum(map(len, mined)) / len(mined)
+        told["empty"] = float(len(mined[0]) == 0)
+    told["accuracy"] = np.nan
+    if hasattr(loss, "get_logits"):  # classifies; without its margin
+        named = loss.get_logits(embeddings).argmax(1)  # (B,)
+        told["accuracy"] = (named == labels).float().mean().item()
+    is_pairs = mined is not None and len(mined) == 4
+    a, p, b, n = mined if is_pairs else get_all_pairs_indices(labels)
+    unit = functional.normalize(embeddings)
+    distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B)
+    told["same_distance"] = distance[a, p].mean().item()
+    told["different_distance"] = distance[b, n].mean().item()
+    return told
+
+
+def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
+    """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
+    rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
+    left, right = embed(model, faces, rows, fabric=fabric)[position.reshape(2, -1)]
+    return np.linalg.norm(left - right, axis=1)
+
+
+def _note(row: dict) -> str:
+    if row["mined"] == 0:
+        return "the miner found nothing in any batch: no weight has changed"
+    if row["different_distance"] < COLLAPSED:
+        return "collapsed: all faces are one point; try a smaller learning rate or an easier miner"
+    return ""
+
+
+def _table(watched: list[tuple], watch: Mapping[str, Faces]) -> pd.DataFrame:
+    tables = []
+    for epoch, name, distance in watched:
+        faces = watch[name]
+        pairs = faces.pairs
+        facts = [epoch, name, faces.source, faces.synthetic, pairs.role, distance, pairs.same]
+        tables.append(pd.DataFrame(dict(zip(WATCHED, facts, strict=True))))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=WATCHED)
 
 
 def embed(
@@ -224,42 +344,3 @@ def best_precision() -> str:
     else:
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16-mixed" if fast else "32-true"
-
-
-def _check_watched(watch: Mapping, keep_best: Mapping) -> None:
-    for name, faces in watch.items():
-        if not faces.pairs:
-            raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
-    if not keep_best.keys() <= watch.keys():
-        raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
-
-
-def _identity(faces: Faces) -> dict:
-    ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
-    checksum = crc32(ends.tobytes())
-    return {"fingerprint": faces.fingerprint, "pairs": len(faces.pairs), "checksum": checksum}
-
-
-def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
-    """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
-    rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
-    left, right = embed(model, faces, rows, fabric=fabric)[position.reshape(2, -1)]
-    return np.linalg.norm(left - right, axis=1)
-
-
-def _note(row: dict) -> str:
-    if row["mined"] == 0:
-        return "the miner found nothing in any batch: no weight has changed"
-    if row["different_distance"] < COLLAPSED:
-        return "collapsed: all faces are one point; try a smaller learning rate or an easier miner"
-    return ""
-
-
-def _table(watched: list[tuple], watch: Mapping[str, Faces]) -> pd.DataFrame:
-    tables = []
-    for epoch, name, distance in watched:
-        faces = watch[name]
-        pairs = faces.pairs
-        facts = [epoch, name, faces.source, faces.synthetic, pairs.role, distance, pairs.same]
-        tables.append(pd.DataFrame(dict(zip(WATCHED, facts, strict=True))))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=WATCHED)
