@@ -158,21 +158,17 @@ class Faces:
             few = ", ".join(unknown[:10])
             raise ValueError(f"expected names in {self}, got {len(unknown)} others: {few}")
         kept = np.array([name in people for name in self.names], bool)  # (K,)
-        keep = kept[self.labels]  # (n_images,)
         new_label = np.cumsum(kept) - 1
-        return replace(
-            self,
-            rows=self.rows[keep],
-            labels=new_label[self.labels[keep]],
-            names=tuple(name for name in self.names if name in people),
-            numbers=self.numbers[keep],
-            pairs=None,
-        )
+        keep = kept[self.labels]  # (n_images,)
+        rows = self.rows[keep]
+        labels = new_label[self.labels[keep]]
+        names = tuple(name for name in self.names if name in people)
+        numbers = self.numbers[keep]
+        return replace(self, rows=rows, labels=labels, names=names, numbers=numbers, pairs=None)
 
     def at_least(self, n_images: int) -> "Faces":
         """Keep only people with `n_images` images or more, relabelled."""
-        many = np.flatnonzero(self.counts >= n_images)
-        return self.select(self.names[k] for k in many)
+        return self.select(np.array(self.names)[self.counts >= n_images])
 
     def with_pairs(self, pairs: Pairs | None) -> "Faces":
         """Return the same images with `pairs` to verify on."""
@@ -188,7 +184,7 @@ class Split:
     train, dev, test : Faces
         `dev` and `test` carry the pairs they are verified on.
     leaking : str
-        Empty, or in words who is on both sides. A split that leaks is refused if it does not say.
+        Empty, or in words who is on both sides; a split that leaks and does not say so is refused.
     """
 
     train: Faces
