@@ -54,14 +54,13 @@ def make_faces(seed=0):
 
 def make_history(epochs=40):
     epoch = np.arange(1, epochs + 1)
-    columns = dict(epoch=epoch, loss=0.5 + np.exp(-epoch / 5), train_auc=0.7 + epoch / 400)
-    columns["dev_auc"] = np.where(epoch % 5 == 0, 0.6 + epoch / 200, np.nan)
-    return pd.DataFrame(columns).assign(source="drawn faces", synthetic=True)
+    auc = np.where(epoch % 5 == 0, 0.6 + epoch / 200, np.nan)
+    table = pd.DataFrame({"epoch": epoch, "loss": 0.5 + np.exp(-epoch / 5), "dev_auc": auc})
+    return table.assign(source="drawn faces", synthetic=True)
 
 
-def face_report(faces, threshold=1.3, seed=1):
-    embeddings = np.random.default_rng(seed).normal(size=(len(faces), 5))
-    return verify(embeddings, faces, threshold)
+def face_report(faces):
+    return verify(np.random.default_rng(1).normal(size=(len(faces), 5)), faces, 1.3)
 
 
 def three_reports():
@@ -86,8 +85,8 @@ def make_intervals():
 
 def make_results(n=9):
     auc = 0.9 - 0.04 * np.arange(n)
-    table = pd.DataFrame({"label": [f"method {k}" for k in range(n)]})
-    table = table.assign(value=auc, low=auc - 0.05, high=auc + 0.03, group=["02", "04", "06"] * 3)
+    table = pd.DataFrame({"value": auc, "low": auc - 0.05, "high": auc + 0.03})
+    table = table.assign(label=[f"method {k}" for k in range(n)], group=["02", "04", "06"] * 3)
     return table.assign(source="drawn faces", synthetic=True, pairs="View 1 test")
 
 
@@ -172,10 +171,7 @@ def test_caption_says_source_pairs_and_who_is_no_stranger_and_only_drawn_faces_g
     assert caption(plots.plot_roc(two)) == "drawn faces · View 1 test and LFW · View 1 test"
     assert is_marked(plots.plot_roc(two))
     assert caption(plots.plot_faces(make_faces())) == "drawn faces · View 1 test"
-
-
-def test_describing_again_replaces_the_words_and_a_formula_has_no_data():
-    ax = plots.plot_distances(make_report())
+    ax = plots.plot_distances(make_report())  # described again: other words
     assert plots.describe(ax, "another title", None, "x", "y", "a formula, no faces") is ax
     assert (caption(ax), title(ax)) == ("a formula, no faces", "another title")
     assert not is_marked(ax)
@@ -305,9 +301,8 @@ def test_logarithmic_roc_marks_the_tar_at_one_percent():
 @pytest.mark.parametrize("order", [1, -1], ids=["perfect", "inverted"])
 def test_operating_curves_draw_the_extremes(order):
     report = replace(make_report(), distances=1 - 0.5 * order * (2 * make_report().same - 1))
-    for ax in (plots.plot_roc(report, log=True), plots.plot_det(report)):
-        ax.figure.canvas.draw()
-    assert f"{0 if order > 0 else 100}.0% (EER)" in title(ax)
+    plots.plot_roc(report, log=True).figure.canvas.draw()
+    assert f"{0 if order > 0 else 100}.0% (EER)" in said(plots.plot_det(report))
 
 
 def test_thresholds_step_where_a_distance_lies_and_mark_both_chosen_ones():

@@ -1,7 +1,4 @@
-"""One function per figure: a report, a table or faces in, axes out.
-
-Blue is the same person, vermilion different people. Drawn faces are marked in yellow.
-"""
+"""One function per figure. Blue: same person, vermilion: different; yellow box: drawn faces."""
 
 import lazy_loader
 

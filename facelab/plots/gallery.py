@@ -73,8 +73,7 @@ def plot_map(maps, people, of):
 
     Parameters
     ----------
-    maps : dict of str to ndarray of shape (n_images, 2)
-        Positions of the same images in each map, by its name.
+    maps : dict of str to ndarray of shape (n_images, 2), positions of the same images
     people : ndarray of shape (n_images,), str
     of : Faces
     """
@@ -98,14 +97,14 @@ def _draw_lines(ax, faces, lines, gap=0.0):
     """Draw lines of images, the name below each, and a gap behind every pair of them."""
     width = (1.04 + gap / 2) * max(map(len, lines))
     ax = ax or new_axes(1.3 * width + 0.6, 1.3 * LINE * len(lines) + 0.9)
-    names = [fill(name.replace("_", " "), 13, break_long_words=False) for name in faces.names]
+    wrap = {"width": 13, "break_long_words": False, "max_lines": 2, "placeholder": " …"}
     for k, line in enumerate(lines):
         y = LINE * k
         for column, row in enumerate(line):
             x = 1.04 * column + gap * (column // 2)
             image = faces.batch([row])[0].transpose(1, 2, 0)  # (height, width, 3)
             ax.imshow(image, extent=(x, x + 1, y + 1, y), interpolation="bilinear")
-            name = names[faces.labels[row]]
+            name = fill(faces.names[faces.labels[row]].replace("_", " "), **wrap)
             ax.text(x + 0.5, y + 1.03, name, ha="center", va="top", size="small")
     ax.set(xlim=(0, width), ylim=(LINE * len(lines), 0), xticks=[], yticks=[])
     ax.tick_params(length=0)

@@ -11,7 +11,6 @@ from facelab.plots.style import caption_of, data_of, describe, legend, new_axes,
 
 RATES = {"f1": COLOURS[6], "accuracy": COLOURS[3], "precision": COLOURS[2], "recall": COLOURS[0]}
 DET_TICKS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
-SQUARE = (0.001, 0.6)  # the rates that a DET shows
 DOT = {"marker": "o", "mfc": "white", "mec": INK, "ls": "", "zorder": 3}
 
 
@@ -38,13 +37,9 @@ def plot_distances(report, ax=None):
 
 
 def plot_roc(reports, log=False, ax=None):
-    """Draw the share of same pairs accepted against that of different pairs accepted.
+    """Draw the ROC of one report, or of several by name: same against different pairs accepted.
 
-    Parameters
-    ----------
-    reports : Report or dict of str to Report
-    log : bool
-        Logarithmic false accept rate, with the true accept rate at a false accept rate of 1 %.
+    With `log` on a logarithmic axis, and with the true accept rate at a false accept rate of 1 %.
     """
     reports = _named(reports)
     ax = ax or new_axes(10, 6.6)
@@ -63,28 +58,21 @@ def plot_roc(reports, log=False, ax=None):
 
 
 def plot_det(reports, ax=None):
-    """Draw the two kinds of error against one another, on normal-deviate axes.
+    """Draw the two kinds of error of one report, or of several by name, against one another.
 
-    Where distances are normally distributed a network is a straight line. The dots are the equal
-    error rates.
-
-    Parameters
-    ----------
-    reports : Report or dict of str to Report
-
-    References
-    ----------
-    .. [1] Martin et al., "The DET curve in assessment of detection task performance", 1997.
+    On normal-deviate axes; the dots are the equal error rates (Martin et al., "The DET curve in
+    assessment of detection task performance", 1997).
     """
     reports = _named(reports)
     ax = ax or new_axes(10, 6.6)
-    ax.set_xscale("function", functions=(_deviate, ndtr))
-    ax.set_yscale("function", functions=(_deviate, ndtr))
+    deviates = (lambda rate: ndtri(np.clip(rate, 1e-7, 1 - 1e-7)), ndtr)
+    ax.set_xscale("function", functions=deviates)
+    ax.set_yscale("function", functions=deviates)
     words = ("EER {:.1%}", "Both errors are equal at {} (EER)")
     eers = _draw_curves(ax, reports, "frr", "eer", *words)
-    ax.set(xlim=SQUARE, ylim=SQUARE, ylabel="same pairs rejected (FRR)")
-    ax.set(xticks=DET_TICKS, yticks=DET_TICKS)
-    dots = eers.clip(*SQUARE)  # with no errors at all, in the corner
+    ax.set(xticks=DET_TICKS, yticks=DET_TICKS, ylabel="same pairs rejected (FRR)")
+    ax.set(xlim=(0.001, 0.6), ylim=(0.001, 0.6))
+    dots = eers.clip(0.001, 0.6)  # with no errors at all, in the corner
     ax.plot(dots, dots, clip_on=False, **DOT)
     return ax
 
@@ -105,10 +93,9 @@ def plot_thresholds(report, ax=None):
         label = f"{metric.replace('f1', 'F1')} {reached[metric]:.3f}"
         ax.stairs(roc[metric], edges, baseline=None, color=colour, lw=2.4, label=label)
         ax.plot(chosen, reached[metric], "o", color=colour)
-    for_accuracy = f"for accuracy {report.threshold:.3f}"
-    for_f1 = f"for F1 {report.f1_threshold:.3f}"
-    ax.axvline(report.threshold, color=INK, lw=1.6, label=for_accuracy, zorder=0)
-    ax.axvline(report.f1_threshold, color=INK, lw=1.6, ls="--", label=for_f1, zorder=0)
+    chosen = {"accuracy": report.threshold, "F1": report.f1_threshold}
+    for (name, value), dashes in zip(chosen.items(), ("-", "--"), strict=True):
+        ax.axvline(value, color=INK, lw=1.6, ls=dashes, label=f"for {name} {value:.3f}", zorder=0)
     legend(ax)
     title = f"Accuracy {reached['accuracy']:.3f}; at best, on these pairs, {roc.accuracy.max():.3f}"
     note = f"threshold: {report.threshold_from}"
@@ -156,7 +143,3 @@ def _draw_curves(ax, reports, rate, metric, label, title):
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
     return values
-
-
-def _deviate(rate):
-    return ndtri(np.clip(rate, 1e-7, 1 - 1e-7))

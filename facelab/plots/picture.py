@@ -17,13 +17,9 @@ class Picture(NamedTuple):
 
 
 def encode(drawn) -> Picture:
-    """Encode a figure once, and close it: photos as JPEG, everything else as PNG.
+    """Encode a figure, or that of axes, once, and close it: photos as JPEG, others as PNG.
 
     A PNG has 256 colours: of lines, bands and words exact ones, along their edges near ones.
-
-    Parameters
-    ----------
-    drawn : Axes, sequence of Axes, or Figure
     """
     if isinstance(drawn, (np.ndarray, list, tuple)):
         drawn = np.ravel(drawn)[0]

@@ -49,15 +49,14 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
 
 
 def plot_watched(distances, column="distance", reference=None):
-    """Draw how the watched pairs move apart, epoch by epoch: one panel for each split.
+    """Draw the mean of a column over same and over different watched pairs, split by split.
 
     Parameters
     ----------
     distances : DataFrame
         The watched pairs of `fit`: ``epoch, split, same, source, synthetic`` and `column`.
-    column : str
-        What is averaged over same and over different pairs.
-    reference : dict of str to float, optional
+    column, reference
+        As in `plot_epochs`.
     """
     keys = ["split", "source", "synthetic", "epoch", "same"]
     means = distances.groupby(keys, sort=False, as_index=False)[column].mean()
@@ -77,8 +76,7 @@ def plot_mined(mined, everything, of):
 
     Parameters
     ----------
-    mined : dict of str to ndarray of shape (n_picked,)
-        Distances by the miner's name.
+    mined : dict of str to ndarray of shape (n_picked,), by the miner's name
     everything : ndarray of shape (n_negatives,)
     of : Faces
 
