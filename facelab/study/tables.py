@@ -1,5 +1,6 @@
 """What the runs of a study came to: the best of each chapter, and the tables of the README."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,18 +14,16 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
 VIEW2 = "View 2 test"  # all folds together; means over seeds are those over folds
 MOST_ROWS = 10  # of the first table; the rest is folded
-RATES = {  # as columns: title and form
-    "auc": ("AUC", ".3f"),
-    "accuracy": ("accuracy", ".1%"),
-    "f1": ("F1", ".3f"),
-    "eer": ("EER", ".1%"),
-    "tar_at_far_1%": ("TAR at FAR 1 %", ".1%"),
-}
 RULES = {
     "accuracy and f1": "accuracy and F1, each at the dev threshold best for it",
     "f1": "older runs: everything at the dev threshold of best F1, until their chapter is "
     "run again",
     "given": "everything at a threshold that was given",
+}
+RATES = "accuracy | F1 | EER | TAR at FAR 1 % | category |"
+HEADS = {
+    VIEW1: f"| method | chapter | AUC | AUC over seeds | {RATES}",
+    VIEW2: f"| method | chapter | AUC | {RATES}",
 }
 
 
@@ -40,14 +39,6 @@ def label(name: str) -> str:
     return f"{number} {rest.replace('_', ' ').capitalize()}".strip()
 
 
-def of_strangers(folder: str | Path, split: str) -> pd.DataFrame:
-    """Return the rows of `load_results` that are of these pairs, and of nobody trained on."""
-    results = load_results(folder)
-    if results.empty:
-        return results
-    return results[(results["split"] == split) & (results["seen"] == "")]
-
-
 def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
     """Keep one row of each chapter: the best by dev AUC; without any, the best by AUC."""
     ordered = results.sort_values(["dev_auc", "auc"], ascending=False, kind="stable")
@@ -60,23 +51,21 @@ def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
     Parameters
     ----------
     folders : iterable of path
-        Each holds a folder for every notebook.
+        Each holds a folder for every notebook. Synthetic faces in one are a ValueError.
     root : path
         The folder of the page, from which links start.
-
-    Raises
-    ------
-    ValueError
-        If a run is of synthetic faces.
     """
     parts = []
     chapters = sorted((Path(root) / "notebooks").glob("[0-9]*.ipynb"))
     for folder in map(Path, folders):
         links = _links(folder, root)
-        for rule, results in _by_rule(of_strangers(folder, VIEW1)):
-            parts += _view1_tables(results, rule, links)
-        for rule, results in _by_rule(of_strangers(folder, VIEW2)):
-            parts += _view2_table(results, rule, links)
+        results = load_results(folder)
+        for split, tables in {VIEW1: _view1, VIEW2: _view2}.items():
+            alike = comparable(results[results["split"] == split])
+            alike = alike.sort_values("auc", ascending=False, kind="stable")
+            for rule, words in RULES.items():
+                ranked = alike[alike["rule"] == rule]
+                parts += tables(ranked, words, links) if len(ranked) else []
         missing = [label(path.stem) for path in chapters if path.stem not in links]
         if missing:
             place = folder.relative_to(root).as_posix()
@@ -97,89 +86,76 @@ def _links(folder: Path, root: str | Path) -> dict[str, str]:
     return links
 
 
-def _by_rule(results: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Part results by the rule of their thresholds, which is put in words; best AUC first."""
-    if results.empty:
-        return []
-    results = comparable(results).sort_values("auc", ascending=False, kind="stable")
-    parts = [(words, results[results["rule"] == rule]) for rule, words in RULES.items()]
-    return [(words, part) for words, part in parts if len(part)]
-
-
-def _view1_tables(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
-    head = (
-        f"**View 1**, {_about(results)}; {rule}. In brackets 95 % intervals, people resampled. "
-        "Over seeds: mean ± standard error (number of trainings)."
-    )
+def _view1(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
     best = best_of_chapters(results).sort_values("auc", ascending=False).index[:MOST_ROWS]
-    rest = results.drop(best)
-    parts = [head, _markdown(results.loc[best], _view1_row, links)]
+    lines = results.apply(_view1_line, axis=1, links=links)
+    rest = lines.drop(best)
+    parts = [
+        f"**View 1**, {_about(results)}; {rule}. In brackets 95 % intervals, people resampled. "
+        "Over seeds: mean ± standard error (number of trainings).",
+        _markdown(VIEW1, lines[best]),
+    ]
     if len(rest):
         parts.append(f"<details>\n<summary>All others: {len(rest)}</summary>")
-        parts += [_markdown(rest, _view1_row, links), "</details>"]
+        parts += [_markdown(VIEW1, rest), "</details>"]
     return parts
 
 
-def _view2_table(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
-    head = (
+def _view2(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
+    lines = results.apply(_view2_line, axis=1, links=links)
+    return [
         f"**View 2**, {_about(results)}; {rule}. Mean over {results['auc_n'].max():.0f} folds ± "
-        "standard error, std(ddof=1)/√n; one training and one choice of thresholds for each fold."
-    )
-    return [head, _markdown(results, _view2_row, links)]
+        "standard error, std(ddof=1)/√n; one training and one choice of thresholds for each fold.",
+        _markdown(VIEW2, lines),
+    ]
 
 
 def _about(results: pd.DataFrame) -> str:
     first = results.iloc[0]
-    n_pairs = f"{len(first['report']):,} pairs of strangers"
-    return f"{first['source']}, profile `{first['profile']}`, {n_pairs}"
+    n_pairs = len(first["report"])
+    return f"{first['source']}, profile `{first['profile']}`, {n_pairs:,} pairs of strangers"
 
 
-def _markdown(results: pd.DataFrame, row_of, links: Mapping[str, str]) -> str:
-    rows = []
-    for result in results.to_dict("records"):
-        method = result["method"].replace("|", r"\|")
-        row = {"method": method, "chapter": links[result["chapter"]]}
-        rows.append(row | row_of(result) | {"category": result["category"]})
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [list(row.values()) for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _markdown(split: str, lines: Iterable[str]) -> str:
+    head = HEADS[split]
+    return "\n".join([head, re.sub(r"[^|]+", " --- ", head), *lines])
 
 
-def _view1_row(result: dict) -> dict[str, str]:
-    row = {}
-    for rate, (title, form) in RATES.items():
-        row[title] = written(result[rate], form)
-        if rate in ("auc", "accuracy"):
-            low = written(result[f"{rate}_low"], form)
-            high = written(result[f"{rate}_high"], form)
-            row[title] += f" ({low}–{high})"
-        if rate == "auc":
-            row["AUC over seeds"] = _mean(result, rate)
-            if result["auc_n"] > 1:
-                row["AUC over seeds"] += f" ({result['auc_n']:.0f})"
-    return row
+def _view1_line(r: pd.Series, links: Mapping[str, str]) -> str:
+    seeds = f" ({r['auc_n']:.0f})" if r["auc_n"] > 1 else ""
+    return (
+        f"| {_name(r)} | {links[r['chapter']]} | {_value(r, 'auc', '.3f')} "
+        f"| {_mean(r, 'auc', '.3f')}{seeds} | {_value(r, 'accuracy', '.1%')} | {written(r['f1'])} "
+        f"| {written(r['eer'], '.1%')} | {written(r['tar_at_far_1%'], '.1%')} | {r['category']} |"
+    )
 
 
-def _view2_row(result: dict) -> dict[str, str]:
-    return {title: _mean(result, rate) for rate, (title, _) in RATES.items()}
+def _view2_line(r: pd.Series, links: Mapping[str, str]) -> str:
+    return (
+        f"| {_name(r)} | {links[r['chapter']]} | {_mean(r, 'auc', '.3f')} "
+        f"| {_mean(r, 'accuracy', '.1%')} | {_mean(r, 'f1', '.3f')} | {_mean(r, 'eer', '.1%')} "
+        f"| {_mean(r, 'tar_at_far_1%', '.1%')} | {r['category']} |"
+    )
 
 
-def _mean(result: dict, rate: str) -> str:
-    """Write a mean over several seeds or folds."""
-    if not result[f"{rate}_n"] > 1:  # nan: none was recorded
+def _name(r: pd.Series) -> str:
+    return r["method"].replace("|", r"\|")
+
+
+def _value(r: pd.Series, rate: str, form: str) -> str:
+    value, low, high = (written(r[f"{rate}{end}"], form) for end in ("", "_low", "_high"))
+    return f"{value} ({low}–{high})"
+
+
+def _mean(r: pd.Series, rate: str, form: str) -> str:
+    """Write a mean over several seeds or folds; a dash if none was recorded."""
+    if not r[f"{rate}_n"] > 1:
         return "–"
-    form = RATES[rate][1]
-    return f"{written(result[f'{rate}_mean'], form)} ± {written(result[f'{rate}_error'], form)}"
+    return f"{written(r[f'{rate}_mean'], form)} ± {written(r[f'{rate}_error'], form)}"
 
 
 def write_results(readme: str | Path, folders: Iterable[str | Path]) -> None:
-    """Put the tables of `results_tables` between the two marks of a README.
-
-    Raises
-    ------
-    ValueError
-        If the marks are not there, once each and in order.
-    """
+    """Put the tables of `results_tables` between the two marks of a README, once each in it."""
     readme = Path(readme)
     text = readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
