@@ -26,13 +26,12 @@ def run_study(
 ) -> dict[str, str]:
     """Execute notebooks, write ``report.html``, and return cell and cause of those that failed.
 
+    What is wrong with a name, a profile or a parameter is an error before anything is run.
+
     Parameters
     ----------
-    notebooks, profile : iterable of str, str
-        See `find_notebooks` and `read_profile`. What is wrong with them, or with `parameters`,
-        is a ValueError before anything is run.
-    parameters : mapping of str to object, optional
-        Win over the profile; text is read as the type of the notebook's own value.
+    notebooks, profile, parameters
+        See `find_notebooks`, `read_profile` and, for what wins over the profile, `convert`.
     out : path, optional
         Default: ``outputs/PROFILE``.
     resume : bool

@@ -64,7 +64,7 @@ def execute(path: Path, parameters: Mapping[str, object], out: Path, title: str)
     if out.exists():
         strip(out)
     why = "\n  ".join(error.strip().splitlines()[:5])
-    return why and f"cell {len(begun) - 1} ({begun[-1]}): {why}"
+    return f"cell {len(begun) - 1} ({begun[-1]}): {why}" if error else ""
 
 
 def _first_line(source: str) -> str:

@@ -90,13 +90,10 @@ class Run(Rows):
 
     def uses(self, faces: Faces, protocol: str = "") -> None:
         """Record the data, and the protocol that is followed, for example ``"View 1"``."""
-        about = ("root", "source", "synthetic", "crop", "fingerprint")
-        self.entries["data"] = {name: getattr(faces, name) for name in about} | {
-            "protocol": protocol,
-            "people": len(faces.names),
-            "images": len(faces),
-            "image_size": list(faces.packed.shape[2:]),
-        }
+        of_faces = ("root", "source", "synthetic", "crop", "fingerprint")
+        data = {name: getattr(faces, name) for name in of_faces} | {"protocol": protocol}
+        data |= {"people": len(faces.names), "images": len(faces)}
+        self.entries["data"] = data | {"image_size": list(faces.packed.shape[2:])}
 
     def path(self, file: str) -> Path | None:
         """Return where a file of this run belongs, or None without a folder."""
@@ -117,14 +114,12 @@ class Run(Rows):
             The name that every table shows; the seed of first weights, batches and all else.
         network, objective : callable
             Build the network, and the loss, or loss and miner; called anew for every training.
-        people : Faces
-            Whom to train on.
         keep_best : str
             Watched faces whose best epoch is kept too, in `Trained.best`.
         trial : bool
-            Whether this is one trial of a search, and no method of its own.
-        **settings
-            Of `facelab.fit`. The watched distances of a method's first seed are kept as a film.
+            Whether this is one trial of a search; of others, the first seed is kept as a film.
+        people, **settings
+            Of `facelab.fit`.
         """
         torch.manual_seed(seed)
         model = network()
@@ -162,12 +157,8 @@ class Run(Rows):
 
         Parameters
         ----------
-        method, seed : str, int
-            As in `train`.
         embed : callable
             From `Faces` to embeddings: `facelab.raw_pixels`, ``partial(facelab.embed, model)``.
-        dev, test : Faces
-            Who chooses the thresholds, and who is verified.
         seen, category, outside_data : str
             See `facelab.verify`; LFW's category, one of `CATEGORIES`; what the method learned
             from beside LFW's images and labels.

@@ -51,14 +51,9 @@ def load_runs(folder: str | Path) -> pd.DataFrame:
 def load_results(folder: str | Path) -> pd.DataFrame:
     """Read what every finished run below `folder` verified on test pairs, one row a method.
 
-    Returns
-    -------
-    DataFrame
-        ``method, chapter, split, rule, source, synthetic, seen, category, outside_data,
-        profile``; ``threshold``; ``auc, accuracy, f1, eer, tar_at_far_1%`` of the first seed,
-        each with ``_low, _high`` (95 %, people resampled) and, over seeds, ``_mean, _error,
-        _n``; ``dev_auc``; the budget, ``epochs, images, seconds, images_per_second, weights``;
-        ``report``, the `Report`. Numbers that were not recorded are nan.
+    Columns are `OF_REPORT`, `OF_RUN` and `NUMBERS`, nan where none was recorded, and ``report``,
+    the `Report`. Rates are of the first seed, each with ``_low, _high`` (95 %, people resampled)
+    and, over seeds, ``_mean, _error, _n``.
     """
     rows = []
     for place, record in read_runs(folder).items():
@@ -137,14 +132,10 @@ def _question(report: Report) -> str:
 
 
 def trainings(folder: str | Path) -> pd.DataFrame:
-    """Read every recorded training: network, data, steps and settings, one row each.
+    """Read every recorded training, one row each: chapter, method, seed, trial and settings.
 
-    Returns
-    -------
-    DataFrame
-        ``chapter, method, seed, trial, epochs, images`` (seen in all), ``people, people_images``
-        (trained on), ``weights, batch_size, lr, loss_lr, weight_decay, threads, precision`` and,
-        in words, ``loss, miner, sampler, optimizer, scheduler, augment``.
+    Columns are named as in ``run.json``; ``images`` were seen in all, ``people_images`` are those
+    of the people trained on; loss, miner and the like are in words.
     """
     rows = []
     for record in read_runs(folder).values():

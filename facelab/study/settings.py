@@ -10,6 +10,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from facelab.data.copies import find
+
 HERE = Path(__file__).parent
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
 
@@ -139,13 +141,6 @@ def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
 
 def _find_data(data: str) -> str:
     """Check that DATA is there, and return it without an absolute path: it gets into records."""
-    folder = os.environ.get("FACELAB_LFW", "") if data == "lfw" else data
-    if not folder:
-        raise ValueError(
-            "expected FACELAB_LFW to name the folder of LFW, but it is not set; "
-            "'make study LFW=/path/to/lfw' sets it, 'facelab data fetch' downloads LFW"
-        )
-    if data != "synthetic" and not Path(folder).expanduser().exists():
-        raise ValueError(f"expected LFW for DATA = {data!r}, but there is no {folder}")
-    named = data in ("lfw", "synthetic")
-    return data if named else os.path.relpath(Path(folder).expanduser())
+    if data != "synthetic":
+        find(data)
+    return data if data in ("lfw", "synthetic") else os.path.relpath(Path(data).expanduser())
