@@ -14,7 +14,7 @@ from facelab.study.report import build_report
 from facelab.study.settings import chapters, find_notebooks, notebooks_folder, plan, read_profile
 
 # A checkpoint of other parameters must not be continued, nor an old figure be shown.
-STALE = ("run.json", "*.pt*", "*.npz", "*.safetensors", "*.png", "*.jpg")
+STALE = ("*.pt*", "*.npz", "*.safetensors", "*.png", "*.jpg")
 
 
 def run_study(
@@ -63,36 +63,30 @@ def run_notebook(
     path: Path, parameters: dict, folder: Path, command: str, resume: bool, title: str
 ) -> str:
     """Run a notebook into `folder` unless that is done; return why it failed, or nothing."""
-    record = folder / "run.json"
-    started = folder / "started.json"
+    file = folder / "run.json"
     folder.mkdir(parents=True, exist_ok=True)
-    before = _read(record) or _read(started)
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     recorded = before.get("parameters", {})
     resume = resume and before.get("schema") == SCHEMA and parameters.items() <= recorded.items()
     if resume and before["status"] == "done":
         print(f"{title}  skipped: done with the same parameters", flush=True)
         return ""
-    for pattern in STALE[:1] if resume else STALE:
+    for pattern in () if resume else STALE:
         for stale in folder.glob(pattern):
             stale.unlink()
     resumed = any(folder.glob("*.pt"))
     entry = {"schema": SCHEMA, "notebook": path.stem, "status": "started", "data": {}}
     entry |= {"parameters": parameters, "results": [], "trainings": [], "reports": []}
-    write_json(started, entry)  # after a kill -9 this tells what the checkpoint belongs to
+    write_json(file, entry)  # after a kill -9 this tells what the checkpoint belongs to
     start = time.monotonic()
     cause = execute(path, parameters | {"OUT": folder.as_posix()}, folder / path.name, title)
-    if not cause and not record.exists():
+    entry = json.loads(file.read_text(encoding="utf-8"))
+    if not cause and entry["status"] == "started":
         cause = "it wrote no run.json: the last cell should be run.finish()"
-    entry = _read(record) or entry
     entry |= {"profile": parameters["PROFILE"], "command": command, "resumed": resumed}
     if cause:
         entry |= {"status": "failed", "cause": cause}
-    write_json(record, entry)
-    started.unlink()
+    write_json(file, entry)
     print(f"{title}  {'FAILED' if cause else 'done'} after {time.monotonic() - start:.0f} s")
     print(f"  {cause or folder / path.name}", flush=True)
     return cause
-
-
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

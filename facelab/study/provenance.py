@@ -34,15 +34,9 @@ def _is_plain(value) -> bool:
 
 
 def commit() -> dict[str, object]:
-    """Return ``commit`` of the package's checkout, or else the working folder's, and ``changed``.
-
-    It is changed if package or notebooks differ from it.
-    """
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        root = Path.cwd()
+    """Return the ``commit`` around the package; ``changed`` if package or notebooks differ."""
     try:
-        root = _git(root, "rev-parse", "--show-toplevel")
+        root = _git(Path(__file__).resolve().parent, "rev-parse", "--show-toplevel")
         changes = _git(root, "status", "--porcelain", "--", "facelab", "notebooks")
         return {"commit": _git(root, "rev-parse", "HEAD"), "changed": bool(changes)}
     except (OSError, subprocess.CalledProcessError):

@@ -252,7 +252,7 @@ class Run(Rows):
         self.entries["notes"].append(text)
 
     def finish(self) -> None:
-        """Write ``run.json``, whole or not at all; that it is there says that the run is done."""
+        """Write ``run.json``, whole or not at all; its status says that the run is done."""
         if self.out:
             write_json(self.path("run.json"), self.record())
 

@@ -1,7 +1,6 @@
 """Build one HTML file of a study's results, from what its runs have recorded."""
 
 import base64
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -96,9 +95,6 @@ def _all_runs(out: Path, expected: Iterable[str]) -> list[dict]:
         found[run["notebook"]] = NOTHING | run
         for figure in run.get("figures", ()):
             figure |= _picture(folder / figure["file"])
-    for path in out.glob("*/started.json"):
-        run = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault(run["notebook"], NOTHING | run)
     if not found:
         raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")
     for name in expected:

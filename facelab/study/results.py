@@ -41,7 +41,7 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
 
 
 def load_runs(folder: str | Path) -> pd.DataFrame:
-    """Read every ``run.json`` below `folder`, one row each, failed runs too (see ``status``).
+    """Read every ``run.json`` below `folder`, one row each, unfinished ones too (see ``status``).
 
     Nested entries are columns with a dot: ``parameters.SEED``, ``data.source``.
     """
