@@ -154,8 +154,8 @@ def test_the_area_is_exact_beyond_64_bits():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"embeddings": np.ones(3)}, r"embedding_size\), got float64 of shape \(3,\)"),
-        ({"embeddings": np.zeros((3, 2))}, "got 3 others, first row 0 of length 0"),
+        ({"embeddings": np.ones(3)}, r"a table of numbers, got float64 of shape \(3,\)"),
+        ({"embeddings": np.zeros((3, 2))}, "length above 0, got 0.0 in row 0"),
         ({"labels": np.zeros(2)}, r"expected labels of shape \(3,\), got \(2,\)"),
         ({"labels": np.zeros(3)}, "expected both kinds, got 3 same, 0 different"),
         ({"labels": np.arange(3)}, "expected both kinds, got 0 same, 3 different"),

@@ -79,11 +79,34 @@ def test_the_map_is_what_help_shows():
     assert set(fl.__all__) <= set(dir(fl))
 
 
-def test_the_experiment_in_the_readme_runs(monkeypatch):
+def code_of_readme(number):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return blocks[number]
+
+
+def test_the_experiment_in_the_readme_runs_and_prints_what_can_be_read(monkeypatch, capsys):
     monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
-    code = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL).group(1)
+    code = code_of_readme(0)
     assert "epochs=10" in code
     names = {}
     exec(code.replace("epochs=10", "epochs=1"), names)
-    assert names["history"].dev_auc.notna().all()
+    assert names["training"].history["dev_auc"].notna().all()
     assert names["report"].name == "View 1 test"
+    printed = capsys.readouterr().out
+    assert f"{names['report'].metrics()['auc']:.3f}" in printed
+    assert "..." not in printed
+
+
+def test_the_chapter_in_the_readme_runs_and_records(tmp_path, capsys):
+    code = code_of_readme(1)
+    assert len(code.splitlines()) <= 40
+    names = {}
+    code = code.replace('DATA, PROFILE, OUT = "synthetic", "smoke", ""', "")
+    given = {"DATA": "synthetic", "PROFILE": "smoke", "OUT": str(tmp_path / "08_margins")}
+    names |= given
+    exec(code.replace("EPOCHS, SEEDS = 2", "EPOCHS, SEEDS = 1"), names)
+    results = fl.load_results(tmp_path)
+    assert results["method"].tolist() == ["triplet, margin 0.1", "triplet, margin 0.2"]
+    assert (results["auc_n"] == 2).all()
+    assert len(names["run"].claims()) == 1
+    assert (tmp_path / "08_margins" / "distances.png").exists()

@@ -664,7 +664,7 @@ def test_fitting_refuses_one_kind_of_pairs_no_pairs_and_other_images():
         verify(x, faces.with_pairs(None), 1.0)
     with pytest.raises(ValueError, match="one embedding for each of 4 images, got 3"):
         verify(x[:3], faces, 1.0)
-    with pytest.raises(ValueError, match="expected `same` as the labels have it"):
+    with pytest.raises(ValueError, match="expected `same` as the labels"):
         fit_threshold(x, faces, Pairs([0, 0], [1, 2], [False, True]))
 
 
