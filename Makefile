@@ -20,8 +20,9 @@ test: $(READY) lint  ## pass every test: the package, the notebooks, and real LF
 lab: $(READY)  ## open the notebooks
 	$(VENV)/bin/facelab lab
 
-explore: $(READY)  ## open the explorer of all runs as a page; ARGS=--no-browser only serves it
-	$(VENV)/bin/voila notebooks/explore.ipynb $(ARGS)
+# Its kernel reads files, so it answers this machine alone, and only who has the printed token.
+explore: $(READY)  ## serve the explorer of all runs as a page, at the address that it prints
+	$(VENV)/bin/voila notebooks/explore.ipynb --no-browser --Voila.ip=127.0.0.1 --Voila.auto_token=True $(ARGS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

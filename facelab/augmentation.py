@@ -33,16 +33,11 @@ def augment(
         Where all random numbers come from, on the CPU.
     flip : float
         Share of images mirrored left to right.
-    shift : float
-        Largest shift along each axis, as a share of the image's side.
-    scale : float
-        Largest relative zoom in or out.
-    rotate : float
-        Largest turn, in degrees.
-    contrast : float
-        Largest relative change of contrast; brightness changes by as much of the full range.
-    colour : float
-        Largest relative change of a single colour channel.
+    shift, scale, rotate : float
+        Largest shift along each axis (share of the side), relative zoom, and turn in degrees.
+    contrast, colour : float
+        Largest relative change of contrast, and of a single colour channel; brightness changes by
+        as much of the full range as contrast.
     erase : float
         Share of images in which a grey rectangle, 20 to 40 % of each side, covers the face.
 
@@ -59,26 +54,33 @@ def augment(
 
     x = (2 * torch.arange(width, device=images.device) + 1) / width - 1  # pixels' centres
     y = (2 * torch.arange(height, device=images.device) + 1) / height - 1
-    mirror = torch.where(uniform(n, low=0.0) < flip, -1.0, 1.0)
-    zoom, angle = 1 + scale * uniform(n), torch.deg2rad(rotate * uniform(n))
-    cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
+    mirror = torch.where(uniform(n, low=0.0) < flip, -1.0, 1.0)  # (B,)
+    zoom = 1 + scale * uniform(n)
+    angle = torch.deg2rad(rotate * uniform(n))
+    cos = zoom * torch.cos(angle)
+    sin = zoom * torch.sin(angle)
     move = 2 * shift * uniform(n, 2)
     # affine_grid, as a sum of what depends on the column and what depends on the row: the same
     # grid in a quarter of the time.
-    columns = torch.stack([cos * mirror, sin * mirror])[..., None] * x
-    rows = torch.stack([-sin, cos])[..., None] * y + move.T[..., None]
-    grid = (columns[:, :, None, :] + rows[..., None]).permute(1, 2, 3, 0).contiguous()
+    columns = torch.stack([cos * mirror, sin * mirror])[..., None] * x  # (2, B, W)
+    rows = torch.stack([-sin, cos])[..., None] * y + move.T[..., None]  # (2, B, H)
+    grid = columns[:, :, None, :] + rows[..., None]  # (2, B, H, W)
+    grid = grid.permute(1, 2, 3, 0).contiguous()
     out = functional.grid_sample(
         images.float(), grid, padding_mode="reflection", align_corners=False
     )
     gain = 1 + contrast * uniform(n, 1, 1, 1) + colour * uniform(n, 3, 1, 1)
-    out.mul_(gain / 127.5).add_(contrast * uniform(n, 1, 1, 1) - gain)
+    brightness = contrast * uniform(n, 1, 1, 1)
+    out.mul_(gain / 127.5).add_(brightness - gain)
 
     size = uniform(n, 2, low=0.2, high=0.4)
     start = uniform(n, 2, low=0.0) * (1 - size)
-    x, y = (x + 1) / 2, (y + 1) / 2
-    inside_y = (y >= start[:, :1]) & (y < start[:, :1] + size[:, :1])
-    inside_x = (x >= start[:, 1:]) & (x < start[:, 1:] + size[:, 1:])
-    inside_y &= (uniform(n, low=0.0) < erase)[:, None]
+    top, left = start.T[..., None]  # (B, 1) each
+    bottom, right = (start + size).T[..., None]
+    x = (x + 1) / 2
+    y = (y + 1) / 2
+    covers = uniform(n, 1, low=0.0) < erase
+    inside_y = (y >= top) & (y < bottom) & covers  # (B, H)
+    inside_x = (x >= left) & (x < right)  # (B, W)
     out.mul_(~(inside_y[:, None, :, None] & inside_x[:, None, None, :]))
     return out.contiguous(memory_format=torch.channels_last)

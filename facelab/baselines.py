@@ -1,9 +1,8 @@
 """Verifiers from before deep learning: the bar that a network has to clear.
 
-Local binary patterns say how each pixel's ring of eight neighbours compares with it; light that
-brightens or dims a whole face leaves them alone. Their histograms over a grid of cells, projected
-onto the directions in which people differ more than their photos do, verified faces around 2012.
-Arrays go in and out; what is fitted are scikit-learn's own estimators.
+Raw pixels; eigenfaces; and histograms of local binary patterns, which say how each pixel's ring of
+eight neighbours compares with it, projected onto the directions in which people differ more than
+their photos do. Arrays go in and out; what is fitted are scikit-learn's own estimators.
 """
 
 from collections.abc import Sequence
@@ -22,6 +21,20 @@ from facelab.verification import auc, distances
 PATTERNS = 59  # of eight neighbours: 58 with at most two changes along the ring, and all others
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TOGETHER = 256  # images in one strip
+
+
+def raw_pixels(faces: Faces) -> np.ndarray:
+    """Take an image's own pixels, less their mean, for its embedding.
+
+    The distance of two of them is sqrt(2 - 2 c), with c the correlation of the two images.
+
+    Returns
+    -------
+    ndarray of shape (n_images, 3 * height * width), float32
+        Not normalised.
+    """
+    x = faces.images.reshape(len(faces), -1).astype(np.float32)  # (n_images, n_values)
+    return x - x.mean(axis=1, keepdims=True)
 
 
 def lbp_histograms(
@@ -64,27 +77,34 @@ def lbp_histograms(
             f"expected 1 to {min(height, width)} cells a side for images of {height}x{width} px, "
             f"got {cells}"
         )
-    rows, columns = (np.arange(side) * cells // side for side in (height, width))
-    cell = rows[:, None] * cells + columns
-    pixels = np.bincount(cell.ravel())[:, None]
-    out = np.empty((len(faces), len(radii), cells * cells, PATTERNS), np.float32)
-    pad = int(np.ceil(max(radii)))
-    inside = slice(None), slice(pad, -pad), slice(pad, -pad)
+    rows = np.arange(height) * cells // height
+    columns = np.arange(width) * cells // width
+    cell = rows[:, None] * cells + columns  # (height, width): the cell of each pixel
+    out = np.empty((len(faces), len(radii), cells**2 * PATTERNS), np.float32)
     for start in range(0, len(faces), _TOGETHER):
         images = faces.batch(slice(start, start + _TOGETHER))
-        images = images[..., ::-1] if mirrored else images
+        if mirrored:
+            images = images[..., ::-1]
         grey = np.rint(np.einsum("nchw,c->nhw", images, _LUMINANCE)).astype(np.uint8)
-        grey = np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), "edge")
-        n = len(grey)
-        strip = grey.reshape(-1, grey.shape[2])  # the padding keeps neighbours apart
-        where = np.arange(n)[:, None, None] * cells**2 + cell
         for k, radius in enumerate(radii):
-            codes = local_binary_pattern(strip, 8, radius, "nri_uniform").astype(np.int64)
-            bins = where * PATTERNS + codes.reshape(grey.shape)[inside]
-            counts = np.bincount(bins.ravel(), minlength=n * cells**2 * PATTERNS)
-            counts = counts.reshape(n, cells**2, PATTERNS)
-            out[start : start + n, k] = np.sqrt(counts / pixels)
+            out[start : start + len(grey), k] = _histograms(grey, cell, radius)
     return out.reshape(len(faces), -1)
+
+
+def _histograms(grey: np.ndarray, cell: np.ndarray, radius: float) -> np.ndarray:
+    """Return the roots of the shares of each pattern in each cell, (n, n_cells * PATTERNS)."""
+    n, height, width = grey.shape
+    pad = int(np.ceil(radius))
+    padded = np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), "edge")
+    strip = padded.reshape(-1, width + 2 * pad)  # the padding keeps neighbours apart
+    codes = local_binary_pattern(strip, 8, radius, "nri_uniform").astype(np.int64)
+    codes = codes.reshape(padded.shape)[:, pad : pad + height, pad : pad + width]
+    pixels = np.bincount(cell.ravel())[:, None]  # (n_cells, 1)
+    where = np.arange(n)[:, None, None] * len(pixels) + cell  # (n, height, width)
+    bins = where * PATTERNS + codes
+    counts = np.bincount(bins.ravel(), minlength=n * len(pixels) * PATTERNS)
+    shares = counts.reshape(n, len(pixels), PATTERNS) / pixels
+    return np.sqrt(shares).reshape(n, -1)
 
 
 def whitened_pca(n_values: int = 128) -> PCA:
@@ -167,21 +187,27 @@ def search_lbp_lda(
     ValueError
         If `train` and `dev` share people, or no combination is possible.
     """
-    if shared := set(train.names) & set(dev.names):
+    shared = set(train.names) & set(dev.names)
+    if shared:
         raise ValueError(f"expected dev people who are not in train, got {len(shared)} who are")
     trials = []
     for side in cells:
-        seen, unseen = (lbp_histograms(faces, side, radii) for faces in (train, dev))
+        seen = lbp_histograms(train, side, radii)
+        unseen = lbp_histograms(dev, side, radii)
         most = min(max(n_pca), *seen.shape)
         pca, lda = lbp_lda(most, None)
-        pca = clone(pca).fit(seen)
-        seen, unseen = pca.transform(seen), pca.transform(unseen)
-        for values in (n for n in n_pca if n <= most):
-            projected = clone(lda).fit(seen[:, :values], train.labels)
-            projected = projected.transform(unseen[:, :values])
-            for kept in (n for n in n_lda if n <= projected.shape[1]):
-                apart = distances(projected[:, :kept], dev.pairs)
-                trials.append((side, values, kept, auc(apart, dev.pairs.same)))
+        pca.fit(seen)
+        seen = pca.transform(seen)
+        unseen = pca.transform(unseen)
+        for values in n_pca:
+            if values > most:
+                continue
+            lda = clone(lda).fit(seen[:, :values], train.labels)
+            projected = lda.transform(unseen[:, :values])  # (n_dev_images, n_directions)
+            for kept in n_lda:
+                if kept <= projected.shape[1]:
+                    apart = distances(projected[:, :kept], dev.pairs)
+                    trials.append((side, values, kept, auc(apart, dev.pairs.same)))
     if not trials:
         raise ValueError(
             f"expected sizes for {len(train):,} images of {len(train.names):,} people, got "

@@ -3,18 +3,14 @@
 Nothing here knows where the images come from or what is done with them.
 """
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import combinations
 
 import numpy as np
-import platformdirs
+import pandas as pd
 
-
-def cache_dir() -> Path:
-    """Return the folder for packed images: ``FACELAB_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("FACELAB_CACHE") or platformdirs.user_cache_dir("facelab"))
+ROLES = ("train", "dev", "test", "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +22,7 @@ class Pairs:
     left, right : ndarray of shape (n_pairs,), int64
         Rows of the two images in the `Faces` that these pairs belong to.
     same : ndarray of shape (n_pairs,), bool
-        True where both images show the same person (a genuine pair), False where they show
-        two people (an impostor pair).
+        True where both show one person (a genuine pair), False elsewhere (an impostor pair).
     fold : ndarray of shape (n_pairs,), int64, optional
         Fold of each pair, 0 to 9 in View 2; all 0 elsewhere.
     name : str
@@ -40,7 +35,7 @@ class Pairs:
     Raises
     ------
     ValueError
-        If the arrays differ in length.
+        If lengths differ, `same` is not bool, or there is no such role or weight.
     """
 
     left: np.ndarray
@@ -52,24 +47,38 @@ class Pairs:
     weights: np.ndarray | None = None
 
     def __post_init__(self):
-        set_ = object.__setattr__
-        set_(self, "left", np.asarray(self.left, np.int64))
-        set_(self, "right", np.asarray(self.right, np.int64))
-        set_(self, "same", np.asarray(self.same, bool))
-        fold = np.zeros(len(self.left)) if self.fold is None else self.fold
-        set_(self, "fold", np.asarray(fold, np.int64))
-        shapes = {f: getattr(self, f).shape for f in ("left", "right", "same", "fold")}
-        if set(shapes.values()) != {(len(self.left),)}:
-            raise ValueError(f"expected four arrays of one length, got shapes {shapes}")
+        if np.asarray(self.same).dtype != bool:
+            raise ValueError(f"expected bool in `same`, got {np.asarray(self.same).dtype}")
+        if self.role not in ROLES:
+            raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
+        columns = {"left": int, "right": int, "same": bool, "fold": int, "weights": float}
+        arrays = {"fold": np.zeros(len(self.left), int)}
+        for field, kind in columns.items():
+            if getattr(self, field) is not None:
+                arrays[field] = np.asarray(getattr(self, field), kind)
+        shapes = [array.shape for array in arrays.values()]
+        if set(shapes) != {(len(self.left),)}:
+            raise ValueError(f"expected arrays of one length, got shapes {shapes}")
+        for field, array in arrays.items():
+            object.__setattr__(self, field, array)
+        if self.weights is not None:
+            wrong = self.weights[~np.isfinite(self.weights) | (self.weights < 0)]
+            if len(wrong):
+                raise ValueError(f"expected finite weights of 0 or more, got {wrong[0]}")
 
     def __len__(self) -> int:
         return len(self.left)
 
     def __getitem__(self, index) -> "Pairs":
         """Return the pairs at `index` (a slice, a mask or an array of pair numbers)."""
-        arrays = (a[index] for a in (self.left, self.right, self.same, self.fold))
-        weights = None if self.weights is None else self.weights[index]
-        return Pairs(*arrays, name=self.name, role=self.role, weights=weights)
+        return replace(
+            self,
+            left=self.left[index],
+            right=self.right[index],
+            same=self.same[index],
+            fold=self.fold[index],
+            weights=None if self.weights is None else self.weights[index],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +91,11 @@ class Faces:
     ----------
     packed : ndarray of shape (n_packed, 3, height, width), uint8
         RGB images, usually a read-only memory map of the cache file.
-    rows : ndarray of shape (n_images,), int64
-        Where each image of this selection lies in `packed`.
-    labels : ndarray of shape (n_images,), int64
-        Identity of each image, an integer 0..K-1.
+    rows, labels, numbers : ndarray of shape (n_images,), int64
+        Of each image: its place in `packed`, its person as an integer 0..K-1, and its number
+        among that person's, from 1, as in the file name.
     names : tuple of K str
         The person behind each label.
-    numbers : ndarray of shape (n_images,), int64
-        Number of each image among its person's, from 1, as in the file name.
     source : str
         What the images are, for captions, for example ``"LFW deep-funneled"``.
     synthetic : bool
@@ -106,8 +112,7 @@ class Faces:
     Raises
     ------
     ValueError
-        If shapes disagree, a label lies outside 0..K-1, or a pair's rows or its ``same`` do not
-        fit the images.
+        If shapes disagree, there is no such label or row, or `pairs` contradict the labels.
     """
 
     packed: np.ndarray
@@ -124,39 +129,31 @@ class Faces:
     crop: int | None = None
 
     def __post_init__(self):
-        if self.packed.ndim != 4 or self.packed.shape[1] != 3 or self.packed.dtype != np.uint8:
+        packed = self.packed
+        if packed.ndim != 4 or packed.shape[1] != 3 or packed.dtype != np.uint8:
             raise ValueError(
                 "expected uint8 images of shape (n, 3, height, width), "
-                f"got {self.packed.dtype} of shape {self.packed.shape}"
+                f"got {packed.dtype} of shape {packed.shape}"
             )
-        n = len(self.rows)
-        if len(self.labels) != n or len(self.numbers) != n:
+        lengths = len(self.rows), len(self.labels), len(self.numbers)
+        if lengths != (len(self),) * 3:
+            raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
+        _check_range(self.labels, len(self.names), "labels")
+        if self.pairs is not None:
+            self._check_pairs(self.pairs)
+
+    def _check_pairs(self, pairs: Pairs) -> None:
+        _check_range(np.concatenate([pairs.left, pairs.right]), len(self), "rows in pairs")
+        left = self.labels[pairs.left]
+        right = self.labels[pairs.right]
+        wrong = np.flatnonzero((left == right) != pairs.same)
+        if len(wrong):
+            first = wrong[0]
             raise ValueError(
-                f"expected a label and a number for each of {n} rows, "
-                f"got {len(self.labels)} labels and {len(self.numbers)} numbers"
+                f"expected `same` as the labels have it, got {len(wrong)} other pairs; pair "
+                f"{first} is marked same={pairs.same[first]} but shows "
+                f"{self.names[left[first]]} and {self.names[right[first]]}"
             )
-        k = len(self.names)
-        if n and not (self.labels.min() >= 0 and self.labels.max() < k):
-            raise ValueError(
-                f"expected labels in 0..{k - 1} for {k} names, "
-                f"got {self.labels.min()}..{self.labels.max()}"
-            )
-        if self.pairs is not None and len(self.pairs):
-            ends = np.concatenate([self.pairs.left, self.pairs.right])
-            if ends.min() < 0 or ends.max() >= n:
-                raise ValueError(
-                    f"expected pairs of rows in 0..{n - 1}, got rows {ends.min()}..{ends.max()}"
-                )
-            truth = self.labels[self.pairs.left] == self.labels[self.pairs.right]
-            wrong = np.flatnonzero(truth != self.pairs.same)
-            if len(wrong):
-                p = wrong[0]
-                raise ValueError(
-                    f"{len(wrong)} pairs contradict their labels; the first, pair {p}, is marked "
-                    f"same={bool(self.pairs.same[p])} but shows "
-                    f"{self.names[self.labels[self.pairs.left[p]]]} and "
-                    f"{self.names[self.labels[self.pairs.right[p]]]}"
-                )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -182,12 +179,16 @@ class Faces:
         """Images per person, int64 of shape (K,)."""
         return np.bincount(self.labels, minlength=len(self.names))
 
+    def rows_by_person(self) -> list[np.ndarray]:
+        """Return the row numbers of every person's images, K arrays."""
+        order = np.argsort(self.labels, kind="stable")
+        return np.split(order, np.cumsum(self.counts)[:-1])
+
     @property
     def image_ids(self) -> np.ndarray:
         """``NAME_0001`` for every image, str of shape (n_images,): the file name's stem."""
-        return np.array(
-            [f"{self.names[k]}_{i:04d}" for k, i in zip(self.labels, self.numbers, strict=True)]
-        )
+        images = zip(self.labels, self.numbers, strict=True)
+        return np.array([f"{self.names[label]}_{number:04d}" for label, number in images])
 
     def select(self, people: Iterable[str]) -> "Faces":
         """Keep only `people` (names), relabelled 0..K-1 in this object's order, without pairs.
@@ -200,25 +201,24 @@ class Faces:
         people = set(people)
         unknown = sorted(people - set(self.names))
         if unknown:
-            raise ValueError(
-                f"expected names of these {len(self.names)} people, got {len(unknown)} "
-                f"others: {', '.join(unknown[:10])}"
-            )
-        kept = np.array([name in people for name in self.names], bool)
+            few = ", ".join(unknown[:10])
+            raise ValueError(f"expected names in {self}, got {len(unknown)} others: {few}")
+        kept = np.array([name in people for name in self.names], bool)  # (K,)
         new_label = np.cumsum(kept) - 1
-        keep = kept[self.labels]
+        keep = kept[self.labels]  # (n_images,)
         return replace(
             self,
             rows=self.rows[keep],
             labels=new_label[self.labels[keep]],
-            names=tuple(n for n, k in zip(self.names, kept, strict=True) if k),
+            names=tuple(name for name in self.names if name in people),
             numbers=self.numbers[keep],
             pairs=None,
         )
 
     def at_least(self, n_images: int) -> "Faces":
         """Keep only people with `n_images` images or more, relabelled."""
-        return self.select(n for n, c in zip(self.names, self.counts, strict=True) if c >= n_images)
+        many = np.flatnonzero(self.counts >= n_images)
+        return self.select(self.names[k] for k in many)
 
     def with_pairs(self, pairs: Pairs | None) -> "Faces":
         """Return the same images with `pairs` to verify on."""
@@ -251,46 +251,42 @@ class Split:
     leaking: str = ""
 
     def __post_init__(self):
-        shared = {f"{a} and {b}": n for (a, b), n in self.shared_people().items() if n}
-        if shared and not self.leaking:
-            raise ValueError(f"{self.name}: expected disjoint people, but they share {shared}")
+        if self.leaking:
+            return
+        for (a, b), n in self.shared_people().items():
+            if n:
+                raise ValueError(f"expected disjoint people, got {n} in {a} and {b} of {self.name}")
 
     def __iter__(self) -> Iterator[Faces]:
         return iter((self.train, self.dev, self.test))
 
     def shared_people(self) -> dict[tuple[str, str], int]:
         """Count the people that each two of train, dev and test have in common."""
-        return {
-            (a, b): len(set(getattr(self, a).names) & set(getattr(self, b).names))
-            for a, b in (("train", "dev"), ("train", "test"), ("dev", "test"))
-        }
+        people = {part: set(getattr(self, part).names) for part in ("train", "dev", "test")}
+        return {(a, b): len(people[a] & people[b]) for a, b in combinations(people, 2)}
 
-    def table(self):
-        """Return a DataFrame of people, images and pairs in each part."""
-        import pandas as pd
-
-        rows = {}
-        for part in ("train", "dev", "test"):
-            faces = getattr(self, part)
-            same = faces.pairs.same if faces.pairs is not None else np.zeros(0, bool)
-            rows[part] = {
+    def table(self) -> pd.DataFrame:
+        """Count people, images and pairs in each part."""
+        rows = []
+        for faces in self:
+            same = np.zeros(0, bool) if faces.pairs is None else faces.pairs.same
+            row = {
                 "people": len(faces.names),
                 "with 2+ images": int((faces.counts >= 2).sum()),
                 "images": len(faces),
                 "same pairs": int(same.sum()),
                 "different pairs": int((~same).sum()),
             }
-        return pd.DataFrame.from_dict(rows, orient="index")
+            rows.append(row)
+        return pd.DataFrame(rows, index=["train", "dev", "test"])
 
 
 def draw_people(faces: Faces, n_people: int, seed: int) -> tuple[str, ...]:
     """Draw `n_people` names at random, in label order; the same for the same seed."""
-    if not 0 < n_people < len(faces.names):
-        raise ValueError(
-            f"expected to draw between 1 and {len(faces.names) - 1} of {len(faces.names)} "
-            f"people, got {n_people}"
-        )
-    drawn = np.random.default_rng(seed).choice(len(faces.names), n_people, replace=False)
+    n = len(faces.names)
+    if not 0 < n_people < n:
+        raise ValueError(f"expected to draw between 1 and {n - 1} of {n} people, got {n_people}")
+    drawn = np.random.default_rng(seed).choice(n, n_people, replace=False)
     return tuple(faces.names[k] for k in np.sort(drawn))
 
 
@@ -312,10 +308,7 @@ def draw_pairs(
     ValueError
         If the images do not offer that many distinct pairs.
     """
-    rng = np.random.default_rng(seed)
     counts = faces.counts
-    rows_of = np.split(np.argsort(faces.labels, kind="stable"), np.cumsum(counts)[:-1])
-    many = np.flatnonzero(counts >= 2)
     possible_same = int((counts * (counts - 1) // 2).sum())
     possible_different = len(faces) * (len(faces) - 1) // 2 - possible_same
     if n_same > possible_same or n_different > possible_different:
@@ -323,19 +316,37 @@ def draw_pairs(
             f"expected at most {possible_same} same and {possible_different} different pairs of "
             f"these images, got a request for {n_same} and {n_different}"
         )
-    drawn: dict[tuple[int, int], bool] = {}
-    for same, n in ((True, n_same), (False, n_different)):
-        target, misses = len(drawn) + n, 0
-        while len(drawn) < target:
-            if same:
-                pair = rng.choice(rows_of[rng.choice(many)], 2, replace=False)
-            else:
-                a, b = rng.choice(len(counts), 2, replace=False)
-                pair = rng.choice(rows_of[a]), rng.choice(rows_of[b])
-            key = (int(min(pair)), int(max(pair)))
-            misses = misses + 1 if key in drawn else 0
-            if misses > 10_000:
-                raise ValueError(f"could not draw {n} distinct pairs; found {len(drawn)}")
-            drawn[key] = same
-    left, right = np.array(list(drawn), np.int64).reshape(-1, 2).T
-    return Pairs(left, right, np.array(list(drawn.values()), bool), name=name, role=role)
+    rng = np.random.default_rng(seed)
+    rows_of = faces.rows_by_person()
+    many = np.flatnonzero(counts >= 2)
+
+    def same_pair():
+        person = rng.choice(many)
+        return rng.choice(rows_of[person], 2, replace=False)
+
+    def different_pair():
+        a, b = rng.choice(len(counts), 2, replace=False)
+        return rng.choice(rows_of[a]), rng.choice(rows_of[b])
+
+    pairs = _draw_distinct(same_pair, n_same) + _draw_distinct(different_pair, n_different)
+    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
+    same = np.arange(len(pairs)) < n_same
+    return Pairs(left, right, same, name=name, role=role)
+
+
+def _draw_distinct(draw: Callable, n: int) -> list[tuple[int, int]]:
+    """Draw until there are `n` pairs, each with its smaller row first."""
+    drawn = {}  # keeps the order in which they were drawn
+    misses = 0
+    while len(drawn) < n:
+        pair = tuple(sorted(map(int, draw())))
+        misses = misses + 1 if pair in drawn else 0
+        if misses > 10_000:
+            raise ValueError(f"expected {n} distinct pairs, got {len(drawn)} after 10,000 misses")
+        drawn[pair] = True
+    return list(drawn)
+
+
+def _check_range(values: np.ndarray, n: int, what: str) -> None:
+    if len(values) and (values.min() < 0 or values.max() >= n):
+        raise ValueError(f"expected {what} in 0..{n - 1}, got {values.min()}..{values.max()}")

@@ -22,11 +22,12 @@ class MeanOverPairs(reducers.MultipleReducers):
 
     def forward(self, loss_dict, embeddings, labels):
         """Reduce the loss of every pair to one number."""
-        terms = [t["losses"] for t in loss_dict.values() if torch.is_tensor(t["losses"])]
+        terms = [kind["losses"] for kind in loss_dict.values()]
+        terms = [losses for losses in terms if torch.is_tensor(losses)]  # a kind without pairs: 0
         if not terms:
             self.num_past_filter = 0
             return (embeddings * 0).sum()
-        per_pair = torch.cat(terms)
+        per_pair = torch.cat(terms)  # (n_pairs,)
         self.num_past_filter = int((per_pair > 0).sum())
         return per_pair.mean()
 
@@ -74,9 +75,9 @@ class ContrastiveLoss(losses.ContrastiveLoss):
     """
 
     def __init__(self, margin: float, normalize: bool = True):
-        if margin <= 0 or (normalize and margin > 2):
-            limit = "in (0, 2], for embeddings of unit length" if normalize else "above 0"
-            raise ValueError(f"expected a margin {limit}, got {margin}")
+        largest = 2 if normalize else math.inf
+        if not 0 < margin <= largest:
+            raise ValueError(f"expected a margin in (0, {largest}], got {margin}")
         super().__init__(
             pos_margin=0,
             neg_margin=margin**2,
@@ -87,7 +88,8 @@ class ContrastiveLoss(losses.ContrastiveLoss):
     def compute_loss(self, embeddings, labels, indices_tuple, ref_emb, ref_labels):
         """Return the losses of all pairs; the library's own returns 0 for a single pair."""
         pairs = lmu.convert_to_pairs(indices_tuple, labels, ref_labels)
-        return self.pair_based_loss(self.distance(embeddings, ref_emb), pairs)
+        squared = self.distance(embeddings, ref_emb)  # (B, B)
+        return self.pair_based_loss(squared, pairs)
 
 
 def adacos_scale(num_classes: int) -> float:
@@ -96,12 +98,12 @@ def adacos_scale(num_classes: int) -> float:
     Parameters
     ----------
     num_classes : int
-        C, the people in the training set; at least 3, below which the scale is not positive.
+        C, the people in the training set.
 
     Raises
     ------
     ValueError
-        If there are fewer than three classes.
+        If there are fewer than three, for whom the scale is not positive.
 
     References
     ----------
@@ -146,7 +148,8 @@ class AdaCos(nn.Module):
 
     def cosines(self, embeddings):
         """Return the cosine of each embedding to each person's centre, shape (B, num_classes)."""
-        return functional.linear(functional.normalize(embeddings), functional.normalize(self.W))
+        centres = functional.normalize(self.W)
+        return functional.linear(functional.normalize(embeddings), centres)
 
     def get_logits(self, embeddings):
         """Return the scaled cosines, shape (B, num_classes)."""
@@ -156,10 +159,12 @@ class AdaCos(nn.Module):
         """Return the mean cross-entropy of a batch; `indices_tuple` is not used."""
         cosines = self.cosines(embeddings)
         if self.dynamic and self.training:
-            with torch.no_grad():
-                own = cosines.gather(1, labels[:, None])
-                others = (self.scale * cosines).scatter(1, labels[:, None], -math.inf)
-                log_b = torch.logsumexp(others.flatten(), 0) - math.log(len(labels))
-                angle = own.clamp(-1, 1).arccos().median().clamp(max=math.pi / 4)
-                self.scale.copy_(log_b / angle.cos())
+            self._rescale(cosines.detach(), labels[:, None])
         return functional.cross_entropy(self.scale * cosines, labels)
+
+    def _rescale(self, cosines, own):
+        others = (self.scale * cosines).scatter(1, own, -math.inf)  # (B, num_classes)
+        log_b = torch.logsumexp(others.flatten(), 0) - math.log(len(own))
+        angles = cosines.gather(1, own).clamp(-1, 1).arccos()
+        middle = angles.median().clamp(max=math.pi / 4)
+        self.scale.copy_(log_b / middle.cos())

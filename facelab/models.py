@@ -1,11 +1,10 @@
-"""The two networks of the study, and what a verifier can do without one."""
+"""The two networks of the study, and their files."""
 
 import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -63,8 +62,8 @@ def siamese_cnn(
             nn.MaxPool2d(2),
             nn.ReLU(inplace=True),  # of a quarter of the values; the same as before pooling
         ]
-    layers += [nn.Flatten(), nn.Dropout(dropout)]
-    layers += [nn.Linear(channels[-1] * (image_size // shrink) ** 2, embedding_size)]
+    values = channels[-1] * (image_size // shrink) ** 2
+    layers += [nn.Flatten(), nn.Dropout(dropout), nn.Linear(values, embedding_size)]
     return nn.Sequential(*layers)
 
 
@@ -106,22 +105,11 @@ def resnet50(
             f"that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
         ) from error
     linear = nn.Linear(network.fc.in_features, embedding_size)
-    network.fc = nn.Sequential(nn.Dropout(dropout), linear) if dropout else linear
+    if dropout:
+        network.fc = nn.Sequential(nn.Dropout(dropout), linear)
+    else:
+        network.fc = linear
     return network
-
-
-def raw_pixels(faces) -> np.ndarray:
-    """Take an image's own pixels, less their mean, for its embedding.
-
-    The distance of two of them is sqrt(2 - 2 c), with c the correlation of the two images.
-
-    Returns
-    -------
-    ndarray of shape (n_images, 3 * height * width), float32
-        Not normalised.
-    """
-    x = faces.images.reshape(len(faces), -1).astype(np.float32)
-    return x - x.mean(axis=1, keepdims=True)
 
 
 def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:
@@ -144,14 +132,14 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
     ValueError
         If `architecture` names another network, or one with other weights than `model`'s.
     """
-    tensors = {
-        name: (t.half() if t.is_floating_point() else t).cpu().contiguous()
-        for name, t in model.state_dict().items()
-    }
     with torch.device("meta"):  # shapes alone
-        wanted = {name: t.shape for name, t in _build(architecture).state_dict().items()}
-    if wanted != {name: t.shape for name, t in tensors.items()}:
+        wanted = _shapes(_build(architecture))
+    if _shapes(model) != wanted:
         raise ValueError(f"expected the weights of {architecture}, got those of another network")
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        small = tensor.half() if tensor.is_floating_point() else tensor
+        tensors[name] = small.cpu().contiguous()
     about = {"architecture": json.dumps(architecture), "settings": json.dumps(settings)}
     save_file(tensors, path, metadata=about)
 
@@ -171,18 +159,23 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict]:
     """
     try:
         with safe_open(path, "pt") as file:
-            about = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+            about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = _build(about["architecture"])
+        model = _build(json.loads(about["architecture"]))
         model.load_state_dict(tensors)
-        return model.eval(), about["settings"]
+        return model.eval(), json.loads(about["settings"])
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"expected a network of save_network, got {path} ({error})") from error
 
 
 def _build(architecture: dict) -> nn.Module:
-    arguments, networks = dict(architecture), {"siamese_cnn": siamese_cnn, "resnet50": resnet50}
+    networks = {"siamese_cnn": siamese_cnn, "resnet50": resnet50}
+    arguments = dict(architecture)
     name = arguments.pop("name", None)
     if name not in networks:
         raise ValueError(f"expected an architecture named {' or '.join(networks)}, got {name!r}")
     return networks[name](**arguments)
+
+
+def _shapes(model: nn.Module) -> dict:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}

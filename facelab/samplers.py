@@ -28,14 +28,10 @@ class Batch(NamedTuple):
     pairs: tuple[np.ndarray, ...] | None = None
 
 
-def _rows_by_person(faces: Faces) -> list[np.ndarray]:
-    order = np.argsort(faces.labels, kind="stable")
-    return np.split(order, np.cumsum(faces.counts)[:-1])
-
-
 def shuffled(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Yield every image once in random order; a last, smaller batch is left out."""
-    _check(len(faces) >= batch_size, f"at least {batch_size} images", f"{len(faces)}")
+    if len(faces) < batch_size:
+        raise ValueError(f"expected at least {batch_size} images, got {len(faces)}")
     order = rng.permutation(len(faces))
     for start in range(0, len(order) - batch_size + 1, batch_size):
         yield Batch(order[start : start + batch_size])
@@ -54,23 +50,28 @@ def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> I
     ValueError
         If `batch_size` is not a multiple of 4, or nobody has two images.
     """
-    _check(batch_size > 0 and batch_size % 4 == 0, "a batch_size divisible by 4", f"{batch_size}")
-    by_person = _rows_by_person(faces)
+    if batch_size <= 0 or batch_size % 4:
+        raise ValueError(f"expected a batch_size divisible by 4, got {batch_size}")
+    by_person = faces.rows_by_person()
+    n_people = len(by_person)
     many = np.flatnonzero(faces.counts >= 2)
-    _check(len(many) > 0, "at least one person with two images", "none")
-    _check(len(by_person) > 1, "at least two people", f"{len(by_person)}")
+    if not len(many) or n_people < 2:
+        raise ValueError(
+            f"expected two people, one with two images, got {n_people}, {len(many)} with two"
+        )
     quarter = batch_size // 4
-    anchors = np.arange(0, batch_size, 2)
-    pairs = anchors[:quarter], anchors[:quarter] + 1, anchors[quarter:], anchors[quarter:] + 1
+    left = np.arange(0, batch_size, 2)
+    right = left + 1
+    pairs = (left[:quarter], right[:quarter], left[quarter:], right[quarter:])
     for _ in range(max(1, len(faces) // batch_size)):
-        same = [rng.choice(by_person[k], 2, replace=False) for k in rng.choice(many, quarter)]
-        first = rng.integers(len(by_person), size=quarter)
-        second = (first + rng.integers(1, len(by_person), size=quarter)) % len(by_person)
-        different = [
-            (rng.choice(by_person[a]), rng.choice(by_person[b]))
-            for a, b in zip(first, second, strict=True)
-        ]
-        yield Batch(np.concatenate([*same, *different]), pairs)
+        rows = []
+        for person in rng.choice(many, quarter):
+            rows.extend(rng.choice(by_person[person], 2, replace=False))
+        first = rng.integers(n_people, size=quarter)
+        second = (first + rng.integers(1, n_people, size=quarter)) % n_people
+        for person in np.stack([first, second], axis=1).ravel():
+            rows.append(rng.choice(by_person[person]))
+        yield Batch(np.array(rows), pairs)
 
 
 def people_by_images(
@@ -87,23 +88,19 @@ def people_by_images(
     ValueError
         If the people with two images or more cannot fill a batch.
     """
-    by_person = [rows for rows in _rows_by_person(faces) if len(rows) >= 2]
+    by_person = [rows for rows in faces.rows_by_person() if len(rows) >= 2]
     available = sum(min(len(rows), images_per_person) for rows in by_person)
-    _check(
-        available >= batch_size,
-        f"people with two images or more that fill a batch of {batch_size}",
-        f"{len(by_person)} people with {available} images at {images_per_person} each",
-    )
+    if available < batch_size:
+        raise ValueError(
+            f"expected people with two images or more that fill a batch of {batch_size}, got "
+            f"{len(by_person)} people with {available} images at {images_per_person} each"
+        )
     for _ in range(max(1, len(faces) // batch_size)):
-        rows: list[int] = []
+        chosen = []
         for k in rng.permutation(len(by_person)):
-            take = min(len(by_person[k]), images_per_person, batch_size - len(rows))
-            rows.extend(rng.choice(by_person[k], take, replace=False))
-            if len(rows) == batch_size:
+            rows = by_person[k]
+            take = min(len(rows), images_per_person, batch_size - len(chosen))
+            chosen.extend(rng.choice(rows, take, replace=False))
+            if len(chosen) == batch_size:
                 break
-        yield Batch(np.array(rows))
-
-
-def _check(ok: bool, expected: str, got: str) -> None:
-    if not ok:
-        raise ValueError(f"expected {expected}, got {got}")
+        yield Batch(np.array(chosen))

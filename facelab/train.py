@@ -1,10 +1,9 @@
 """`fit`, the one training loop of the study, and `embed`."""
 
-import os
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,16 +11,15 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from pytorch_metric_learning.reducers import ThresholdReducer
-from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from facelab.augmentation import to_float
+from facelab.checkpoints import describe, resume, save
 from facelab.faces import Faces
-from facelab.losses import MeanOverPairs
 from facelab.samplers import shuffled
+from facelab.steps import Steps
 from facelab.verification import auc
 
 COLLAPSED = 0.05  # mean distance of different people below which all embeddings are one point
@@ -35,12 +33,15 @@ class Training(NamedTuple):
     history : DataFrame
         One row per epoch; see `fit`.
     distances : DataFrame
-        Distances of the watched pairs after every epoch: columns ``epoch``, ``split``,
-        ``source``, ``distance`` and ``same``.
+        One row per watched pair and epoch: ``epoch``, ``split``, ``source``, ``synthetic``,
+        ``role``, ``distance`` and ``same``.
+    settings : dict
+        What was trained, on what and how, in plain values; see `fit`.
     """
 
     history: pd.DataFrame
     distances: pd.DataFrame
+    settings: dict
 
 
 def best_precision() -> str:
@@ -108,7 +109,8 @@ def fit(
     seed : int
         Seed of everything random in training. The weights to start from are the caller's.
     checkpoint : path, optional
-        Written after every epoch. If it exists, training goes on from it.
+        Written after every epoch. If it exists, training goes on from it. Functions are known by
+        their names; what a loss keeps outside its ``state_dict`` is lost.
     fabric : lightning_fabric.Fabric, optional
         Devices, precision and strategy. Default: one device and `best_precision`. With several
         processes each draws its share of the batches and mines within it.
@@ -120,11 +122,11 @@ def fit(
         is not zero; nan where the loss does not count them), ``mined`` (pairs or triplets that
         the miner found; nan without a miner), ``empty`` (share of batches in which it found
         nothing), ``accuracy`` (of naming training people, where the loss classifies),
-        ``same_distance`` and ``different_distance``
-        within batches, all of them means over batches; ``lr``, ``images`` (trained on in this
-        epoch), ``images_per_second`` (training alone), ``seconds`` (watching included), ``note``
-        (what went wrong, or empty), ``source``, and ``NAME_auc`` for every watched name. Its
-        ``attrs["settings"]`` says in words what was trained, on what and how.
+        ``same_distance`` and ``different_distance`` within batches, all of them means over
+        batches; ``lr``, ``source``, ``synthetic``, ``images`` (trained on in this epoch),
+        ``images_per_second`` (training alone), ``NAME_auc`` for every watched name, ``seconds``
+        (watching included) and ``note`` (what went wrong, or empty). ``settings`` has every
+        argument; loss, miner and the other parts as `facelab.parts.describe` tells them.
 
     Raises
     ------
@@ -134,111 +136,65 @@ def fit(
         If the loss is not finite; the model is then useless, the last checkpoint is not.
     """
     watch = dict(watch or {})
-    for name, faces in watch.items():
-        if faces.pairs is None or not len(faces.pairs):
-            raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
     keep_best = dict(keep_best or {})
-    if not keep_best.keys() <= watch.keys():
-        raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
+    _check_watched(watch, keep_best)
     fabric = fabric or Fabric(devices=1, precision=best_precision())
     fabric.launch()
+    settings = {
+        "people": len(train.names),
+        "people_images": len(train),
+        "fingerprint": train.fingerprint,
+        "weights": sum(p.numel() for p in model.parameters()),
+        "batch_size": batch_size,
+        "lr": lr,
+        "loss_lr": loss_lr,
+        "weight_decay": weight_decay,
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "precision": fabric.strategy.precision.precision,
+        "watched": list(watch),
+        "loss": describe(loss),
+        "miner": describe(miner),
+        "sampler": describe(sampler),
+        "optimizer": describe(optimizer),
+        "scheduler": describe(scheduler),
+        "augment": describe(augment),
+    }
     model.to(memory_format=torch.channels_last)
     loss.to(fabric.device)
-    own = list(loss.parameters())
-    groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
-    if own:
-        groups.append(
-            {"params": own, "lr": lr if loss_lr is None else loss_lr, "weight_decay": 0.0}
-        )
-    opt = optimizer(groups, lr=lr)
+    opt = optimizer(_groups(model, loss, weight_decay, lr if loss_lr is None else loss_lr), lr=lr)
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:
         parts["scheduler"] = scheduler(opt)
-    parts |= {f"best on {k}": fabric.to_device(kept) for k, kept in keep_best.items()}
+    for name, kept in keep_best.items():
+        parts[f"best on {name}"] = fabric.to_device(kept)
     network, opt = fabric.setup(model, opt)
-    counters = [m for m in loss.modules() if isinstance(m, ThresholdReducer | MeanOverPairs)]
-    for counter in counters:
-        counter.collect_stats = True
+    steps = Steps(network, train, loss, miner, sampler, batch_size, opt, augment, seed, fabric)
 
-    settings = {
-        "images": f"{train.fingerprint}: {len(train)} of {len(train.names)} people",
-        "weights": sum(p.numel() for p in model.parameters()),
-        "numbers": f"{batch_size=}, {lr=}, {loss_lr=}, {weight_decay=}, {seed=}",
-        "parts": ", ".join(map(_name, (loss, miner, sampler, optimizer, scheduler, augment))),
-    }
-    rows, watched = _resume(checkpoint, parts, settings, epochs)
-    progress = tqdm(
-        range(len(rows) + 1, epochs + 1),
-        initial=len(rows),
-        total=epochs,
-        desc="epoch",
-        unit="epoch",
-        disable=not fabric.is_global_zero,
-    )
+    same_training = settings | _identity(train, watch, keep_best, fabric.world_size)
+    rows, watched = resume(checkpoint, parts, same_training, epochs)
+    remaining = range(len(rows) + 1, epochs + 1)
+    silent = not fabric.is_global_zero
+    progress = tqdm(remaining, "epoch", epochs, initial=len(rows), unit="epoch", disable=silent)
     for epoch in progress:
-        torch_seed, augment_seed = np.random.SeedSequence([seed, epoch]).generate_state(2).tolist()
-        torch.manual_seed(torch_seed)  # dropout draws from it
-        generator = torch.Generator().manual_seed(augment_seed)
-        batches = list(sampler(train, batch_size, np.random.default_rng([seed, epoch])))
-        share = len(batches) // fabric.world_size
-        batches = batches[fabric.global_rank :: fabric.world_size][:share]
-        start, steps = time.perf_counter(), []
-        network.train()
-        for number, batch in enumerate(batches, 1):
-            images = fabric.to_device(torch.from_numpy(train.batch(batch.rows)))
-            labels = fabric.to_device(torch.from_numpy(train.labels[batch.rows]))
-            images = augment(images, generator) if augment else to_float(images)
-            embeddings = network(images).float()
-            mined = None
-            if batch.pairs is not None:
-                mined = tuple(fabric.to_device(torch.from_numpy(p)) for p in batch.pairs)
-            elif miner is not None:
-                mined = miner(embeddings, labels)
-            value = loss(embeddings, labels, mined)
-            if not torch.isfinite(value):
-                raise FloatingPointError(
-                    f"expected a finite loss, got {value.item()} in epoch {epoch}, batch {number} "
-                    f"of {len(batches)}, at a learning rate of {opt.param_groups[0]['lr']:g}; try "
-                    "a smaller learning rate, or precision='32-true' in the Fabric"
-                )
-            opt.zero_grad()
-            fabric.backward(value)
-            for parameter in own if fabric.world_size > 1 else ():
-                parameter.grad = fabric.all_reduce(parameter.grad)
-            opt.step()
-            steps.append(_measure(value, loss, embeddings, labels, mined, miner, counters))
-        seconds = time.perf_counter() - start
-
-        row = {"epoch": epoch} | pd.DataFrame(steps).mean().to_dict()
-        row |= {"lr": opt.param_groups[0]["lr"], "source": train.source}
-        row["images"] = len(batches) * batch_size * fabric.world_size
-        row["images_per_second"] = row["images"] / seconds
+        start = time.perf_counter()
+        row = steps.epoch(epoch)
         if scheduler:
             parts["scheduler"].step()
         for name, faces in watch.items():
-            distance = _watched_distances(model, faces, fabric)
-            row[f"{name}_auc"] = auc(distance, faces.pairs.same)
-            watched.append((epoch, name, faces.source, distance, faces.pairs.same))
-        for name, kept in keep_best.items():
-            if all(row[f"{name}_auc"] > before[f"{name}_auc"] for before in rows):
-                kept.load_state_dict(model.state_dict())
-        row |= {"seconds": time.perf_counter() - start, "note": _note(row)}
+            distance = _pair_distances(model, faces, fabric)
+            watched.append((epoch, name, distance))
+            row[f"{name}_auc"] = float(auc(distance, faces.pairs.same))
+        _keep(keep_best, model, row, rows)
+        row["seconds"] = time.perf_counter() - start
+        row["note"] = _note(row)
         rows.append(row)
-        progress.set_postfix_str(
-            ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k == "loss" or k.endswith("_auc"))
-        )
-        if row["note"]:
-            progress.write(f"epoch {epoch}: {row['note']}")
+        _show(progress, row)
         if checkpoint and fabric.is_global_zero:
-            _save(checkpoint, parts, settings, rows, watched)
+            save(checkpoint, parts, same_training, rows, watched)
     fabric.barrier()
     model.eval()
-    columns = ("epoch", "split", "source", "distance", "same")
-    table = [pd.DataFrame(dict(zip(columns, entry, strict=True))) for entry in watched]
-    distances = pd.concat(table, ignore_index=True) if table else pd.DataFrame(columns=columns)
-    history = pd.DataFrame(rows)
-    history.attrs["settings"] = settings
-    return Training(history, distances)
+    return Training(pd.DataFrame(rows), _table(watched, watch), settings)
 
 
 def embed(
@@ -271,16 +227,17 @@ def embed(
     ndarray of shape (n_images, D), float32
         Embeddings of unit length.
     """
-    rows = np.arange(len(faces)) if rows is None else rows
-    parameter = next(model.parameters())
+    if rows is None:
+        rows = np.arange(len(faces))
+    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     out = []
     with torch.inference_mode(), fabric.autocast() if fabric else nullcontext():
         for start in range(0, len(rows), batch_size):
             batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
-            images = to_float(batch.to(parameter.device))
-            embeddings = model(images).float()
+            images = to_float(batch.to(device))  # (B, 3, H, W)
+            embeddings = model(images).float()  # (B, D)
             if flip:
                 embeddings = embeddings + model(images.flip(3)).float()
             out.append(functional.normalize(embeddings).cpu())
@@ -288,85 +245,81 @@ def embed(
     return torch.cat(out).numpy()
 
 
-def _name(thing) -> str:
-    """Name a function, a partial or a module with its settings, the same in every process."""
-    if isinstance(thing, partial):
-        return f"{_name(thing.func)}({thing.args or ''}{thing.keywords or ''})"
-    if isinstance(thing, nn.Module):
-        scalars = {k: v for k, v in vars(thing).items() if isinstance(v, (int, float, str))}
-        scalars.pop("training")
-        return f"{type(thing).__name__}({scalars})"
-    return getattr(thing, "__qualname__", str(thing))
+def _check_watched(watch: dict, keep_best: dict) -> None:
+    for name, faces in watch.items():
+        if faces.pairs is None or not len(faces.pairs):
+            raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
+    if not keep_best.keys() <= watch.keys():
+        raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
 
 
-@torch.no_grad()
-def _measure(value, loss, embeddings, labels, mined, miner, counters) -> dict[str, float]:
-    """Return what one step tells about training beside its loss."""
-    a, p, b, n = mined if mined and len(mined) == 4 else get_all_pairs_indices(labels)
-    unit = functional.normalize(embeddings)
-    distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")
-    active = np.nan if not counters else sum(getattr(c, "num_past_filter", 0) for c in counters)
-    for counter in counters:
-        counter.num_past_filter = 0  # a loss without a single pair would leave the old count
+def _identity(train: Faces, watch: dict, keep_best: dict, processes: int) -> dict:
+    """Tell apart what settings do not: images and pairs that are only as many."""
+    watched = {}
+    for name, faces in watch.items():
+        ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
+        watched[name] = {
+            "fingerprint": faces.fingerprint,
+            "pairs": len(faces.pairs),
+            "checksum": zlib.crc32(ends.tobytes()),
+        }
     return {
-        "loss": value.item(),
-        "active": active,
-        "mined": np.nan if miner is None else sum(map(len, mined)) / len(mined),
-        "empty": np.nan if miner is None else float(not len(mined[0])),
-        "accuracy": _accuracy(loss, embeddings, labels),
-        "same_distance": distance[a, p].mean().item(),
-        "different_distance": distance[b, n].mean().item(),
+        "images_checksum": zlib.crc32(train.rows.tobytes()),
+        "watched": watched,
+        "keep_best": sorted(keep_best),
+        "processes": processes,
     }
 
 
-def _accuracy(loss, embeddings, labels) -> float:
-    """Return how often a classification loss names the right person, without its margin."""
-    if not hasattr(loss, "get_logits"):
-        return np.nan
-    return (loss.get_logits(embeddings).argmax(1) == labels).float().mean().item()
+def _groups(model: nn.Module, loss: nn.Module, weight_decay: float, loss_lr: float) -> list[dict]:
+    groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
+    own = list(loss.parameters())
+    if own:
+        groups.append({"params": own, "lr": loss_lr, "weight_decay": 0.0})
+    return groups
 
 
-def _note(row: dict) -> str:
-    if row["mined"] == 0:
-        return "the miner found nothing in any batch: no weight has changed"
-    if row["different_distance"] < COLLAPSED:
-        return (
-            f"collapsed: different people are {row['different_distance']:.4f} apart on average; "
-            "try a smaller learning rate or an easier miner"
-        )
-    return ""
-
-
-def _watched_distances(model, faces, fabric) -> np.ndarray:
+def _pair_distances(model, faces, fabric) -> np.ndarray:
+    """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
     rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
     left, right = embed(model, faces, rows, fabric=fabric)[position.reshape(2, -1)]
     return np.linalg.norm(left - right, axis=1)
 
 
-def _save(path, parts, settings, rows, watched) -> None:
-    state = {name: part.state_dict() for name, part in parts.items()}
-    state |= {"settings": settings, "rows": rows}
-    state["watched"] = [(*w, torch.from_numpy(d), torch.from_numpy(y)) for *w, d, y in watched]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, f"{path}.tmp")
-    os.replace(f"{path}.tmp", path)
+def _keep(keep_best: dict, model: nn.Module, row: dict, rows: list[dict]) -> None:
+    """Copy the weights where this epoch is better than every one before."""
+    for name, kept in keep_best.items():
+        score = f"{name}_auc"
+        if all(row[score] > before[score] for before in rows):
+            kept.load_state_dict(model.state_dict())
 
 
-def _resume(path, parts, settings, epochs) -> tuple[list, list]:
-    """Load the checkpoint into `parts`, if there is one, and return its rows and distances."""
-    if not path or not Path(path).exists():
-        return [], []
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key, wanted in settings.items():
-        if state["settings"][key] != wanted:
-            raise ValueError(
-                f"expected a checkpoint of this training, with {key} {wanted!r}, but {path} has "
-                f"{state['settings'][key]!r}; delete it, or name another one"
-            )
-    if len(state["rows"]) > epochs:
-        raise ValueError(f"expected at most {epochs} epochs, but {path} has {len(state['rows'])}")
-    if missing := sorted(parts.keys() - state.keys()):
-        raise ValueError(f"expected a checkpoint with {missing}, but {path} has none of it")
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return state["rows"], [(*w, d.numpy(), y.numpy()) for *w, d, y in state["watched"]]
+def _note(row: dict) -> str:
+    if row["mined"] == 0:
+        return "the miner found nothing in any batch: no weight has changed"
+    apart = row["different_distance"]
+    if apart < COLLAPSED:
+        return (
+            f"collapsed: different people are {apart:.4f} apart on average; "
+            "try a smaller learning rate or an easier miner"
+        )
+    return ""
+
+
+def _show(progress: tqdm, row: dict) -> None:
+    shown = [key for key in row if key == "loss" or key.endswith("_auc")]
+    progress.set_postfix_str(", ".join(f"{key} {row[key]:.3f}" for key in shown))
+    if row["note"]:
+        progress.write(f"epoch {row['epoch']}: {row['note']}")
+
+
+def _table(watched: list[tuple], watch: dict) -> pd.DataFrame:
+    columns = ["epoch", "split", "source", "synthetic", "role", "distance", "same"]
+    tables = [pd.DataFrame(columns=columns)]
+    for epoch, name, distance in watched:
+        faces = watch[name]
+        table = pd.DataFrame({"distance": distance, "same": faces.pairs.same})
+        facts = [epoch, name, faces.source, faces.synthetic, faces.pairs.role]
+        table[columns[:5]] = facts
+        tables.append(table[columns])
+    return pd.concat(tables[1:] or tables, ignore_index=True)

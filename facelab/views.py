@@ -1,5 +1,7 @@
 """LFW's views as splits: who to learn from, who to set a threshold on, and who to test on."""
 
+import numpy as np
+
 from facelab.faces import Faces, Split, draw_pairs, draw_people
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
@@ -9,15 +11,16 @@ _MOST_DEV_IMAGES = 50
 
 def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
     """Draw people out of `pool`; return the others, and those with dev pairs."""
-    counts = zip(pool.names, pool.counts, strict=True)
-    drawable = pool.select(name for name, n in counts if n <= _MOST_DEV_IMAGES)
-    drawn = draw_people(drawable, round(dev_people * len(pool.names)), seed)
-    dev, counts = pool.select(drawn), pool.select(drawn).counts
-    n = min(500, 3 * int((counts >= 2).sum()), int((counts * (counts - 1) // 2).sum()))
-    if n == 0:
+    drawable = pool.select(np.array(pool.names)[pool.counts <= _MOST_DEV_IMAGES])
+    n_people = round(dev_people * len(pool.names))
+    drawn = draw_people(drawable, n_people, seed)
+    dev = pool.select(drawn)
+    possible = int((dev.counts * (dev.counts - 1) // 2).sum())
+    n_pairs = min(500, 3 * int((dev.counts >= 2).sum()), possible)
+    if n_pairs == 0:
         raise ValueError(f"expected held-out people with two images or more, got {dev}")
-    dev = dev.with_pairs(draw_pairs(dev, n, n, seed, "dev", "dev"))
-    return pool.select(set(pool.names) - set(drawn)), dev
+    pairs = draw_pairs(dev, n_pairs, n_pairs, seed, "dev", "dev")
+    return pool.select(set(pool.names) - set(drawn)), dev.with_pairs(pairs)
 
 
 def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "held-out") -> Split:
@@ -54,21 +57,19 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
     test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
-    leaking = ""
     if dev == "held-out":
-        train, dev_faces = _hold_out(pool, dev_people, seed)
-    elif dev == "pairsDevTrain":
-        train = dev_faces = pool
+        train, held_out = _hold_out(pool, dev_people, seed)
+        train = _with_train_pairs(train, protocol.pairs_dev_train, "View 1 train")
+        return Split(train, held_out, test, "View 1")
+    if dev == "pairsDevTrain":
+        train = _with_train_pairs(pool, protocol.pairs_dev_train, "View 1 train")
         leaking = f"all {len(pool.names):,} dev people are the training people (pairsDevTrain)"
-    else:
-        raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
-    train_pairs = protocol.pairs_dev_train.among(train.names)
-    train = train.with_pairs(train_pairs.rows(train, "View 1 train", "train"))
-    split = Split(train, train if leaking else dev_faces, test, "View 1", leaking)
-    shared = split.shared_people()
-    assert not shared["train", "test"]
-    assert not shared["dev", "test"]
-    return split
+        return Split(train, train, test, "View 1", leaking)
+    raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
+
+
+def _with_train_pairs(train: Faces, pairs, name: str) -> Faces:
+    return train.with_pairs(pairs.among(train.names).rows(train, name, "train"))
 
 
 def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> Split:
@@ -93,17 +94,18 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     ValueError
         If there is no such fold, or `dev_people` leaves nobody to draw or to pair.
     """
-    protocol, n_folds = faces.protocol, len(faces.protocol.folds)
+    protocol = faces.protocol
+    n_folds = len(protocol.folds)
     if fold not in range(n_folds):
         raise ValueError(f"expected a fold in 0..{n_folds - 1}, got {fold}")
-    people = set(protocol.folds[fold])
     name = f"View 2, fold {fold + 1}"
+    people = set(protocol.folds[fold])
     test = faces.select(people)
     test_pairs = protocol.pairs.where(protocol.pairs.fold == fold)
     test = test.with_pairs(test_pairs.rows(test, f"{name} test", "test"))
     train, dev = _hold_out(faces.select(set(faces.names) - people), dev_people, seed)
-    train_pairs = protocol.pairs.among(train.names).rows(train, f"{name} train", "train")
-    return Split(train.with_pairs(train_pairs), dev, test, name)
+    train = _with_train_pairs(train, protocol.pairs, f"{name} train")
+    return Split(train, dev, test, name)
 
 
 def all_lfw(faces: Faces) -> Split:

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from facelab.data.lfw import load_lfw
-from facelab.data.protocol import NamedPairs, Protocol, write
+from facelab.data.protocol import NamedPairs, Protocol
+from facelab.data.protocol_text import write
 from facelab.faces import Faces
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from facelab.study.report import BEGIN, END, build_report, results_tables
+from facelab.study.report import build_report
 from facelab.study.results import budgets, differing
+from facelab.study.tables import BEGIN, END, results_tables
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "outputs" / "lfw-cpu"

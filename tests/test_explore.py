@@ -1,23 +1,23 @@
-"""What the explorer hands to the browser is what verification says."""
+"""What the explorer hands to the browser is what verification says, and what it refuses."""
 
 import io
 import json
-import shutil
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
 import torch
 
-from facelab.explorer import payload
+from facelab.data.lfw import load_lfw
+from facelab.explorer import payload, photos
+from facelab.explorer.shown import Film, Shown
 from facelab.explorer.widget import Explorer, explore
 from facelab.faces import Faces
-from facelab.models import load_network, save_network, siamese_cnn
-from facelab.study.execute import WIDGET, _strip
-from facelab.study.report import build_report
+from facelab.models import siamese_cnn
 from facelab.train import Training, embed
 from facelab.verification import Report
 
@@ -31,10 +31,18 @@ def a_report(n=400, people=60, seed=0, threshold=0.9, **more):
     same = rng.random(n) < 0.5
     other = (left + rng.integers(1, people, size=n)) % people
     right = np.where(same, left, other) + people
-    ids = [f"Person_{k}_{i:04d}" for i in (1, 2) for k in range(people)]
+    names = [f"Person_{k}" for k in range(people)]
+    ids = [f"{name}_{i:04d}" for i in (1, 2) for name in names]
     d = np.where(same, rng.normal(0.8, 0.25, n), rng.normal(1.1, 0.2, n)).clip(0, 2).round(2)
-    fields = {"threshold_from": "best F1 on dev", "name": "View 1 test", "source": "faces"} | more
-    return Report(d, same, np.zeros(n), left, right, ids, threshold, **fields)
+    fields = {
+        "f1_threshold": threshold + 0.05,
+        "threshold_from": "best accuracy and best F1 on dev",
+        "rule": "accuracy and f1",
+        "name": "View 1 test",
+        "role": "test",
+    }
+    fields |= more
+    return Report(d, same, np.zeros(n), left, right, ids, names * 2, threshold, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def report():
 
 
 def decoded(meta, buffers):
-    """Undo `payload.encode`, as the browser does."""
+    """Undo `payload.pack`, as the browser does."""
     if isinstance(meta, list):
         return [decoded(v, buffers) for v in meta]
     if not isinstance(meta, dict):
@@ -54,7 +62,7 @@ def decoded(meta, buffers):
 
 
 def test_the_browser_gets_every_pair_exactly(report):
-    meta, buffers = payload.payload({"a": report})
+    meta, buffers = payload.payload([Shown("a", report)])
     data = decoded(json.loads(json.dumps(meta)), buffers)
     run, pairs = data["runs"][0], data["sets"][data["runs"][0]["set"]]
     assert np.array_equal(run["distances"], report.distances)
@@ -62,12 +70,37 @@ def test_the_browser_gets_every_pair_exactly(report):
     images = np.array(pairs["images"])
     assert np.array_equal(images[pairs["left"]], report.left_ids)
     assert np.array_equal(images[pairs["right"]], report.right_ids)
+    assert np.array_equal(np.array(pairs["people"])[pairs["person"]], report.people)
     assert run["threshold"] == report.threshold
+    assert run["f1_threshold"] == report.f1_threshold
+
+
+def test_facts_are_fields_whatever_the_texts_say():
+    report = a_report(source="photographs, not synthetic", synthetic=False, role="dev", seen="x")
+    drawn = Film(np.array([1]), "faces", True, {"dev": (np.ones((1, 2)), np.array([True, False]))})
+    given = {"category": "label-free outside data", "outside_data": "ImageNet", "crop": 100}
+    meta, _ = payload.payload([Shown("a", report, drawn, **given)])
+    (run,), (film,) = meta["runs"], meta["films"]
+    assert {k: run[k] for k in given} == given
+    assert (run["synthetic"], run["role"], run["seen"], run["rule"]) == (
+        False,
+        "dev",
+        "x",
+        "accuracy and f1",
+    )
+    assert film["synthetic"] is True
 
 
 def test_reports_on_the_same_pairs_share_them(report):
-    meta, _ = payload.payload({"a": report, "b": a_report(threshold=1.0), "c": a_report(seed=1)})
+    others = [a_report(threshold=1.0), a_report(seed=1)]
+    shown = [Shown(str(k), report) for k, report in enumerate([report, *others])]
+    meta, _ = payload.payload(shown)
     assert [run["set"] for run in meta["runs"]] == [0, 0, 1]
+
+
+def test_two_results_of_one_name_are_refused(report):
+    with pytest.raises(ValueError, match="expected names that differ"):
+        payload.payload([Shown("a", report), Shown("a", report)])
 
 
 def test_buttons_are_what_verification_computes(report):
@@ -90,10 +123,12 @@ def test_a_far_of_one_percent_is_refused_where_verification_refuses():
     assert "needs 100 different pairs" in why
 
 
-def test_intervals_are_those_of_the_report_at_its_threshold(report):
+def test_intervals_are_those_of_the_report_at_its_thresholds(report):
     got, expected = payload.intervals(report), report.intervals()
-    k = list(got["thresholds"]).index(report.threshold)
+    at_f1 = ("f1", "precision", "recall")
     for row, metric in enumerate(payload.METRICS):
+        threshold = report.f1_threshold if metric in at_f1 else report.threshold
+        k = list(got["thresholds"]).index(threshold)
         ends = (got["low"][row, k], got["high"][row, k])
         assert ends == pytest.approx(expected[metric], abs=1e-6)
 
@@ -126,58 +161,53 @@ def test_many_pairs_get_fewer_resamples():
 def test_one_kind_of_pairs_is_no_error(report, same):
     kept = report.same == same
     arrays = {k: getattr(report, k)[kept] for k in ("distances", "same", "fold", "left", "right")}
-    lone = Report(**arrays, image_ids=report.image_ids, threshold=0.9)
-    meta, _ = payload.payload({"lone": lone})
+    lone = replace(report, **arrays)
+    meta, _ = payload.payload([Shown("lone", lone)])
     assert all(value is None for value, _ in meta["runs"][0]["buttons"].values())
     assert meta["runs"][0]["auc"] is None
 
 
 def test_a_million_pairs_need_few_bytes_each():
-    _, buffers = payload.payload({"a": a_report(n=100_000)}, with_intervals=False)
+    _, buffers = payload.payload([Shown("a", a_report(n=100_000))], with_intervals=False)
     assert sum(map(len, buffers)) < 10 * 100_000
 
 
 def test_a_film_counts_every_watched_pair_in_every_epoch():
     rng = np.random.default_rng(0)
     same = rng.random(300) < 0.5
-    watched = {"distances": np.float16(rng.random((4, 300)) * 2), "same": same}
-    shown = payload.film({"epoch": np.arange(1, 5), "dev": watched}, "faces")
-    (split,) = shown["splits"]
-    assert (split["same"].sum(axis=1) == same.sum()).all()
-    assert (split["different"].sum(axis=1) == (~same).sum()).all()
+    d = np.float16(rng.random((4, 300)) * 2)
+    (split,) = Film(np.arange(1, 5), "faces", False, {"dev": (d, same)}).counted()["splits"]
     assert split["auc"].shape == (4,)
-    means = watched["distances"][:, same].astype(np.float32).mean(axis=1)
-    assert split["mean_same"] == pytest.approx(means, abs=1e-3)
+    for kind, chosen in (("same", same), ("different", ~same)):
+        assert (split[kind]["counts"].sum(axis=1) == chosen.sum()).all()
+        assert split[kind]["n"] == chosen.sum()
+        means = d[:, chosen].astype(np.float32).mean(axis=1)
+        assert split[kind]["mean"] == pytest.approx(means, abs=1e-3)
 
 
-def test_a_training_makes_the_same_film_as_what_a_run_keeps_of_it():
+@pytest.fixture(scope="module")
+def training():
+    """Three epochs, watched on dev and train people of drawn faces."""
     rng = np.random.default_rng(0)
-    d, same = np.float16(rng.random((3, 40)) * 2), rng.random(40) < 0.5
-    tables = [
-        pd.DataFrame(dict(epoch=k + 1, split="dev", source="faces", distance=row, same=same))
-        for k, row in enumerate(d)
-    ]
-    training = Training(pd.DataFrame({"epoch": [1, 2, 3]}), pd.concat(tables, ignore_index=True))
-    kept = {"epoch": np.array([1, 2, 3]), "dev": {"distances": d, "same": same}}
-    expected = payload.encode(payload.film(kept, "faces"))
-    assert payload.encode(payload.film(training)) == expected
-    assert payload.encode(payload.film(training.distances)) == expected
+    same = rng.random(40) < 0.5
+    tables = []
+    for epoch in (1, 2, 3):
+        for split in ("train", "dev"):
+            fields = {"epoch": epoch, "split": split, "role": split, "source": "faces"}
+            d = np.float16(rng.random(40) * 2)
+            tables.append(pd.DataFrame(fields | {"synthetic": True, "distance": d, "same": same}))
+    history = pd.DataFrame({"epoch": [1, 2, 3]})
+    return Training(history, pd.concat(tables, ignore_index=True), {})
 
 
-def test_saved_runs_are_found_with_their_titles_real_faces_first(tmp_path, report):
-    for folder, source in (("a/01_first", "synthetic faces"), ("b/01_first", "LFW")):
-        place = tmp_path / folder
-        place.mkdir(parents=True)
-        report.save(place / "test.npz")
-        entries = [{"file": "test.npz", "prefix": "test", "title": "the baseline"}]
-        gone = [{"file": "gone.npz", "prefix": "gone", "title": "not there"}]
-        record = {"notebook": "01_first", "profile": folder[0], "parameters": {}}
-        record |= {"data": {"source": source}, "reports": entries + gone}
-        (place / "run.json").write_text(json.dumps(record))
-    reports, films, about = payload.saved(tmp_path)
-    assert list(reports) == ["01 · the baseline · b", "01 · the baseline · a"]
-    assert films == {}
-    assert about["01 · the baseline · b"]["folder"] == tmp_path / "b/01_first"
+def test_a_training_makes_the_same_film_as_what_a_run_keeps_of_it(tmp_path, training):
+    film = Film.of(training)
+    film.save(tmp_path / "film.npz")
+    kept = Film.load(tmp_path / "film.npz", "faces", True)
+    assert list(kept.splits) == ["train", "dev"]
+    expected = payload.pack(film.counted())
+    assert payload.pack(kept.counted()) == expected
+    assert payload.pack(Film.of(training.distances).counted()) == expected
 
 
 def test_a_script_element_cannot_be_closed_by_a_name():
@@ -194,22 +224,22 @@ def ask(explorer, **message):
     return sent[0]
 
 
-@pytest.fixture(scope="module")
-def faces(report):
-    rng = np.random.default_rng(0)
-    n = len(report.image_ids)
-    names = tuple(f"Person_{k}" for k in range(n // 2))
-    return Faces(
-        rng.integers(0, 256, (n, 3, 16, 16), np.uint8),
-        np.arange(n),
-        np.tile(np.arange(n // 2), 2),
-        names,
-        np.repeat([1, 2], n // 2),
-    )
+def the_widget(*shown, faces=None):
+    return Explorer(list(shown), faces)
+
+
+def by_colour(faces):
+    """Embed an image as its mean colour."""
+    return faces.images.mean(axis=(2, 3))
+
+
+def apart(a, b):
+    """Distance between two embeddings on the unit sphere."""
+    return np.linalg.norm(a / np.linalg.norm(a) - b / np.linalg.norm(b))
 
 
 def test_the_widget_keeps_no_pairs_in_its_state(report):
-    explorer = Explorer({"a": report}, {}, None, {}, {})
+    explorer = the_widget(Shown("a", report))
     state = {k: v for k, v in explorer.get_state().items() if k not in ("_esm", "_css")}
     assert len(str(state)) < 1000
     answer, buffers = ask(explorer, kind="ready")
@@ -218,114 +248,235 @@ def test_the_widget_keeps_no_pairs_in_its_state(report):
     assert decoded(answer["meta"], buffers)["n"] == 2000
 
 
+@pytest.fixture(scope="module")
+def faces(report):
+    rng = np.random.default_rng(0)
+    n = len(report.image_ids)
+    return Faces(
+        rng.integers(0, 256, (n, 3, 16, 16), np.uint8),
+        np.arange(n),
+        np.tile(np.arange(n // 2), 2),
+        tuple(report.people[: n // 2]),
+        np.repeat([1, 2], n // 2),
+    )
+
+
 def test_photos_are_the_pairs_own(report, faces):
     image = report.left_ids[0]
-    explorer = Explorer({"a": report}, {}, faces, {}, {})
-    answer, (jpeg,) = ask(explorer, kind="photos", run="a", images=[image])
+    answer, (jpeg,) = ask(
+        the_widget(Shown("a", report), faces=faces), kind="photos", run="a", images=[image]
+    )
     assert answer["images"] == [image]
     assert PIL.Image.open(io.BytesIO(jpeg)).size == (16, 16)
 
 
 def test_without_photos_it_says_how_to_get_them(report, monkeypatch):
     monkeypatch.delenv("FACELAB_LFW", raising=False)
-    explorer = Explorer({"a": report}, {}, None, {}, {})
-    answer, buffers = ask(explorer, kind="photos", run="a", images=[report.left_ids[0]])
-    assert answer["images"] == buffers == []
-    assert "FACELAB_LFW" in answer["why"]
+    explorer = the_widget(Shown("a", report, data="lfw"), Shown("b", report))
+    for run, why in (("a", "FACELAB_LFW"), ("b", "faces=...")):
+        answer, buffers = ask(explorer, kind="photos", run=run, images=[report.left_ids[0]])
+        assert answer["images"] == buffers == []
+        assert why in answer["why"]
+
+
+def of_copy(root, small_protocol, **more):
+    """Show one pair of the copy that `write_copy` wrote."""
+    people = [name for name, n in small_protocol.counts.items() if n > 1][:2]
+    ids = [f"{name}_{i:04d}" for name in people for i in (1, 2)]
+    report = Report([0.5], [False], [0], [0], [2], ids, np.repeat(people, 2), 0.6)
+    return Shown("a", report, data=str(root), crop=20, image_size=16, **more)
+
+
+def packed(path, root):
+    """Pack the folder of a copy, as the mirror does."""
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(root / "lfw", "lfw")
+    return path
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_photos_come_from_a_folder_and_from_an_archive(
+    tmp_path, write_copy, small_protocol, archive
+):
+    root = write_copy(tmp_path, "lfw")
+    if archive:
+        root = packed(tmp_path / "lfw.tgz", root)
+    shown = of_copy(root, small_protocol)
+    image = shown.report.left_ids[0]
+    answer, out = ask(the_widget(shown), kind="photos", run="a", images=[image])
+    assert (answer["images"], answer["why"]) == ([image], "")
+    assert PIL.Image.open(io.BytesIO(out[0])).size == (128, 128)
+    expected = load_lfw(tmp_path / "lfw", image_size=16, crop=20, progress=False)
+    row = list(expected.image_ids).index(image)
+    assert np.array_equal(photos.Photos(shown).pixels(image, 16), expected.images[row])
+
+
+@pytest.mark.parametrize("kind", ["photos", "measure"])
+def test_only_images_of_the_report_are_answered_and_no_path_is_made_of_others(
+    tmp_path, write_copy, small_protocol, monkeypatch, kind
+):
+    root = write_copy(tmp_path / "copy", "lfw")
+    shown = of_copy(root, small_protocol, embed=by_colour)
+    inside = shown.report.left_ids[0]
+    unlisted = [f"{name}_0001" for name in small_protocol.counts][-1]
+    outside = tmp_path / "IMG_1234.jpg"
+    PIL.Image.new("RGB", (200, 200)).save(outside)
+    asked = [str(outside), str(outside.with_suffix("")), "../../IMG_1234", unlisted]
+    asked += [f"../lfw/{inside}", f"{inside}/", "", "\0", inside.lower(), [inside], None, 0]
+    explorer = the_widget(shown)
+    monkeypatch.setattr(photos, "find", lambda _: pytest.fail("a path was made"))
+    for image in asked:
+        message = {"images": [image]}
+        if kind == "measure":
+            message = {"photos": [{"image": image}, {"image": image}]}
+        answer, out = ask(explorer, kind=kind, run="a", **message)
+        assert out == []
+        assert not answer.get("images") and "distance" not in answer
+        assert answer["why"].startswith("expected an image of a, got")
+        assert "\n" not in answer["why"]
+
+
+def test_a_run_that_is_not_there_and_a_request_that_makes_no_sense_are_refused(report, faces):
+    explorer = the_widget(Shown("a", report, embed=by_colour), faces=faces)
+    for message in (
+        {"kind": "photos", "run": "b", "images": []},
+        {"kind": "intervals", "run": "b"},
+    ):
+        assert "expected a run of this explorer, got 'b'" in ask(explorer, **message)[0]["error"]
+    assert "error" in ask(explorer, kind="nothing")[0]
+    answer, _ = ask(explorer, kind="measure", run="a", photos=[{"upload": True}])
+    assert "expected a photo as JPEG or PNG" in answer["error"]
+    one = [{"image": report.left_ids[0]}]
+    assert (
+        "expected two photos, got 1"
+        in ask(explorer, kind="measure", run="a", photos=one)[0]["error"]
+    )
+
+
+def as_file(pixels, form="png"):
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+def test_a_photo_that_is_too_large_or_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="expected a photo of 20,000,000 bytes or fewer"):
+        photos.uploaded(bytes(20_000_001), 16, None)
+    wide = as_file(np.zeros((5001, 5001), np.uint8))
+    assert len(wide) < 100_000
+    with pytest.raises(ValueError, match="expected 25,000,000 pixels or fewer, got 5001 x 5001"):
+        photos.uploaded(wide, 16, None)
+    for other in (b"", b"no photo", as_file(np.zeros((9, 9), np.uint8), "gif")):
+        with pytest.raises(ValueError, match="expected a photo as JPEG or PNG, got"):
+            photos.uploaded(other, 16, None)
+    whole = as_file(np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8), "jpeg")
+    with pytest.raises(ValueError, match="."):
+        photos.uploaded(whole[: len(whole) // 2], 16, None)
+    with pytest.raises(ValueError, match="expected at least 128 x 128 pixels, got 99 x 99"):
+        photos.uploaded(whole, 16, 128)
 
 
 def test_two_photos_are_measured_as_the_model_embeds_them(report, faces):
-    def by_colour(faces):
-        return faces.images.mean(axis=(2, 3))
-
-    explorer = Explorer({"a": report}, {}, faces, {"a": by_colour}, {})
-    pixels = [faces.batch([row])[0].transpose(1, 2, 0) for row in (0, 7)]
-    png = io.BytesIO()
-    PIL.Image.fromarray(pixels[1]).save(png, "png")
-    photos = [{"image": str(faces.image_ids[0])}, {"upload": True}]
-    message = {"kind": "measure", "run": "a", "photos": photos, "buffers": [png.getvalue()]}
-    answer, _ = ask(explorer, **message)
+    explorer = the_widget(Shown("a", report, embed=by_colour, image_size=16), faces=faces)
+    upload = as_file(faces.batch([7])[0].transpose(1, 2, 0))
+    asked = [{"image": str(faces.image_ids[0])}, {"upload": True}]
+    answer, _ = ask(explorer, kind="measure", run="a", photos=asked, buffers=[upload])
     a, b = by_colour(faces)[[0, 7]]
-    expected = np.linalg.norm(a / np.linalg.norm(a) - b / np.linalg.norm(b))
-    assert answer["distance"] == pytest.approx(expected, abs=1e-6)
+    assert answer["distance"] == pytest.approx(apart(a, b), abs=1e-6)
 
 
-def test_a_kept_network_measures_two_uploaded_photos(tmp_path, report, faces):
+def test_a_network_measures_two_uploaded_photos(report, faces):
     torch.manual_seed(0)
-    model = siamese_cnn(8, 16)
-    about = {"name": "siamese_cnn", "embedding_size": 8, "image_size": 16}
-    settings = {"image_size": 16, "crop": None, "threshold": report.threshold}
-    save_network(tmp_path / "network.safetensors", model, about, **settings)
-    kept, _ = load_network(tmp_path / "network.safetensors")
-    explorer = Explorer({"a": report}, {}, None, {}, {"a": {"folder": tmp_path, "parameters": {}}})
-    files = [io.BytesIO(), io.BytesIO()]
-    for row, file in zip((0, 7), files, strict=True):
-        PIL.Image.fromarray(faces.batch([row])[0].transpose(1, 2, 0)).save(file, "png")
+    model = siamese_cnn(8, 16).eval()
+    one = Shown("a", report, embed=lambda faces: embed(model, faces), image_size=16)
+    files = [as_file(faces.batch([row])[0].transpose(1, 2, 0)) for row in (0, 7)]
     message = {"kind": "measure", "run": "a", "photos": [{"upload": True}] * 2}
-    answer, _ = ask(explorer, **message, buffers=[file.getvalue() for file in files])
-    a, b = embed(kept, faces, np.array([0, 7]))
+    answer, _ = ask(the_widget(one), **message, buffers=files)
+    a, b = embed(model, faces, np.array([0, 7]))
     assert answer["distance"] == pytest.approx(np.linalg.norm(a - b), abs=1e-5)
 
 
+@pytest.mark.parametrize("crop", [None, 20, 40])
+def test_the_very_file_of_a_photo_lies_at_distance_zero(tmp_path, write_copy, small_protocol, crop):
+    def pixels(faces):
+        return faces.images.reshape(2, -1).astype(np.float64)
+
+    root = write_copy(tmp_path, "lfw")
+    shown = replace(of_copy(root, small_protocol, embed=pixels), crop=crop)
+    image, person = shown.report.left_ids[0], shown.report.people[0]
+    path = root / "lfw" / person / f"{image}.jpg"
+    faces = load_lfw(root / "lfw", image_size=16, crop=crop, progress=False)
+    message = {"kind": "measure", "run": "a", "photos": [{"image": image}, {"upload": True}]}
+    as_png = as_file(np.asarray(PIL.Image.open(path)))
+    for explorer in (the_widget(shown), the_widget(replace(shown, data=""), faces=faces)):
+        for upload in (path.read_bytes(), as_png):
+            answer, _ = ask(explorer, **message, buffers=[upload])
+            assert answer["distance"] == 0
+
+
 def test_without_a_network_it_says_so(report):
-    explorer = Explorer({"a": report}, {}, None, {}, {})
     message = {"kind": "measure", "run": "a", "photos": [{"upload": True}] * 2}
-    answer, _ = ask(explorer, **message)
+    answer, _ = ask(the_widget(Shown("a", report)), **message)
     assert "its network is not at hand" in answer["error"]
 
 
-def test_explore_draws_the_first_state_as_a_figure(report, monkeypatch):
+@pytest.fixture
+def displayed(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
+    return shown
+
+
+def test_explore_draws_the_first_state_as_a_figure(report, displayed):
     explorer = explore(report)
-    (image,) = shown
+    (image,) = displayed
     assert image.data.startswith(b"\x89PNG")
-    assert list(explorer.reports) == ["faces, View 1 test"]
+    assert [one.name for one in explorer.shown] == ["faces, View 1 test"]
 
 
-def test_an_executed_notebook_keeps_the_figure_and_drops_the_widget(tmp_path):
-    display = {"output_type": "display_data", "metadata": {}}
-    outputs = [display | {"data": {kind: "x", "text/plain": "y"}} for kind in ("image/png", WIDGET)]
-    cell = nbformat.v4.new_code_cell("fl.explore()", outputs=list(map(nbformat.from_dict, outputs)))
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {"state": {}}})
-    nbformat.write(notebook, tmp_path / "a.ipynb")
-    _strip(tmp_path / "a.ipynb")
-    kept = nbformat.read(tmp_path / "a.ipynb", 4)
-    assert "widgets" not in kept.metadata
-    assert [list(output.data) for output in kept.cells[0].outputs] == [["image/png", "text/plain"]]
+def test_explore_puts_what_belongs_to_a_name_together(report, faces, training, displayed):
+    reports = {"a": report, "b": a_report(seed=1)}
+    films = {"b": training, "c": training.distances}
+    explorer = explore(reports, films, faces, {"b": by_colour}, crop=12)
+    a, b, c = explorer.shown
+    assert (a.report, a.film, a.embed) == (report, None, None)
+    assert (b.report, b.embed, b.image_size, b.crop) == (reports["b"], by_colour, 16, 12)
+    assert list(b.film.splits) == ["train", "dev"]
+    assert (c.name, c.report) == ("c", None)
+    (a,) = explore(report, training, faces, by_colour).shown
+    assert a.film.synthetic
+    assert (a.embed, a.crop) == (by_colour, 128)
 
 
-def test_explore_opens_on_the_committed_results(monkeypatch):
-    monkeypatch.setattr("IPython.display.display", lambda _: None)
-    monkeypatch.chdir(ROOT)
-    explorer = explore()
-    first = next(report for name, report in explorer.reports.items() if "01 · baseline" in name)
-    assert first.source == "LFW deep-funneled"
-    assert len(first) == 1000
+def test_explore_takes_what_study_found(report, displayed):
+    shown = [Shown("a", report), Shown("b", film=None, report=a_report(seed=1))]
+    assert explore(shown).shown == shown
 
 
-def test_explore_says_where_it_looked_when_there_is_nothing(tmp_path, monkeypatch):
-    (tmp_path / "outputs").mkdir()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="found none"):
-        explore()
-    with pytest.raises(ValueError, match="expected a report"):
-        explore({})
+def test_explore_says_what_is_missing(report):
+    for nothing in ([], {}, [Shown("a")]):
+        with pytest.raises(ValueError, match="expected a report or more"):
+            explore(nothing)
+    with pytest.raises(ValueError, match="expected faces=... beside model=..."):
+        explore(report, model=by_colour)
 
 
-def test_the_report_holds_the_explorer_and_nothing_from_elsewhere(tmp_path):
-    out = tmp_path / "lfw-cpu"
-    shutil.copytree(ROOT / "outputs/lfw-cpu", out)
-    path = build_report(out)
-    text = path.read_text()
-    assert "mountPage(" in text
-    assert path.stat().st_size < 3_000_000
-    for sign in ('src="http', 'href="http', "import ", "@import"):
-        assert sign not in text
+def test_the_front_end_brings_everything_and_searches_no_text():
+    script, style = payload.front_end()
+    assert "function mountPage(" in script
+    for sign in ("http:", "https:", "import ", "@import", "url(h"):
+        assert sign not in (script + style).replace("http://www.w3.org/2000/svg", "")
+    for sign in ("source.includes", "lastIndexOf", 'startsWith("pixels'):
+        assert sign not in script
+
+
+def test_the_explorer_does_without_study():
+    for path in (ROOT / "facelab/explorer").glob("*.py"):
+        assert "facelab.study" not in path.read_text(), path
 
 
 def test_only_the_map_knows_the_widget():
     for path in (ROOT / "facelab").rglob("*.py"):
-        if path.name not in ("explore.py", "__init__.py"):
-            assert "facelab.explorer.widget" not in path.read_text(), path
+        if path.name not in ("widget.py", "__init__.py"):
+            assert "explorer.widget" not in path.read_text(), path
             assert "anywidget" not in path.read_text(), path

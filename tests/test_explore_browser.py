@@ -1,4 +1,4 @@
-"""The explorer in a real browser: JupyterLab, the page of `make explore`, and the report's file."""
+"""The explorer in a real browser: JupyterLab, `make explore`, and a page without a kernel."""
 
 import os
 import re
@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
+import nbformat
 import numpy as np
+import PIL.Image
 import pytest
 
 from facelab.explorer import payload
-from facelab.study.report import build_report
-from facelab.verification import compare
+from facelab.explorer.shown import Film, Shown
+from facelab.verification import Report, compare
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "outputs" / "lfw-cpu"
 PATIENCE = 120_000  # ms; on an idle machine everything is there in a few seconds
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
@@ -109,11 +110,81 @@ def run_all(page, url):
     page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Run All Cells$")).click()
 
 
+PEOPLE, SIDE = 60, 250
+COLOURS = ":root { color-scheme: light dark; --ink: light-dark(#1c1c1c, #eeeeee) }"
+SOURCE = """from pathlib import Path
+import facelab as fl
+from facelab.explorer.shown import Film, Shown
+from facelab.verification import Report
+
+def embed(faces):
+    return faces.images.reshape(2, -1).astype(float)
+
+place = Path({folder!r})
+photos = {{"data": str(place / "lfw"), "crop": 128, "embed": embed, "image_size": 32}}
+first, second = (Report.load(place / file) for file in ("first.npz", "second.npz"))
+film = Film.load(place / "film.npz", "drawn", True)
+fl.explore([Shown("the first", first, film, **photos), Shown("another", second)])
+"""
+
+
 @pytest.fixture(scope="module")
-def reports():
-    """What the explorer opens on: the committed results first."""
-    reports, _, _ = payload.saved(ROOT / "outputs")
-    return reports
+def folder(tmp_path_factory):
+    """Two results on the same pairs, the film of the first, and the photos."""
+    folder, rng = tmp_path_factory.mktemp("results"), np.random.default_rng(0)
+    names = [f"Per_Son_{k}" for k in range(PEOPLE)]
+    ids = [f"{name}_{i:04d}" for i in (1, 2) for name in names]
+    for image, name in zip(ids, names * 2, strict=True):
+        place = folder / "lfw" / name
+        place.mkdir(parents=True, exist_ok=True)
+        coarse = PIL.Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+        coarse.resize((SIDE, SIDE)).save(place / f"{image}.jpg", quality=90)
+    n = 600
+    left = rng.integers(PEOPLE, size=n)
+    same = rng.random(n) < 0.5
+    other = (left + rng.integers(1, PEOPLE, size=n)) % PEOPLE
+    right = np.where(same, left, other) + PEOPLE
+    fields = {"threshold_from": "best accuracy and best F1 on dev", "rule": "accuracy and f1"}
+    fields |= {"name": "View 1 test", "role": "test", "source": "drawn", "synthetic": True}
+    for k, file in enumerate(("first", "second")):
+        d = rng.normal(np.where(same, 0.8, 1.1 + 0.1 * k), 0.2).clip(0, 2)
+        pairs = (d, same, np.zeros(n), left, right, ids, names * 2)
+        Report(*pairs, 0.9, f1_threshold=0.97, **fields).save(folder / f"{file}.npz")
+    moving = rng.normal(np.where(same, 0.8, 1.1), 0.2, (9, n)).clip(0, 2)
+    Film(np.arange(9), "drawn", True, {"train": (moving, same), "dev": (moving, same)}).save(
+        folder / "film.npz"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shown(folder):
+    """What the notebook of `SOURCE` shows."""
+    film = Film.load(folder / "film.npz", "drawn", True)
+    first, second = (Report.load(folder / f"{file}.npz") for file in ("first", "second"))
+    return [Shown("the first", first, film), Shown("another", second)]
+
+
+def write_notebook(path, source):
+    cell = nbformat.v4.new_code_cell(source)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def write_page(path, shown):
+    """Write what the report holds: a page without a kernel."""
+    script, style = payload.front_end()
+    data = payload.inline(*payload.payload(shown))
+    path.write_text(
+        f'<!doctype html><meta charset="utf-8"><style>{COLOURS}{style}</style>'
+        '<div id="explorer"></div>'
+        f'<script type="application/json" id="data">{data}</script>'
+        f'<script type="module">{script}\nmountPage(document.getElementById("explorer"), '
+        'JSON.parse(document.getElementById("data").textContent));</script>',
+        encoding="utf-8",
+    )
+    return path
 
 
 def numpy_says(report, threshold):
@@ -163,21 +234,30 @@ def drag(page, to):
     page.mouse.up()
 
 
-def try_everything(page, reports):
+def try_everything(page, shown):
     """Drag, click, type and choose as a reader would, and compare each time."""
-    report = next(iter(reports.values()))
+    report, second = (one.report for one in shown)
     page.wait_for_selector(".fl-main .fl-grip")
-    assert page.locator("select.fl-which option").all_inner_texts() == list(reports)
+    assert page.locator("select.fl-which option").all_inner_texts() == [s.name for s in shown]
+    assert page.locator(".fl-source .fl-synthetic").inner_text() == report.source
 
-    # The first state: the threshold of dev people, with the report's own intervals.
+    # The first state: the thresholds of dev people, with the report's own intervals.
     page.locator("[data-metric=f1] ~ .fl-interval:not([data-low=''])").wait_for()
     assert hold_against_numpy(page, report) == report.threshold
-    assert f"Chosen beforehand: {report.threshold_from}" in page.locator(".fl-badge").inner_text()
-    for metric, (low, high) in report.intervals().items():
-        if metric in payload.METRICS:
+    expected = report.intervals()
+    for preset, value, metrics in (
+        ("set", report.threshold, ("accuracy", "far", "frr")),
+        ("set_f1", report.f1_threshold, ("f1", "precision", "recall")),
+    ):
+        page.locator(f"[data-preset={preset}]").click()
+        assert hold_against_numpy(page, report) == value
+        badge = page.locator(".fl-badge").inner_text()
+        assert f"Chosen beforehand: {report.threshold_from}" in badge
+        assert f"{report.threshold_from}. The people of these pairs had no say in it" in badge
+        for metric in metrics:
             ends = page.locator(f"[data-metric={metric}] ~ .fl-interval")
-            assert float(ends.get_attribute("data-low")) == pytest.approx(low, abs=1e-6)
-            assert float(ends.get_attribute("data-high")) == pytest.approx(high, abs=1e-6)
+            told = [float(ends.get_attribute(f"data-{end}")) for end in ("low", "high")]
+            assert told == pytest.approx(expected[metric], abs=1e-6)
 
     # Drag it.
     for to in (0.3, 0.62):
@@ -231,13 +311,11 @@ def try_everything(page, reports):
         assert [int(c.get_attribute("data-pair")) for c in cards.all()] == expected
 
     # Two runs.
-    if len(reports) > 1:
-        page.locator("[data-tab=compare]").click()
-        second = reports[list(reports)[1]]
-        settle(page)
-        compared, node = compare(report, second, n=10), page.locator(".fl-compare")
-        assert int(node.get_attribute("data-only-a")) == compared.only_a
-        assert int(node.get_attribute("data-only-b")) == compared.only_b
+    page.locator("[data-tab=compare]").click()
+    settle(page)
+    compared, node = compare(report, second, n=10), page.locator(".fl-compare")
+    assert int(node.get_attribute("data-only-a")) == compared.only_a
+    assert int(node.get_attribute("data-only-b")) == compared.only_b
 
     # Two photos: a pair of the run has its distance there.
     page.locator("[data-tab=two]").click()
@@ -252,45 +330,89 @@ def try_everything(page, reports):
 
     page.locator("[data-tab=film]").click()
     settle(page)
-    assert page.locator(".fl-film svg, .fl-empty:visible").count()
+    assert page.locator(".fl-film svg").count() == 2
+    assert page.locator(".fl-film .fl-synthetic").inner_text() == "drawn"
     assert page.wrong == []
 
 
-def test_the_explorer_works_in_jupyterlab(page, reports, tmp_path):
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    shutil.copy(ROOT / "notebooks" / "explore.ipynb", folder)
-    arguments = ["jupyterlab", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=token"]
+def try_photos(page, folder, report):
+    """Look at photos, and upload some: the very file of a photo, moved, zoomed, and enlarged."""
+    page.locator("[data-tab=pairs]").click()
+    page.locator(".fl-pairs .fl-card img").first.wait_for()
+    page.locator("[data-tab=two]").click()
+    pickers = page.locator(".fl-picker")
+    image, person = str(report.left_ids[3]), str(report.people[report.left[3]])
+    pickers.nth(0).locator("input[type=text]").fill(image)
+    path = folder / "lfw" / person / f"{image}.jpg"
+    pickers.nth(1).locator("input[type=file]").set_input_files(path)
+    distance = "Number(document.querySelector('.fl-two').dataset.distance || NaN)"
+    page.wait_for_function(f"{distance} === 0")
+    assert pickers.nth(1).locator(".fl-hint").is_visible()
+    pickers.nth(1).locator("canvas").focus()
+    page.keyboard.press("ArrowLeft")  # all of the photo is in the square: it stays, sent anew
+    page.wait_for_timeout(1000)
+    page.wait_for_function(f"{distance} < 0.05")
+    pickers.nth(1).locator("input[type=range]").fill("2")
+    page.wait_for_function(f"{distance} > 0.1")
+    large = folder / "large.png"
+    PIL.Image.open(path).resize((1000, 1000)).save(large)
+    pickers.nth(1).locator("input[type=file]").set_input_files(large)
+    page.wait_for_function(f"{distance} > 0 && {distance} < 0.1")
+    assert page.wrong == []
+
+
+def test_the_explorer_works_in_jupyterlab(page, folder, shown, tmp_path):
+    place = tmp_path / "notebooks"
+    place.mkdir()
+    write_notebook(place / "explore.ipynb", SOURCE.format(folder=str(folder)))
+    arguments = ["jupyterlab", f"--ServerApp.root_dir={place}", "--IdentityProvider.token=token"]
     arguments += ["--allow-root"]
     with server(arguments, "/api", tmp_path) as address:
         run_all(page, f"{address}/lab/tree/explore.ipynb?token=token")
         page.wait_for_selector(".jp-OutputArea-output img")  # the plain figure stands before it
-        try_everything(page, reports)
+        try_everything(page, shown)
+        try_photos(page, folder, shown[0].report)
 
 
-def test_the_explorer_works_as_a_page_of_its_own(page, reports, tmp_path):
-    notebook = str(ROOT / "notebooks" / "explore.ipynb")
-    with server(["voila", notebook], "/voila/static/none", tmp_path) as address:
-        page.goto(address, wait_until="commit")
-        try_everything(page, reports)
+def test_make_explore_serves_a_page_to_who_has_its_token(page, folder, shown, tmp_path):
+    makefile = (ROOT / "Makefile").read_text()
+    options = re.search("bin/voila notebooks/explore.ipynb (.+) [$][(]ARGS[)]", makefile)[1].split()
+    assert "--Voila.ip=127.0.0.1" in options
+    notebook = write_notebook(tmp_path / "explore.ipynb", SOURCE.format(folder=str(folder)))
+    with server(["voila", str(notebook), *options], "/voila/static/none", tmp_path) as address:
+        token = re.search("token=[0-9a-f]{32,}", (tmp_path / "log").read_text())[0]
+        for path in ("/", "/?token=guessed"):
+            page.goto(address + path)
+            assert page.url.startswith(f"{address}/login")
+        page.wrong.clear()  # of the login page
+        page.goto(f"{address}/?{token}", wait_until="commit")
+        try_everything(page, shown)
+        try_photos(page, folder, shown[0].report)
         assert page.locator("img[src^='data:image/png']").count() == 0  # no figure twice
 
 
-def test_the_report_explores_without_kernel_and_network(page, tmp_path):
-    shutil.copytree(OUT, tmp_path / "lfw-cpu")
-    path = build_report(tmp_path / "lfw-cpu")
+def test_the_notebook_opens_on_the_committed_results(page, tmp_path):
+    notebook = str(ROOT / "notebooks" / "explore.ipynb")
+    with server(["voila", notebook], "/voila/static/none", tmp_path) as address:
+        page.goto(address, wait_until="commit")
+        page.wait_for_selector(".fl-main .fl-grip")
+        assert page.locator("select.fl-which option").count() > 1
+        assert page.locator(".fl-badge").get_attribute("data-kind") == "chosen"
+        assert page.wrong == []
+
+
+def test_a_page_explores_without_kernel_and_network(page, shown, tmp_path):
     page.context.set_offline(True)
-    page.goto(path.as_uri())
-    try_everything(page, payload.saved(OUT)[0])
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    try_everything(page, shown)
     elsewhere = [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))]
     assert elsewhere == []
 
 
-def test_a_narrow_dark_page_holds_everything(page, tmp_path):
-    shutil.copytree(OUT, tmp_path / "lfw-cpu")
+def test_a_narrow_dark_page_holds_everything(page, shown, tmp_path):
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 360, "height": 800})
-    page.goto(build_report(tmp_path / "lfw-cpu").as_uri())
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
     page.wait_for_selector(".fl-explorer.fl-dark")
     for tab in ("pairs", "compare", "film", "two"):
         page.locator(f"[data-tab={tab}]").click()

@@ -58,9 +58,9 @@ def test_image_ids_are_file_stems(small_faces):
     [
         ({"packed": np.zeros((5, 4, 4, 3), np.uint8)}, r"got uint8 of shape \(5, 4, 4, 3\)"),
         ({"packed": np.zeros((5, 3, 4, 4), np.float32)}, "got float32"),
-        ({"labels": np.zeros(3, int)}, "got 3 labels"),
-        ({"names": ("A", "B")}, r"expected labels in 0\.\.1 for 2 names, got 0\.\.39"),
-        ({"pairs": Pairs([0], [10_000], [False])}, "got rows 0..10000"),
+        ({"labels": np.zeros(3, int)}, r"got \(100, 3, 100\)"),
+        ({"names": ("A", "B")}, r"expected labels in 0\.\.1, got 0\.\.39"),
+        ({"pairs": Pairs([0], [10_000], [False])}, r"rows in pairs in 0\.\.99, got 0..10000"),
     ],
 )
 def test_faces_refuse_arrays_that_do_not_fit(small_faces, change, message):
@@ -70,7 +70,7 @@ def test_faces_refuse_arrays_that_do_not_fit(small_faces, change, message):
 
 def test_faces_refuse_pairs_that_contradict_the_labels(small_faces):
     pairs = Pairs([0, 1, 1], [3, 2, 3], [False, True, True])
-    with pytest.raises(ValueError, match=r"1 pairs contradict .* pair 2, .*_Ab and .*_Ac"):
+    with pytest.raises(ValueError, match=r"got 1 other .* pair 2 is .*_Ab and .*_Ac"):
         small_faces.with_pairs(pairs)
 
 
@@ -79,11 +79,44 @@ def test_pairs_refuse_arrays_of_different_lengths():
         Pairs([0, 1], [1, 2], [True])
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"same": ["no", "yes"]}, "expected bool in `same`, got <U3"),
+        ({"same": [0, 1]}, "expected bool in `same`, got int64"),
+        ({"role": "dev people"}, r"role of \('train', 'dev', 'test', ''\), got 'dev people'"),
+        ({"weights": [1.0]}, r"one length, got shapes \[\(2,\).*\(1,\)\]"),
+        ({"weights": [1.0, -0.5]}, "weights of 0 or more, got -0.5"),
+        ({"weights": [1.0, np.nan]}, "finite weights of 0 or more, got nan"),
+        ({"weights": [1.0, np.inf]}, "0 or more, got inf"),
+    ],
+)
+def test_pairs_refuse_what_is_no_answer_no_role_and_no_weight(change, message):
+    with pytest.raises(ValueError, match=message) as error:
+        replace(Pairs([0, 1], [1, 2], [True, False]), **change)
+    assert "\n" not in str(error.value)
+
+
 def test_pairs_are_indexed_together():
-    pairs = Pairs([0, 1, 2], [3, 4, 5], [True, False, True], [0, 1, 1], "some")
+    same = [True, False, True]
+    pairs = Pairs([0, 1, 2], [3, 4, 5], same, [0, 1, 1], "some", "dev", [1, 2, 3])
     later = pairs[pairs.fold == 1]
     assert (later.left.tolist(), later.right.tolist()) == ([1, 2], [4, 5])
-    assert (later.same.tolist(), later.name) == ([False, True], "some")
+    assert (later.same.tolist(), later.name, later.role) == ([False, True], "some", "dev")
+    assert later.weights.dtype == np.float64
+    assert later.weights.tolist() == [2, 3]
+
+
+def test_a_selection_of_drawn_faces_is_of_drawn_faces(small_faces):
+    drawn = replace(small_faces, synthetic=True)
+    assert drawn.select(small_faces.names[:3]).synthetic
+    assert not small_faces.at_least(2).synthetic
+
+
+def test_rows_by_person_are_each_persons_images(small_faces):
+    rows = small_faces.rows_by_person()
+    assert [len(r) for r in rows] == small_faces.counts.tolist()
+    assert all(set(small_faces.labels[r]) == {k} for k, r in enumerate(rows))
 
 
 def test_a_split_of_disjoint_people_unpacks_and_counts(small_faces):
@@ -98,7 +131,7 @@ def test_a_split_of_disjoint_people_unpacks_and_counts(small_faces):
 def test_a_split_that_shares_people_must_say_so(small_faces):
     a, b = small_faces.select(small_faces.names[:10]), small_faces.select(small_faces.names[9:20])
     c = small_faces.select(small_faces.names[20:])
-    with pytest.raises(ValueError, match=r"odd: .*'train and dev': 1"):
+    with pytest.raises(ValueError, match="disjoint people, got 1 in train and dev of odd"):
         Split(a, b, c, "odd")
     assert Split(a, b, c, "odd", leaking="one person").shared_people()["train", "dev"] == 1
 

@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 import subprocess
@@ -6,11 +7,14 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 from PIL import Image
 
-from facelab.data.lfw import info, load_lfw
-from facelab.faces import cache_dir
+from facelab.data.decoding import decode
+from facelab.data.inspect import info
+from facelab.data.lfw import load_lfw
+from facelab.data.packing import cache_dir
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +42,7 @@ def test_all_images_come_in_the_order_of_the_protocol(copy, small_protocol):
     assert faces.images.shape == (100, 3, 8, 8)
     assert faces.image_ids[:3].tolist() == ["Person_Aa_0001", "Person_Ab_0001", "Person_Ab_0002"]
     assert faces.source == "synthetic faces"
+    assert faces.synthetic
     assert list(faces.protocol.pairs) == list(small_protocol.pairs)
 
 
@@ -56,6 +61,40 @@ def test_without_crop_and_at_full_size_the_pixels_are_the_files(copy):
     with Image.open(image(copy, "Person_Ad", 3)) as file:
         row = faces.image_ids.tolist().index("Person_Ad_0003")
         assert np.array_equal(faces.images[row].transpose(1, 2, 0), np.asarray(file))
+
+
+def test_a_picture_is_decoded_like_the_packed_images(copy):
+    path = image(copy, "Person_Ad", 3)
+    faces = load(copy)
+    row = faces.image_ids.tolist().index("Person_Ad_0003")
+    for source in (path, str(path), io.BytesIO(path.read_bytes())):
+        assert np.array_equal(decode(source, 8, 20), faces.images[row])
+    assert decode(path, 8).shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>", "^not an image that Pillow can read$"),
+        (None, "^unreadable: .*No such file"),
+        ("small", "^expected at least 20 x 20 pixels, got 10 x 10$"),
+    ],
+)
+def test_a_picture_that_cannot_be_decoded_says_why(tmp_path, content, message):
+    path = tmp_path / "photo.png"
+    if content == "small":
+        Image.new("RGB", (10, 10)).save(path)
+    elif content:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        decode(path, 8, 20)
+
+
+def test_the_cache_is_the_users_unless_the_environment_names_another(monkeypatch):
+    monkeypatch.setenv("FACELAB_CACHE", "elsewhere")
+    assert cache_dir() == Path("elsewhere")
+    monkeypatch.delenv("FACELAB_CACHE")
+    assert cache_dir() == pooch.os_cache("facelab")
 
 
 def test_grey_files_become_rgb(copy):
@@ -253,6 +292,7 @@ def test_every_variant_is_found_below_itself_and_doubled(write_copy, tmp_path, v
     root = write_copy(tmp_path / "data", variant)
     below, itself = load(root), load(root / variant)
     assert below.source == itself.source == source
+    assert not below.synthetic
     assert below.fingerprint == itself.fingerprint
     doubled = tmp_path / "doubled"
     shutil.move(root / variant, doubled / variant / variant)

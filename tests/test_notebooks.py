@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 import facelab as fl
-from facelab.study.batch import notebook_parameters
+from facelab.study.settings import notebook_parameters
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 ALL = sorted(FOLDER.glob("*.ipynb"))
-PROFILES = sorted((FOLDER.parent / "facelab" / "profiles").glob("*.yaml"))
+PROFILES = sorted((FOLDER.parent / "facelab" / "study" / "profiles").glob("*.yaml"))
 
 each = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 each_of_all = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
@@ -69,7 +69,7 @@ def test_parameters_are_literals_that_depend_on_nothing_and_each_says_what_it_is
 @each
 def test_the_defaults_are_the_profile_smoke_on_synthetic_faces(path):
     defaults = notebook_parameters(path)
-    smoke = yaml.safe_load((FOLDER.parent / "facelab/profiles/smoke.yaml").read_text())
+    smoke = yaml.safe_load((FOLDER.parent / "facelab/study/profiles/smoke.yaml").read_text())
     assert {k: v for k, v in smoke.items() if k in defaults}.items() <= defaults.items()
     assert defaults["DATA"] == "synthetic"
     assert defaults["OUT"] == ""

@@ -3,7 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from facelab.data.protocol import FILES, NamedPairs, Protocol, official, pack, texts, unpack, write
+from facelab.data.protocol import NamedPairs, Protocol, official
+from facelab.data.protocol_text import FILES, texts, write
 
 # Published with torchvision's LFW dataset class.
 MD5 = {
@@ -21,12 +22,6 @@ MD5 = {
 def test_shipped_facts_rebuild_the_official_file_byte_for_byte(file, tmp_path):
     write(official(), tmp_path)
     assert hashlib.md5((tmp_path / file).read_bytes()).hexdigest() == MD5[file]
-
-
-def test_packing_and_unpacking_changes_nothing(tmp_path, small_protocol):
-    for protocol in (official(), small_protocol):
-        pack(protocol, tmp_path / "facts.npz")
-        assert texts(unpack(tmp_path / "facts.npz")) == texts(protocol)
 
 
 def test_official_numbers_are_those_of_the_technical_report():
@@ -47,7 +42,7 @@ def test_pairs_of_a_part_are_of_its_people():
 
 
 def test_rows_point_at_the_named_images(small_faces, small_protocol):
-    pairs = small_protocol.pairs.rows(small_faces, "View 2")
+    pairs = small_protocol.pairs.rows(small_faces, "View 2", "test")
     ids = small_faces.image_ids
     for left, right, (a, i, b, j, _) in zip(
         ids[pairs.left], ids[pairs.right], small_protocol.pairs, strict=True
@@ -56,6 +51,7 @@ def test_rows_point_at_the_named_images(small_faces, small_protocol):
     assert np.array_equal(pairs.same, small_protocol.pairs.same)
     assert np.array_equal(pairs.fold, small_protocol.pairs.fold)
     assert pairs.name == "View 2"
+    assert pairs.role == "test"
 
 
 def test_a_pair_with_a_missing_image_is_an_error_not_skipped(small_faces, small_protocol):
@@ -65,13 +61,14 @@ def test_a_pair_with_a_missing_image_is_an_error_not_skipped(small_faces, small_
         small_protocol.pairs_dev_test.rows(faces, "View 1 test")
 
 
+NO_PAIRS = NamedPairs.of([])
+
+
 def test_among_keeps_pairs_with_both_people_inside():
     pairs = NamedPairs.of([("A", 1, "A", 2, 0), ("A", 1, "B", 1, 0), ("B", 1, "C", 1, 0)])
     assert list(pairs.among("AB")) == [("A", 1, "A", 2, 0), ("A", 1, "B", 1, 0)]
     assert len(pairs.among("C")) == 0
-
-
-NO_PAIRS = NamedPairs.of([])
+    assert len(NO_PAIRS.among("A")) == 0
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ plt.switch_backend("agg")
 
 @pytest.fixture
 def faces(small_faces):
-    named = replace(small_faces, source="drawn", synthetic=True, fingerprint="f" * 64, crop=9)
+    packed = np.random.default_rng(0).integers(0, 256, small_faces.packed.shape, np.uint8)
+    about = {"source": "drawn", "synthetic": True, "fingerprint": "f" * 64, "crop": 9}
+    named = replace(small_faces, packed=packed, **about)
     return named.with_pairs(draw_pairs(named, 10, 10, 0, "View 1 test", "test"))
 
 
@@ -334,16 +336,6 @@ def test_a_kept_network_is_tied_to_its_report_by_file_and_sha256(tmp_path, faces
     kept, settings = fl.load_network(file)
     assert settings["threshold"] == 1.0
     np.testing.assert_allclose(fl.embed(kept, faces), fl.embed(model, faces), atol=0.01)
-
-
-def test_embeddings_are_kept_with_the_names_of_their_images(tmp_path, faces):
-    run = make_run(tmp_path)
-    run.keep_embeddings("my net", 2, np.eye(len(faces), 4), faces)
-    kept = finished(run)["embeddings"]
-    assert kept == [{"method": "my net", "seed": 2, "file": "my-net_embeddings.npz"}]
-    with np.load(tmp_path / "my-net_embeddings.npz") as file:
-        assert file["embeddings"].tolist() == np.eye(len(faces), 4).tolist()
-        assert file["image_ids"].tolist() == faces.image_ids.tolist()
 
 
 VALUES = {"a": [0.90, 0.92, 0.97], "b": [0.85, 0.86, 0.84], "once": [0.5]}

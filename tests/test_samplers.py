@@ -69,9 +69,9 @@ def test_samplers_say_what_they_lack():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="divisible by 4, got 10"):
         next(samplers.balanced_pairs(FACES, 10, rng))
-    with pytest.raises(ValueError, match="one person with two images, got none"):
+    with pytest.raises(ValueError, match="one with two images, got 3, 0 with two"):
         next(samplers.balanced_pairs(make_faces([1, 1, 1]), 4, rng))
-    with pytest.raises(ValueError, match="at least two people, got 1"):
+    with pytest.raises(ValueError, match="expected two people, .*got 1, 1 with two"):
         next(samplers.balanced_pairs(make_faces([3]), 4, rng))
     with pytest.raises(ValueError, match="fill a batch of 64, got 8 people with 21 images"):
         next(samplers.people_by_images(FACES, 64, rng, images_per_person=3))

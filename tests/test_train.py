@@ -1,19 +1,22 @@
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from pytorch_metric_learning import losses, miners
+from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from facelab import samplers, train
-from facelab.augmentation import augment
+from facelab.augmentation import augment, to_float
+from facelab.checkpoints import describe
 from facelab.faces import Faces, draw_pairs
 from facelab.losses import AdaCos, ContrastiveLoss
 
@@ -139,7 +142,7 @@ def test_the_best_can_only_be_kept_of_what_is_watched_and_was_kept_before(tmp_pa
         fit(network(), watch={"dev": DEV}, keep_best={"test": network()})
     fit(network(), 1, watch={"dev": DEV}, checkpoint=tmp_path / "c.pt")
     best = {"dev": network()}
-    with pytest.raises(ValueError, match="best on dev"):
+    with pytest.raises(ValueError, match=r"with keep_best \['dev'\], got \[\] in"):
         fit(network(), 2, watch={"dev": DEV}, keep_best=best, checkpoint=tmp_path / "c.pt")
 
 
@@ -154,7 +157,7 @@ def killed_in_epoch_4(faces, batch_size, rng):
 def test_a_killed_training_goes_on_where_it_was(tmp_path):
     path = tmp_path / "c.pt"
     code = (
-        "import test_train as t; t.killed_in_epoch_4.__qualname__ = 'balanced_pairs';"
+        "import test_train as t; t.killed_in_epoch_4.__name__ = 'balanced_pairs';"
         f"t.fit(t.network(), 6, checkpoint={str(path)!r}, sampler=t.killed_in_epoch_4)"
     )
     here = os.path.dirname(__file__)
@@ -167,26 +170,166 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
     assert history.epoch.tolist() == [1, 2, 3, 4, 5, 6]
 
 
+def triplet_loss(p):
+    return losses.TripletMarginLoss(distance=distances.LpDistance(p=p))
+
+
+BFLOAT16 = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+OTHER_PAIRS = DEV.with_pairs(draw_pairs(DEV, 60, 60, 5, "squares"))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"lr": 0.5}, "lr=0.5"),
-        ({"loss": ContrastiveLoss(0.7)}, "0.48999"),
-        ({"faces": make_faces(people=11)}, "squares-11"),
-        ({"augment": augment}, "augment"),
+        ({"lr": 0.5}, "lr 0.5, got 0.01"),
+        ({"batch_size": 32}, "batch_size 32, got 16"),
+        ({"loss": ContrastiveLoss(0.7)}, "loss.name 'ContrastiveLoss', got 'TripletMarginLoss'"),
+        ({"loss": triplet_loss(p=1)}, "loss.distance.p 1, got 2"),
+        ({"miner": miners.TripletMarginMiner(margin=0.3)}, "miner.margin 0.3, got 0.2"),
+        ({"miner": None}, "miner None, got {'name': 'TripletMarginMiner'"),
+        ({"optimizer": partial(torch.optim.Adam, betas=(0.8, 0.9))}, "betas [0.8, 0.9], got None"),
+        ({"sampler": samplers.shuffled}, "sampler.name 'shuffled', got 'people_by_images'"),
+        ({"augment": augment}, "augment {'name': 'augment'}, got None"),
+        ({"faces": make_faces(people=11)}, "people 11, got 12"),
+        ({"faces": make_faces(seed=7)}, "fingerprint 'squares-12-8-40-7', got 'squares-12"),
+        ({"faces": replace(TRAIN, rows=TRAIN.rows[::-1])}, "images_checksum"),
+        ({"watch": {}}, "watched.dev None, got {'fingerprint': 'squares-12-8-40-1'"),
+        ({"watch": {"dev": make_faces(seed=2)}}, "watched.dev.fingerprint 'squares-12-8-40-2'"),
+        ({"watch": {"dev": DEV.with_pairs(DEV.pairs[:50])}}, "watched.dev.pairs 50, got 120"),
+        ({"watch": {"dev": OTHER_PAIRS}}, "watched.dev.checksum"),
+        (
+            {"fabric": BFLOAT16},
+            "precision 'bf16-mixed', got '32-true'",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, told):
     path = tmp_path / "c.pt"
-    fit(network(), 1, checkpoint=path)
-    with pytest.raises(ValueError, match="expected a checkpoint of this training") as error:
-        fit(network(), 2, checkpoint=path, **change)
+    settings = {
+        "loss": triplet_loss(p=2),
+        "miner": miners.TripletMarginMiner(margin=0.2),
+        "sampler": samplers.people_by_images,
+        "watch": {"dev": DEV},
+        "lr": 0.01,
+    }
+    fit(network(), 1, checkpoint=path, **settings)
+    with pytest.raises(ValueError, match="expected a checkpoint of this training, with") as error:
+        fit(network(), 2, checkpoint=path, **(settings | change))
     assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_number_of_threads_is_refused(tmp_path):
+    threads = torch.get_num_threads()
+    fit(network(), 1, checkpoint=tmp_path / "c.pt")
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.raises(ValueError, match=f"threads {threads + 1}, got {threads} in"):
+            fit(network(), 2, checkpoint=tmp_path / "c.pt")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="expected a checkpoint of this training, with people 12"):
+        fit(network(), 2, checkpoint=tmp_path / "c.pt")
+
+
+def test_a_used_miner_and_loss_resume_as_fresh_ones_do(tmp_path):
+    used = {"loss": losses.TripletMarginLoss(), "miner": miners.TripletMarginMiner()}
+    fresh = {"loss": losses.TripletMarginLoss(), "miner": miners.TripletMarginMiner()}
+    settings = {"checkpoint": tmp_path / "c.pt", "sampler": samplers.people_by_images}
+    first = fit(network(), 1, **used, **settings)
+    for epochs, parts in ((2, used), (3, fresh)):
+        assert fit(network(), epochs, **parts, **settings).settings == first.settings
+
+
+PARTS = [
+    losses.ContrastiveLoss(distance=distances.CosineSimilarity(), pos_margin=1, neg_margin=0),
+    losses.TripletMarginLoss(embedding_regularizer=regularizers.LpRegularizer()),
+    losses.MarginLoss(),
+    losses.MultiSimilarityLoss(),
+    losses.NTXentLoss(),
+    losses.AngularLoss(),
+    losses.ArcFaceLoss(4, 8, weight_regularizer=regularizers.RegularFaceRegularizer()),
+    losses.CosFaceLoss(4, 8),
+    losses.SubCenterArcFaceLoss(num_classes=4, embedding_size=8),
+    losses.SoftTripleLoss(4, 8),
+    losses.ProxyAnchorLoss(4, 8),
+    losses.CrossBatchMemory(losses.TripletMarginLoss(), 8, miner=miners.BatchHardMiner()),
+    ContrastiveLoss(1.4),
+    AdaCos(4, 8),
+    miners.AngularMiner(),
+    miners.BatchHardMiner(),
+    miners.BatchEasyHardMiner(),
+    miners.DistanceWeightedMiner(),
+    miners.HDCMiner(),
+    miners.MultiSimilarityMiner(),
+    miners.PairMarginMiner(),
+    miners.TripletMarginMiner(collect_stats=True),
+    miners.UniformHistogramMiner(),
+]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
+def test_a_part_is_described_alike_before_and_after_use_in_plain_values(part):
+    before = describe(part)
+    torch.manual_seed(0)
+    for module in part.modules():
+        if isinstance(module, reducers.ThresholdReducer):
+            module.collect_stats = True  # as training does
+    part(torch.randn(16, 8), torch.arange(16) % 4)
+    assert describe(part) == before == json.loads(json.dumps(before))
+    assert before["name"] == type(part).__name__
+
+
+def test_settings_describe_parts_within_parts():
+    distance = distances.LpDistance(p=1, normalize_embeddings=False)
+    told = describe(losses.TripletMarginLoss(margin=0.3, distance=distance))
+    assert told["margin"] == 0.3
+    assert "embedding_regularizer" not in told
+    assert told["distance"]["name"] == "LpDistance"
+    assert (told["distance"]["p"], told["distance"]["normalize_embeddings"]) == (1, False)
+    assert told["reducer"] == {"name": "AvgNonZeroReducer", "low": 0}
+    sampler = partial(samplers.people_by_images, images_per_person=3)
+    assert describe(sampler) == {"name": "people_by_images", "images_per_person": 3}
+    own = partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=own_rate)
+    assert describe(own) == {"name": "LambdaLR", "lr_lambda": {"name": "own_rate"}}
+    assert describe(partial(own_rate, np.float64(2))) == {"name": "own_rate", "args": [2.0]}
+    assert describe(None) is None
+
+
+def own_rate(epoch):
+    return 0.5**epoch
+
+
+def test_settings_say_what_was_trained_on_what_and_how():
+    model = network()
+    settings = fit(model, 1, watch={"dev": DEV}, loss=losses.ArcFaceLoss(12, 8)).settings
+    assert json.loads(json.dumps(settings)) == settings
+    assert settings["people"] == 12
+    assert settings["people_images"] == 96
+    assert settings["fingerprint"] == TRAIN.fingerprint
+    assert settings["weights"] == len(weights(model))
+    assert settings["watched"] == ["dev"]
+    assert settings["optimizer"] == {"name": "Adam"}
+    assert settings["miner"] is None
+    assert settings["loss"]["margin"] == pytest.approx(np.radians(28.6))
+
+
+def test_what_is_watched_keeps_its_role_and_whether_it_is_drawn():
+    dev = replace(DEV, synthetic=True, pairs=replace(DEV.pairs, role="dev"))
+    training = fit(network(), 2, watch={"dev": dev})
+    assert training.history.synthetic.tolist() == [False, False]
+    assert training.distances.synthetic.all()
+    assert set(training.distances.role) == {"dev"}
+    assert fit(network(), 1).distances.empty
 
 
 def test_a_checkpoint_with_more_epochs_than_asked_for_is_refused(tmp_path):
     fit(network(), 3, checkpoint=tmp_path / "c.pt")
-    with pytest.raises(ValueError, match=r"at most 2 epochs, but .* has 3"):
+    with pytest.raises(ValueError, match=r"at most 2 epochs, got 3 in .*c.pt"):
         fit(network(), 2, checkpoint=tmp_path / "c.pt")
 
 
@@ -285,7 +428,7 @@ def test_distances_in_the_history_are_those_of_the_batches_pairs():
     torch.manual_seed(np.random.SeedSequence([0, 1]).generate_state(2).tolist()[0])
     rows = next(iter(samplers.shuffled(TRAIN, 96, np.random.default_rng([0, 1])))).rows
     with torch.no_grad():
-        x = nn.functional.normalize(model(train.to_float(torch.from_numpy(TRAIN.batch(rows)))))
+        x = nn.functional.normalize(model(to_float(torch.from_numpy(TRAIN.batch(rows)))))
     distance = torch.cdist(x, x).numpy()
     same = TRAIN.labels[rows][:, None] == TRAIN.labels[rows]
     assert history.same_distance[0] == pytest.approx(
@@ -355,7 +498,8 @@ def test_two_processes_end_with_the_same_network_and_loss(tmp_path):
         "state = t.torch.cat([t.weights(model), loss.W.detach().flatten()])\n"
         "open(f'{sys.argv[1]}/{fabric.global_rank}', 'wb').write(state.numpy().tobytes())\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     subprocess.run([sys.executable, script, tmp_path], check=True, env=environment, timeout=300)
     assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
 
@@ -371,7 +515,7 @@ def test_a_classification_loss_has_its_training_accuracy_recorded():
     faces = make_faces()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
-    history, _ = train.fit(model, faces, AdaCos(12, 8), epochs=8, batch_size=32, lr=0.01)
+    history, *_ = train.fit(model, faces, AdaCos(12, 8), epochs=8, batch_size=32, lr=0.01)
     assert history.accuracy.iloc[0] < history.accuracy.iloc[-1] <= 1
     assert history.accuracy.iloc[-1] > 0.5
 
@@ -392,7 +536,7 @@ def test_a_loss_and_a_miner_of_ones_own_are_trained_and_measured():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
     settings = dict(sampler=samplers.people_by_images, epochs=4, batch_size=32, lr=0.01)
-    history, _ = train.fit(model, make_faces(), OwnLoss(), own_miner, **settings)
+    history, *_ = train.fit(model, make_faces(), OwnLoss(), own_miner, **settings)
     assert (history.mined == 32).all()
     assert (history["empty"] == 0).all()
     assert history.loss.iloc[-1] < history.loss.iloc[0]

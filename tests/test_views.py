@@ -84,6 +84,15 @@ def test_view_2_tests_on_one_fold_and_learns_from_the_others(small_faces, small_
     assert set(split.train.pairs.fold.tolist()) == {1 - fold}
 
 
+def test_pairs_say_what_their_people_are_to_the_network(small_faces):
+    roles = [part.pairs.role for part in view1(small_faces, dev_people=0.25)]
+    assert roles == ["train", "dev", "test"]
+    roles = [part.pairs.role for part in view1(small_faces, dev="pairsDevTrain")]
+    assert roles == ["train", "train", "test"]
+    roles = [part.pairs.role for part in view2(small_faces, 1, dev_people=0.25)]
+    assert roles == ["train", "dev", "test"]
+
+
 def test_view_2_names_the_folds_there_are(small_faces):
     with pytest.raises(ValueError, match=r"expected a fold in 0\.\.1, got 2"):
         view2(small_faces, 2)

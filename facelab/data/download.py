@@ -7,9 +7,11 @@ import pooch
 import requests
 from tqdm import tqdm
 
-MIRROR = "https://ndownloader.figshare.com/files"
+from facelab.data.protocol import official
+from facelab.data.protocol_text import write
 
-_ARCHIVES = {
+MIRROR = "https://ndownloader.figshare.com/files"
+ARCHIVES = {  # by variant: file, number at the mirror, SHA-256
     "funneled": (
         "lfw-funneled.tgz",
         "5976015",
@@ -21,23 +23,6 @@ _ARCHIVES = {
         "055f7d9c632d7370e6fb4afc7468d40f970c34a80d4c6f50ffec63f5a8d536c0",
     ),
 }
-_PAIRS = (
-    (
-        "pairs.txt",
-        "5976006",
-        "ea42330c62c92989f9d7c03237ed5d591365e89b3e649747777b70e692dc1592",
-    ),
-    (
-        "pairsDevTrain.txt",
-        "5976012",
-        "1d454dada7dfeca0e7eab6f65dc4e97a6312d44cf142207be28d688be92aabfa",
-    ),
-    (
-        "pairsDevTest.txt",
-        "5976009",
-        "7cb06600ea8b2814ac26e946201cdb304296262aad67d046a16a7ec85d0ff87c",
-    ),
-)
 
 
 class DownloadError(OSError):
@@ -67,10 +52,10 @@ def _resume_into(part: Path):
 
 
 def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) -> Path:
-    """Download LFW's archive and lists of pairs into `out`; `load_lfw` reads them as they are.
+    """Download LFW's archive into `out`, with its lists beside it; `load_lfw` reads it as it is.
 
-    Files that are there and whole are not downloaded again, and a download that was cut off goes
-    on where it stopped.
+    An archive that is there and whole is not downloaded again, and a download that was cut off
+    goes on where it stopped. The lists come from the package.
 
     Parameters
     ----------
@@ -79,7 +64,7 @@ def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) ->
     variant : str
         ``"funneled"`` (faces upright and aligned, about 240 MB) or ``"original"`` (about 180 MB).
     base_url : str
-        The mirror; each file is at ``base_url/ID``.
+        The mirror; each file is at ``base_url/NUMBER``.
 
     Returns
     -------
@@ -93,21 +78,23 @@ def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) ->
     ValueError
         If `variant` is unknown, or a file's SHA-256 is not the known one; that file is deleted.
     """
-    if variant not in _ARCHIVES:
+    if variant not in ARCHIVES:
         raise ValueError(f"expected variant 'funneled' or 'original', got {variant!r}")
     pooch.get_logger().setLevel("WARNING")  # the progress bar says the same
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    for file, number, sha256 in (*_PAIRS, _ARCHIVES[variant]):
-        url, part = f"{base_url}/{number}", out / f"{file}.part"
-        try:
-            pooch.retrieve(url, sha256, file, out, downloader=_resume_into(part))
-        except requests.RequestException as e:
-            kept = "; what came is kept, the next call goes on from there" if part.exists() else ""
-            raise DownloadError(
-                f"cannot download {file} from {url} ({type(e).__name__}){kept}; alternatives: save "
-                f"that URL as {out / file} with a browser, take jessicali9530/lfw-dataset of "
-                "Kaggle, name a copy you have in FACELAB_LFW, or draw faces with 'facelab data "
-                "synthesize OUT'"
-            ) from e
+    file, number, sha256 = ARCHIVES[variant]
+    url = f"{base_url}/{number}"
+    part = out / f"{file}.part"
+    try:
+        pooch.retrieve(url, sha256, file, out, downloader=_resume_into(part))
+    except requests.RequestException as e:
+        kept = "; what came is kept, the next call goes on from there" if part.exists() else ""
+        raise DownloadError(
+            f"cannot download {file} from {url} ({type(e).__name__}){kept}; alternatives: save "
+            f"that URL as {out / file} with a browser, take jessicali9530/lfw-dataset of "
+            "Kaggle, name a copy you have in FACELAB_LFW, or draw faces with 'facelab data "
+            "synthesize OUT'"
+        ) from e
+    write(official(), out)
     return out

@@ -1,27 +1,19 @@
 """LFW's protocol as data: who is in which part, and which pairs are verified.
 
-Seven text files hold it. `official` is the protocol of LFW itself, which ships with the package
-as one small file of facts; `write` rebuilds the text files, and `protocol_text.read` parses them.
+`official` is the protocol of LFW itself, which ships with the package as one small file of facts.
+`protocol_text` reads and writes the seven text files that hold a protocol on disk.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from facelab.faces import Faces, Pairs
-
-FILES = (
-    "lfw-names.txt",
-    "people.txt",
-    "peopleDevTrain.txt",
-    "peopleDevTest.txt",
-    "pairs.txt",
-    "pairsDevTrain.txt",
-    "pairsDevTest.txt",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,32 +40,33 @@ class NamedPairs:
     def of(cls, pairs: Iterable[tuple[str, int, str, int, int]]) -> "NamedPairs":
         """Build from tuples ``(left name, left number, right name, right number, fold)``."""
         columns = list(zip(*pairs, strict=True)) or [()] * 5
-        kinds = (str, int, str, int, int)
-        return cls(*(np.array(c, kind) for c, kind in zip(columns, kinds, strict=True)))
+        kinds = (str, np.int64, str, np.int64, np.int64)
+        return cls(*map(np.array, columns, kinds))
 
     def __len__(self) -> int:
         return len(self.fold)
 
     def __iter__(self):
-        columns = (self.names_left, self.numbers_left, self.names_right, self.numbers_right)
-        return zip(*(c.tolist() for c in (*columns, self.fold)), strict=True)
+        return zip(*(column.tolist() for column in vars(self).values()), strict=True)
 
     @property
     def same(self) -> np.ndarray:
         """True where both images show one person, bool of shape (n_pairs,)."""
         return self.names_left == self.names_right
 
-    def where(self, keep: Iterable[bool]) -> "NamedPairs":
-        """Return the pairs whose entry in `keep` is true."""
-        return NamedPairs.of(p for p, k in zip(self, keep, strict=True) if k)
+    def where(self, keep: np.ndarray) -> "NamedPairs":
+        """Return the pairs whose entry in `keep`, bool of shape (n_pairs,), is true."""
+        return NamedPairs(*(column[keep] for column in vars(self).values()))
 
     def among(self, people: Iterable[str]) -> "NamedPairs":
         """Return the pairs whose two people are both among `people`."""
-        people = set(people)
-        return self.where(p[0] in people and p[2] in people for p in self)
+        people = list(people)
+        return self.where(np.isin(self.names_left, people) & np.isin(self.names_right, people))
 
     def rows(self, faces: Faces, name: str, role: str = "") -> Pairs:
         """Find every pair's two images in `faces`.
+
+        `name` and `role` (what the people of the pairs are to a network) are those of `Pairs`.
 
         Raises
         ------
@@ -81,14 +74,16 @@ class NamedPairs:
             If `faces` lacks an image. A pair is never skipped: that would shift the folds.
         """
         row = {image_id: r for r, image_id in enumerate(faces.image_ids.tolist())}
-        ids = [(f"{a}_{i:04d}", f"{b}_{j:04d}") for a, i, b, j, _ in self]
-        missing = sorted({i for pair in ids for i in pair} - set(row))
+        left = [f"{person}_{number:04d}" for person, number, *_ in self]
+        right = [f"{person}_{number:04d}" for _, _, person, number, _ in self]
+        missing = sorted({*left, *right} - set(row))
         if missing:
             raise ValueError(
                 f"expected every image of the {name} pairs in {faces}, but {len(missing)} are not "
                 f"there: {', '.join(missing[:10])}"
             )
-        left, right = np.array([(row[a], row[b]) for a, b in ids], np.int64).reshape(-1, 2).T
+        left = [row[image_id] for image_id in left]
+        right = [row[image_id] for image_id in right]
         return Pairs(left, right, self.same, self.fold, name, role)
 
 
@@ -123,101 +118,17 @@ class Protocol:
 
     def __post_init__(self):
         for view, parts in (("View 1", (self.dev_train, self.dev_test)), ("View 2", self.folds)):
-            people = [name for part in parts for name in part]
-            if unknown := sorted(set(people) - set(self.counts)):
+            n_parts = Counter(chain.from_iterable(parts))
+            if unknown := sorted(set(n_parts) - set(self.counts)):
                 raise ValueError(f"{view}: expected people of lfw-names.txt, got {unknown[:10]}")
-            if len(set(people)) < len(people):
-                twice = sorted(n for n in set(people) if people.count(n) > 1)
+            if twice := sorted(name for name, n in n_parts.items() if n > 1):
                 raise ValueError(f"{view}: expected each person in one part, twice: {twice[:10]}")
 
-
-def _people_lines(counts: dict[str, int], people: Iterable[str]) -> list[str]:
-    return [f"{name}\t{counts[name]}" for name in people]
-
-
-def _pair_lines(pairs: NamedPairs, n_folds: int, file: str) -> list[str]:
-    n = len(pairs) // (2 * n_folds)
-    order = np.tile(np.repeat([True, False], n), n_folds)
-    fold = np.repeat(np.arange(n_folds), 2 * n)
-    if not (np.array_equal(pairs.same, order) and np.array_equal(pairs.fold, fold)):
-        raise ValueError(
-            f"{file}: expected {n_folds} folds of equally many same, then as many different pairs, "
-            f"got {pairs.same.sum()} same of {len(pairs)} in another order"
-        )
-    return [f"{a}\t{i}\t{j}" if a == b else f"{a}\t{i}\t{b}\t{j}" for a, i, b, j, _ in pairs]
-
-
-def texts(protocol: Protocol) -> dict[str, str]:
-    """Return the content of the seven text files, by file name.
-
-    Raises
-    ------
-    ValueError
-        If the files cannot say it: each fold must list its same pairs, then as many different
-        ones, and all folds must be of one size.
-    """
-    p, n_folds = protocol, len(protocol.folds)
-    people = [str(n_folds)]
-    for fold in p.folds:
-        people += [str(len(fold)), *_people_lines(p.counts, fold)]
-    lines = {"lfw-names.txt": _people_lines(p.counts, p.counts), "people.txt": people}
-    lines["pairs.txt"] = [
-        f"{n_folds}\t{len(p.pairs) // (2 * n_folds)}",
-        *_pair_lines(p.pairs, n_folds, "pairs.txt"),
-    ]
-    for part, names, pairs in (
-        ("Train", p.dev_train, p.pairs_dev_train),
-        ("Test", p.dev_test, p.pairs_dev_test),
-    ):
-        lines[f"peopleDev{part}.txt"] = [str(len(names)), *_people_lines(p.counts, names)]
-        file = f"pairsDev{part}.txt"
-        lines[file] = [str(len(pairs) // 2), *_pair_lines(pairs, 1, file)]
-    return {file: "\n".join(lines[file]) + "\n" for file in FILES}
-
-
-def write(protocol: Protocol, folder: str | Path) -> None:
-    """Write the seven text files into `folder`; for LFW, byte for byte the official ones."""
-    for file, text in texts(protocol).items():
-        (Path(folder) / file).write_bytes(text.encode())
-
-
-def pack(protocol: Protocol, path: str | Path) -> None:
-    """Store a protocol as one compressed ``.npz`` of a list of names and small integers.
-
-    The shipped facts were made from a folder with the seven official files by
-    ``pack(protocol_text.parse({file: folder / file for file in FILES}), "lfw_protocol.npz")``.
-    """
-    number = {name: k for k, name in enumerate(protocol.counts)}
-    parts = (protocol.dev_train, protocol.dev_test, *protocol.folds)
-    pairs = (protocol.pairs_dev_train, protocol.pairs_dev_test, protocol.pairs)
-    np.savez_compressed(
-        path,
-        names=np.frombuffer("\n".join(number).encode(), np.uint8),
-        counts=np.array(list(protocol.counts.values()), np.uint16),
-        parts=np.array([number[name] for part in parts for name in part], np.uint16),
-        part_sizes=np.array([len(part) for part in parts], np.uint16),
-        pairs=np.array(
-            [(number[a], i, number[b], j, f) for some in pairs for a, i, b, j, f in some],
-            np.uint16,
-        ).reshape(-1, 5),
-        pair_sizes=np.array([len(some) for some in pairs], np.uint16),
-    )
-
-
-def unpack(path: str | Path) -> Protocol:
-    """Load a protocol that `pack` stored."""
-    with np.load(path, allow_pickle=False) as facts:
-        names = facts["names"].tobytes().decode().split("\n")
-        array = np.array(names)
-        ends = np.cumsum(facts["part_sizes"])[:-1]
-        parts = [tuple(names[k] for k in part.tolist()) for part in np.split(facts["parts"], ends)]
-        columns, sizes = facts["pairs"].T.astype(np.int64), facts["pair_sizes"]
-        pairs = [
-            NamedPairs(array[a], i, array[b], j, fold)
-            for a, i, b, j, fold in np.split(columns, np.cumsum(sizes)[:-1], axis=1)
-        ]
-        counts = dict(zip(names, facts["counts"].tolist(), strict=True))
-    return Protocol(counts, parts[0], parts[1], tuple(parts[2:]), *pairs)
+    @property
+    def files(self) -> list[str]:
+        """``NAME/NAME_0001.jpg`` for every image, in the order of `counts`."""
+        counts = self.counts.items()
+        return [f"{name}/{name}_{i:04d}.jpg" for name, n in counts for i in range(1, n + 1)]
 
 
 @cache
@@ -235,4 +146,15 @@ def official() -> Protocol:
     >>> len(lfw.counts), sum(lfw.counts.values()), len(lfw.dev_test), len(lfw.pairs)
     (5749, 13233, 1711, 6000)
     """
-    return unpack(Path(__file__).with_name("lfw_protocol.npz"))
+    with np.load(Path(__file__).with_name("lfw_protocol.npz"), allow_pickle=False) as facts:
+        names = np.array(facts["names"].tobytes().decode().split("\n"))
+        counts = dict(zip(names.tolist(), facts["counts"].tolist(), strict=True))
+        part_ends = np.cumsum(facts["part_sizes"])[:-1]
+        people = np.split(names[facts["parts"]], part_ends)
+        pair_ends = np.cumsum(facts["pair_sizes"])[:-1]
+        pairs = []
+        for some in np.split(facts["pairs"].astype(np.int64), pair_ends):
+            a, i, b, j, fold = some.T
+            pairs.append(NamedPairs(names[a], i, names[b], j, fold))
+    dev_train, dev_test, *folds = (tuple(part.tolist()) for part in people)
+    return Protocol(counts, dev_train, dev_test, tuple(folds), *pairs)

@@ -4,45 +4,47 @@ Everything that moves is computed in the browser. The kernel is asked only for w
 into a message at the start: photos, the distance of two new ones, and resampled intervals.
 """
 
-import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import anywidget
 import IPython.display
-import matplotlib.pyplot as plt
 import numpy as np
-import PIL.Image
+import torch
 
 from facelab import plots
-from facelab.data.copies import _decode, find
-from facelab.explorer import payload
+from facelab.explorer.payload import front_end, intervals, pack, payload
+from facelab.explorer.photos import Photos, jpeg, uploaded
+from facelab.explorer.shown import Film, Shown
 from facelab.faces import Faces, Pairs
-from facelab.models import raw_pixels
 from facelab.train import embed
 from facelab.verification import Report, distances
 
-NO_PHOTOS = "Photos are shown where the environment variable FACELAB_LFW names a copy of LFW."
+PREVIEW = 128  # pixels of a side of a photo beside its pair
 
 
-def explore(reports=None, films=None, faces=None, model=None):
+def explore(reports, films=None, faces=None, model=None, crop: int | None = 128):
     """Show reports as something to touch; the first one also as a plain figure.
 
     Parameters
     ----------
-    reports : Report or dict of str to Report, optional
-        One, or several by name. Default: those of all runs below ``outputs``.
+    reports : Report, dict of str to Report, or list of Shown
+        One, several by name, or what ``load_shown`` found; a `Shown` brings its own film, photos
+        and network.
     films : Training or dict of str to Training, optional
-        From `fit`, or its ``distances`` alone: how they moved, epoch by epoch. Under the name of
-        its report, or another.
+        From `fit`, or its ``distances`` alone: how they moved, epoch by epoch. One for the first
+        report, or by name, of a report or of its own.
     faces : Faces, optional
         Holds the photos of the pairs.
     model : torch.nn.Module or callable, or dict of str to these, optional
         Measures two photos: a network, or a function from `Faces` to embeddings as `raw_pixels`
         and ``partial(embed, network, flip=True)`` are. One for the first report, or by name of the
         report. Needs `faces` for the image size.
+    crop : int, optional
+        Central pixels of each photo in `faces`, as given to `load_lfw`: so is an uploaded photo
+        framed.
 
     Returns
     -------
@@ -51,163 +53,132 @@ def explore(reports=None, films=None, faces=None, model=None):
 
     Raises
     ------
-    FileNotFoundError
-        If no report is given and no run below ``outputs`` has one.
     ValueError
-        If there is no report, or one has more pairs than a browser sorts.
+        If there is no report, one has more pairs than a browser sorts, or there is a `model`
+        without `faces`.
     """
-    about = {}
-    if reports is None:
-        reports, found, about = payload.saved(_outputs())
-        films = found if films is None else films
-        if not reports:
-            raise FileNotFoundError(
-                f"expected a finished run with reports below {_outputs().name}/, found none; "
-                "'facelab run' makes some"
-            )
+    if isinstance(reports, (list, tuple)):
+        shown = list(reports)
+    else:
+        shown = _gather(reports, films, faces, model, crop)
+    first = next((one.report for one in shown if one.report is not None), None)
+    if first is None:
+        raise ValueError("expected a report or more, got none; 'facelab run' makes some")
+    explorer = Explorer(shown, faces)
+    if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # there nothing is stored
+        _show_figure(first)
+    return explorer
+
+
+def _gather(reports, films, faces, model, crop) -> list[Shown]:
+    """Put what belongs to one name together, reports first."""
     if isinstance(reports, Report):
         reports = {f"{reports.source}, {reports.name}": reports}
-    if not reports:
-        raise ValueError("expected a report or more, got none")
-    first = next(iter(reports))
-    if films is not None and not _several(films):
-        films = {first: films}
-    if model is not None and not isinstance(model, Mapping):
-        model = {first: model}
-    explorer = Explorer(dict(reports), films or {}, faces, model or {}, about)
-    if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # there nothing is stored
-        _show_figure(reports[first])
-    return explorer
+    first = next(iter(reports), None)
+    films = _by_name(films, first)
+    models = _by_name(model, first)
+    if models and faces is None:
+        raise ValueError("expected faces=... beside model=..., got none")
+    shown = []
+    for name in dict.fromkeys([*reports, *films]):
+        one = Shown(name, reports.get(name), crop=crop)
+        if name in films:
+            one = replace(one, film=Film.of(films[name]))
+        if name in models:
+            size = faces.packed.shape[2]
+            one = replace(one, embed=_embedder(models[name]), image_size=size)
+        shown.append(one)
+    return shown
+
+
+def _by_name(given, first) -> Mapping:
+    if given is None:
+        return {}
+    return given if isinstance(given, Mapping) else {first: given}
+
+
+def _embedder(model):
+    return partial(embed, model) if isinstance(model, torch.nn.Module) else model
+
+
+def _show_figure(report) -> None:
+    picture = plots.encode(plots.plot_distances(report))
+    IPython.display.display(IPython.display.Image(picture.data))
 
 
 class Explorer(anywidget.AnyWidget):
     """The widget that `explore` returns."""
 
-    _esm, _css = payload.front_end()
+    _esm, _css = front_end()
 
-    def __init__(self, reports, films, faces, models, about):
+    def __init__(self, shown: list[Shown], faces: Faces | None = None):
         super().__init__()
-        self.reports, self.films, self.faces = reports, films, faces
-        self.models, self.about, self._rows, self._copies = models, about, None, {}
+        self.shown, self.faces = shown, faces
+        self._photos_of: dict[str, Photos] = {}
         self.on_msg(self._answer)
 
     def _answer(self, _, message, buffers):
-        kind, ask = message.get("kind"), message.get("ask")
-        answers = {"ready": self._data, "intervals": self._intervals}
-        answers |= {"photos": self._photos, "measure": self._measure}
+        """Answer one request of the browser; a request that asks for too much, in one line."""
+        answers = {
+            "ready": self._data,
+            "intervals": self._intervals,
+            "photos": self._photos,
+            "measure": self._measure,
+        }
         try:
-            reply, out = answers[kind](message, buffers)
+            reply, out = answers[message["kind"]](message, buffers)
         except (ValueError, OSError, KeyError) as error:
             reply, out = {"error": str(error), "why": str(error)}, []
-        self.send({"ask": ask, **reply}, out)
+        self.send({"ask": message.get("ask"), **reply}, out)
 
     def _data(self, message, _):
-        meta, out = payload.payload(self.reports, self.films, self.about, with_intervals=False)
+        meta, out = payload(self.shown, with_intervals=False)
         return {"meta": meta}, out
 
     def _intervals(self, message, _):
-        meta, out = payload.encode(payload.intervals(self.reports[message["run"]]))
+        meta, out = pack(intervals(self._run(message).report))
         return {"meta": meta}, out
 
     def _photos(self, message, _):
-        name, found, out, why = message["run"], [], [], ""
-        for image in message["images"]:
+        photos = self._photos_for(self._run(message))
+        found, out, why = [], [], ""
+        for image in map(str, message["images"]):
             try:
-                out.append(_jpeg(self._pixels(name, image)))
+                out.append(jpeg(photos.pixels(image, PREVIEW)))
                 found.append(image)
-            except (OSError, ValueError, KeyError):
-                synthetic = "synthetic" in self.reports[name].source
-                why = "These faces are not at hand: pass faces=... to fl.explore."
-                why = why if synthetic or self.faces is not None else NO_PHOTOS
+            except (ValueError, OSError) as error:
+                why = str(error)
         return {"images": found, "why": why}, out
 
-    def _pixels(self, name, image, size=128, crop=None):
-        """Return an image of a report, uint8 of shape (3, height, width), as it was trained on."""
-        if self.faces is not None:
-            if self._rows is None:
-                self._rows = {i: row for row, i in enumerate(self.faces.image_ids.tolist())}
-            return self.faces.batch([self._rows[image]])[0]
-        crop = crop or self.about.get(name, {}).get("parameters", {}).get("CROP", 128)
-        person, _, number = image.rpartition("_")
-        pixels, _, wrong = _decode(
-            self._copy(name) / person / f"{person}_{int(number):04d}.jpg", size, crop
-        )
-        if wrong:
-            raise ValueError(f"{image}: {wrong}")
-        return pixels
-
-    def _copy(self, name) -> Path:
-        """Return the folder of people that the report's images come from."""
-        synthetic = "synthetic" in self.reports[name].source
-        data = "synthetic" if synthetic else "lfw"
-        if data not in self._copies:
-            self._copies[data] = find(data).path
-        return self._copies[data]
-
     def _measure(self, message, buffers):
-        name, buffers = message["run"], list(buffers)
-        embed, size, crop = self._network(name)
+        shown = self._run(message)
+        if shown.embed is None:
+            raise ValueError(
+                "These two are no pair of this run, and its network is not at hand. Pass it: "
+                "fl.explore(report, faces=faces, model=model)."
+            )
+        size, left = shown.image_size, list(buffers)
         pixels = []
         for photo in message["photos"]:
-            if photo.get("upload"):
-                image, _, wrong = _decode(io.BytesIO(buffers.pop(0)), size, None)
-                if wrong:
-                    raise ValueError(f"the uploaded photo: {wrong}")
-                pixels.append(image)
+            if "image" in photo:
+                pixels.append(self._photos_for(shown).pixels(str(photo["image"]), size))
             else:
-                pixels.append(self._pixels(name, photo["image"], size, crop))
+                upload = bytes(left.pop(0)) if left else b""
+                pixels.append(uploaded(upload, size, shown.crop))
+        if len(pixels) != 2:
+            raise ValueError(f"expected two photos, got {len(pixels)}")
         two = Faces(np.stack(pixels), np.arange(2), np.arange(2), ("a", "b"), np.ones(2, int))
         pair = Pairs([0], [1], [False])
-        return {"distance": float(distances(embed(two), pair)[0])}, []
+        return {"distance": float(distances(shown.embed(two), pair)[0])}, []
 
-    def _network(self, name) -> tuple[Callable, int, int | None]:
-        """Return what embeds `Faces` for a report, and the image size and crop that it wants."""
-        if name in self.models:
-            if self.faces is None:
-                raise ValueError("expected faces=... beside model=..., got none")
-            return _embedder(self.models[name]), self.faces.packed.shape[2], None
-        about = self.about.get(name, {})
-        parameters, folder = about.get("parameters", {}), about.get("folder")
-        if about.get("prefix", "").startswith("pixels"):
-            return raw_pixels, parameters.get("IMAGE_SIZE", 64), None
-        if folder and (folder / "network.safetensors").is_file():
-            from facelab.models import load_network
+    def _run(self, message) -> Shown:
+        """Return what a request is about."""
+        for shown in self.shown:
+            if shown.report is not None and shown.name == message["run"]:
+                return shown
+        raise ValueError(f"expected a run of this explorer, got {message['run']!r}")
 
-            model, settings = load_network(folder / "network.safetensors")
-            if settings["threshold"] == self.reports[name].threshold:
-                embed = partial(_embedder(model), flip=settings.get("flip", False))
-                return embed, settings["image_size"], settings["crop"]
-        raise ValueError(
-            "These two are no pair of this run, and its network is not at hand. Pass it: "
-            "fl.explore(report, faces=faces, model=model)."
-        )
-
-
-def _embedder(model) -> Callable:
-    return partial(embed, model) if hasattr(model, "parameters") else model
-
-
-def _several(films) -> bool:
-    """Whether these are trainings by name, not one training (of `fit` or `read_film`)."""
-    return isinstance(films, Mapping) and "epoch" not in films
-
-
-def _outputs() -> Path:
-    """Return ``outputs`` of the working folder or the one above it, or beside the package."""
-    places = [Path("outputs"), Path("../outputs"), Path(__file__).parents[2] / "outputs"]
-    return next((place.resolve() for place in places if place.is_dir()), places[0])
-
-
-def _show_figure(report) -> None:
-    drawn, pixels, encoded = plots.plot_distances(report), io.BytesIO(), io.BytesIO()
-    drawn.figure.savefig(pixels, dpi=80, bbox_inches="tight")
-    plt.close(drawn.figure)
-    image = PIL.Image.open(pixels).convert("RGB")
-    image.quantize(32, dither=PIL.Image.Dither.NONE).save(encoded, "png", optimize=True)
-    IPython.display.display(IPython.display.Image(encoded.getvalue()))
-
-
-def _jpeg(pixels) -> bytes:
-    encoded = io.BytesIO()
-    PIL.Image.fromarray(pixels.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
-    return encoded.getvalue()
+    def _photos_for(self, shown) -> Photos:
+        if shown.name not in self._photos_of:
+            self._photos_of[shown.name] = Photos(shown, self.faces)
+        return self._photos_of[shown.name]

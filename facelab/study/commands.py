@@ -18,6 +18,7 @@ def _user_errors(exit_code: int = 2):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facelab", prog_name="facelab")
 def main():
     """Metric learning for face verification: run the study, get the data."""
 
@@ -47,8 +48,8 @@ def run(notebooks, profile, parameters, out, resume):
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def lab(options):
     """Open the notebooks in JupyterLab, with the memory settings of `run`; OPTIONS are its own."""
-    from facelab.study.batch import notebooks_folder
     from facelab.study.execute import MALLOC
+    from facelab.study.settings import notebooks_folder
 
     command = [sys.executable, "-m", "jupyterlab", str(notebooks_folder()), *options]
     os.execve(sys.executable, command, os.environ | MALLOC)
@@ -59,12 +60,14 @@ def lab(options):
 @click.option("--readme", metavar="FILE", help="Write the tables of results into this file too.")
 def report(folders, readme):
     """Build DIR/report.html anew from the runs in DIR."""
-    from facelab.study.batch import chapters, notebooks_folder
-    from facelab.study.report import build_report, write_results
+    from facelab.study.report import build_report
+    from facelab.study.settings import chapters, notebooks_folder
+    from facelab.study.tables import write_results
 
+    expected = [path.stem for path in chapters(notebooks_folder())]
     with _user_errors():
         for folder in folders:
-            click.echo(build_report(folder, [path.stem for path in chapters(notebooks_folder())]))
+            click.echo(build_report(folder, expected))
         if readme:
             write_results(readme, folders)
             click.echo(readme)
@@ -90,7 +93,7 @@ def fetch(out, variant):
 @click.argument("path")
 def info(path):
     """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
-    from facelab.data.lfw import info
+    from facelab.data.inspect import info
 
     with _user_errors():
         text, ok = info(path)

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from facelab.baselines import raw_pixels
+from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
 from facelab.plots import encode
@@ -24,12 +25,7 @@ from facelab.study.files import slug, write_json
 from facelab.study.provenance import commit, device, parameters, versions
 from facelab.study.rows import Key, Rows, numbers
 from facelab.train import Training, fit
-from facelab.verification import (
-    Estimate,
-    Report,
-    fit_threshold,
-    verify,
-)
+from facelab.verification import Estimate, Report, fit_threshold, verify
 
 SCHEMA = 2
 CATEGORIES = ("no outside data", "label-free outside data", "labelled outside data")
@@ -99,12 +95,9 @@ class Run:
         self.reports: dict[tuple[str, str], Report] = {}  # first seed's, by method and split
         self._trainings: list[dict] = []
         self._reports: list[dict] = []
-        self._embeddings: list[dict] = []
         self._figures: list[dict] = []
         self._claims: list[dict] = []
         self._notes: list[str] = []
-
-    # What it is made of
 
     def uses(self, faces: Faces, protocol: str = "") -> None:
         """Record the data, and the protocol that is followed, for example ``"View 1"``."""
@@ -119,8 +112,6 @@ class Run:
         """Return where the checkpoint of a training belongs, or None without a folder."""
         return self.path(f"{slug(method)}_{seed}.pt")
 
-    # Methods
-
     def train(
         self,
         method: str,
@@ -133,7 +124,7 @@ class Run:
         trial: bool = False,
         **settings,
     ) -> Trained:
-        """Train a network from fresh weights, with a checkpoint of its own, and record that.
+        """Train a network from fresh weights and record its settings, its budget and its AUCs.
 
         Parameters
         ----------
@@ -141,19 +132,16 @@ class Run:
             The name that every table and legend shows.
         seed : int
             Of the first weights, the batches and all else.
-        network : callable
-            Builds the network.
+        network, objective : callable
+            Build the network, and the loss, or loss and miner; called anew for every training.
         people : Faces
             Whom to train on.
-        objective : callable
-            Makes the loss, or loss and miner; called anew for every training, since both may
-            hold a state.
         keep_best : str
             Watched faces whose best epoch is kept too, in `Trained.best`.
         trial : bool
             Whether this is one trial of a search, and no method of its own.
         **settings
-            Of `facelab.fit`.
+            Of `facelab.fit`. The watched distances of a method's first seed are kept as a film.
         """
         torch.manual_seed(seed)
         model = network()
@@ -170,35 +158,31 @@ class Run:
             checkpoint=self.checkpoint(method, seed),
             **settings,
         )
-        self.training(method, seed, training, trial=trial)
-        return Trained(model, loss, training.history, training.distances, best)
-
-    def training(self, method: str, seed: int, training: Training, *, trial: bool = False) -> None:
-        """Record settings, budget and last watched AUC of a training; `train` does so itself.
-
-        The watched distances of a method's first seed are kept, as a film.
-        """
         history = training.history
-        first = not any(row["method"] == method for row in self._trainings)
-        film = self._keep_film(method, training) if first and not trial else None
-        self._trainings.append(
-            {
-                "method": method,
-                "seed": seed,
-                "trial": trial,
-                "epochs": len(history),
-                "images": int(history["images"].sum()),
-                "seconds": round(float(history["seconds"].sum()), 1),
-                "images_per_second": round(float(history["images_per_second"].median()), 1),
-                **training.settings,
-                "film": film,
-            }
-        )
+        known = any(row["method"] == method for row in self._trainings)
+        film = None if known or trial else self._keep_film(method, training)
+        budget = {
+            "epochs": len(history),
+            "images": int(history["images"].sum()),
+            "seconds": round(float(history["seconds"].sum()), 1),
+            "images_per_second": round(float(history["images_per_second"].median()), 1),
+        }
+        about = {"method": method, "seed": seed, "trial": trial}
+        self._trainings.append(about | budget | training.settings | {"film": film})
         watched = training.distances.drop_duplicates("split")[["split", "role"]]
         for split, role in watched.itertuples(index=False):
-            value = history[f"{split}_auc"].iloc[-1]
-            about = {"method": method, "seed": seed, "split": split, "role": role}
-            self.result("watched_auc", value, **about)
+            auc = history[f"{split}_auc"].iloc[-1]
+            self.result("watched_auc", auc, method=method, seed=seed, split=split, role=role)
+        return Trained(model, loss, history, training.distances, best)
+
+    def _keep_film(self, method: str, training: Training) -> str | None:
+        """Write the distances of the watched pairs, epoch by epoch, and return the file's name."""
+        if not len(training.distances):
+            return None
+        file = f"{slug(method)}_film.npz"
+        if self.out:
+            Film.of(training).save(self.path(file))
+        return file
 
     def verify(
         self,
@@ -222,25 +206,15 @@ class Run:
             From `Faces` to embeddings: `facelab.raw_pixels`, ``partial(facelab.embed, model)``.
         dev, test : Faces
             Who chooses the thresholds, and who is verified.
-        seen : str
-            See `facelab.verify`.
-        category : str
-            LFW's category, one of `CATEGORIES`.
-        outside_data : str
-            What the method learned from beside LFW's images and labels.
+        seen, category, outside_data : str
+            See `facelab.verify`; LFW's category, one of `CATEGORIES`; what the method learned
+            from beside LFW's images and labels.
         """
         threshold = fit_threshold(embed(dev), dev)
         report = verify(embed(test), test, threshold, seen=seen)
-        self.report(
-            method,
-            seed,
-            report,
-            category=category,
-            outside_data=outside_data,
-            image_size=test.packed.shape[-1],
-            crop=test.crop,
-            embedding="raw_pixels" if embed is raw_pixels else None,
-        )
+        photos = {"image_size": test.packed.shape[-1], "crop": test.crop}
+        photos["embedding"] = "raw_pixels" if embed is raw_pixels else None
+        self.report(method, seed, report, category, outside_data, **photos)
         return report
 
     def report(
@@ -248,7 +222,6 @@ class Run:
         method: str,
         seed: int,
         report: Report,
-        *,
         category: str = CATEGORIES[0],
         outside_data: str = "",
         **more,
@@ -265,70 +238,31 @@ class Run:
         self.result("threshold", report.threshold, **about)
         self.result("f1_threshold", report.f1_threshold, **about)
         self.test_looks += report.role == "test"
-        if self._kept(method, report.name):
+        if (method, report.name) in self.reports:
             return
         self.reports[method, report.name] = report
         file = f"{slug(method)}_{slug(report.name)}.npz"
         if self.out:
             report.save(self.path(file))
-        fields = {"rule": report.rule, "seen": report.seen, "file": file, "network": None}
-        outside = {"category": category, "outside_data": outside_data}
-        self._reports.append(about | fields | outside | more)
-
-    def _kept(self, method: str, split: str) -> dict | None:
-        """Return the entry of the report whose distances are kept."""
-        for entry in self._reports:
-            if (entry["method"], entry["split"]) == (method, split):
-                return entry
-        return None
+        about |= {"rule": report.rule, "seen": report.seen, "file": file, "network": None}
+        about |= {"category": category, "outside_data": outside_data}
+        self._reports.append(about | more)
 
     def keep_network(self, method: str, split: str, model, architecture: dict, **settings) -> None:
-        """Keep the network behind a recorded report, in a file named with its SHA-256.
+        """Keep the network behind the recorded report of `method` on `split`, with its SHA-256.
 
-        Parameters
-        ----------
-        method, split : str
-            Which report.
-        model, architecture, **settings
-            See `facelab.save_network`.
+        `model`, `architecture` and `settings` are those of `facelab.save_network`.
         """
-        entry = self._kept(method, split)
-        if entry is None:
+        if (method, split) not in self.reports:
             raise ValueError(f"expected a recorded report of {method} on {split}, got none")
         if not self.out:
             return
         file = f"{slug(method)}.safetensors"
         save_network(self.path(file), model, architecture, **settings)
         digest = hashlib.sha256(self.path(file).read_bytes()).hexdigest()
-        entry["network"] = {"file": file, "sha256": digest}
-
-    def keep_embeddings(self, method: str, seed: int, embeddings: np.ndarray, faces: Faces) -> None:
-        """Keep embeddings, to be mapped again.
-
-        The file holds ``embeddings`` of shape (n_images, embedding_size), float16, and
-        ``image_ids`` of shape (n_images,).
-        """
-        file = f"{slug(method)}_embeddings.npz"
-        self._embeddings.append({"method": method, "seed": seed, "file": file})
-        if self.out:
-            kept = embeddings.astype(np.float16)
-            np.savez_compressed(self.path(file), embeddings=kept, image_ids=faces.image_ids)
-
-    def _keep_film(self, method: str, training: Training) -> str | None:
-        """Write the distances of the watched pairs, epoch by epoch, and return the file's name."""
-        film = {"epoch": training.history["epoch"].to_numpy(np.int16)}
-        for split, table in training.distances.groupby("split", sort=False):
-            by_epoch = table["distance"].to_numpy(np.float16).reshape(len(film["epoch"]), -1)
-            film[f"{split}_distance"] = by_epoch  # (n_epochs, n_pairs)
-            film[f"{split}_same"] = table["same"].to_numpy(bool)[: by_epoch.shape[1]]
-        if len(film) == 1:
-            return None
-        file = f"{slug(method)}_film.npz"
-        if self.out:
-            np.savez_compressed(self.path(file), **film)
-        return file
-
-    # Numbers
+        for entry in self._reports:
+            if (entry["method"], entry["split"]) == (method, split):
+                entry["network"] = {"file": file, "sha256": digest}
 
     def result(
         self,
@@ -352,8 +286,6 @@ class Run:
     ) -> Estimate:
         """Return by how much one method exceeds another; see `Rows.difference`."""
         return self.rows.difference(better, worse, metric, split)
-
-    # Pictures and words
 
     def figure(self, drawn, name: str, caption: str) -> None:
         """Show axes, an array of axes, a figure or a seaborn grid, and save the same picture."""
@@ -428,7 +360,6 @@ class Run:
             "results": self.rows.recorded(),
             "trainings": self._trainings,
             "reports": self._reports,
-            "embeddings": self._embeddings,
             "figures": self._figures,
             "claims": self._claims,
             "test_looks": self.test_looks,

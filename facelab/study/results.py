@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ from facelab.study.record import SCHEMA, Run
 from facelab.verification import Report, same_result
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
+SAID = ("method", "split", "rule", "seen", "category", "outside_data")
 BUDGET = ("epochs", "images", "seconds", "images_per_second", "weights")
+NUMBERS = ["threshold", "dev_auc", *BUDGET]
+NUMBERS += [
+    f"{rate}{end}" for rate in RATES for end in ("", "_low", "_high", "_mean", "_error", "_n")
+]
 
 
 def read_runs(folder: str | Path) -> dict[Path, dict]:
@@ -64,98 +70,66 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     """
     rows = []
     for place, record in read_runs(folder).items():
-        if record["status"] != "done":
-            continue
-        numbers = Numbers(record)
-        for entry in _test_reports(record):
-            path = place / entry["file"]
-            report = Report.load(path) if path.exists() else None
-            rows.append(_result(entry, record, numbers, report))
-    return pd.DataFrame(rows)
+        if record["status"] == "done":
+            rows += _results(record, partial(_load_report, place, record))
+    return _table(rows)
+
+
+def _table(rows: list[dict]) -> pd.DataFrame:
+    """Return rows as a table in which numbers that were not recorded are nan."""
+    table = pd.DataFrame(rows)
+    return table.astype(dict.fromkeys(NUMBERS, float)) if rows else table
+
+
+def _load_report(place: Path, record: dict, key: tuple[str, str]) -> Report | None:
+    for entry in record["reports"]:
+        path = place / entry["file"]
+        if (entry["method"], entry["split"]) == key and path.exists():
+            return Report.load(path)
+    return None
 
 
 def results_of(run: Run) -> pd.DataFrame:
     """Return the rows of `load_results` for a run that is not finished yet."""
-    record = run.record()
-    numbers = Numbers(record)
+    return _table(_results(run.record(), run.reports.get))
+
+
+def _results(record: dict, report_of: Callable[[tuple[str, str]], Report | None]) -> list[dict]:
+    """Gather a row for each report on test pairs; `report_of` finds it by method and split."""
+    numbers = {(r["method"], r["seed"], r["split"], r["metric"]): r for r in record["results"]}
+    budgets = {(t["method"], t["seed"]): t for t in record["trainings"]}
     rows = []
-    for entry in _test_reports(record):
-        report = run.reports[entry["method"], entry["split"]]
-        rows.append(_result(entry, record, numbers, report))
-    return pd.DataFrame(rows)
+    for entry in record["reports"]:
+        if entry["role"] != "test":
+            continue
+        method, seed, split = entry["method"], entry["seed"], entry["split"]
+        row = {name: entry[name] for name in SAID} | {"chapter": record["notebook"]}
+        row |= {"source": record["data"]["source"], "synthetic": record["data"]["synthetic"]}
+        row |= {"profile": record["profile"]}
+        row["threshold"] = numbers[method, seed, split, "threshold"]["value"]
+        for rate in RATES:
+            own = numbers.get((method, seed, split, rate), {})
+            mean = numbers.get((method, None, split, rate), {})
+            row[rate] = own.get("value")
+            row |= {f"{rate}_low": own.get("low"), f"{rate}_high": own.get("high")}
+            row |= {f"{rate}_mean": mean.get("value"), f"{rate}_error": mean.get("error")}
+            row[f"{rate}_n"] = mean.get("n")
+        row["dev_auc"] = _dev_auc(numbers, method, seed)
+        training = budgets.get((method, seed), {})
+        row |= {name: training.get(name) for name in BUDGET}
+        row["report"] = report_of((method, split))
+        rows.append(row)
+    return rows
 
 
-def _test_reports(record: dict) -> Iterator[dict]:
-    return (entry for entry in record["reports"] if entry["role"] == "test")
-
-
-def _result(entry: dict, record: dict, found: "Numbers", report: Report | None) -> dict:
-    """Gather the row of one verified method."""
-    method, seed, split = entry["method"], entry["seed"], entry["split"]
-    row = {
-        "method": method,
-        "chapter": record["notebook"],
-        "split": split,
-        "rule": entry["rule"],
-        "source": record["data"]["source"],
-        "synthetic": record["data"]["synthetic"],
-        "seen": entry["seen"],
-        "category": entry["category"],
-        "outside_data": entry["outside_data"],
-        "profile": record["profile"],
-        "threshold": found.of(method, seed, split, "threshold")["value"],
-    }
-    for rate in RATES:
-        own = found.of(method, seed, split, rate)
-        mean = found.of(method, None, split, rate)
-        row |= {rate: own["value"], f"{rate}_low": own["low"], f"{rate}_high": own["high"]}
-        row |= {f"{rate}_mean": mean["value"], f"{rate}_error": mean["error"]}
-        row[f"{rate}_n"] = mean["n"]
-    row["dev_auc"] = found.dev_auc(method, seed)
-    training = found.training(method, seed)
-    for column in BUDGET:
-        row[column] = _number(training.get(column))
-    row["report"] = report
-    return row
-
-
-class Numbers:
-    """The rows of one record, by what they are."""
-
-    def __init__(self, record: dict):
-        self._rows = {}
-        self._dev = {}
-        self._trainings = {}
-        for row in record["results"]:
-            numbers = {
-                name: _number(row.get(name)) for name in ("value", "low", "high", "error", "n")
-            }
-            self._rows[row["method"], row["seed"], row["split"], row["metric"]] = numbers
-            if row["role"] == "dev":
-                self._dev[row["method"], row["seed"], row["metric"]] = numbers["value"]
-        for training in record["trainings"]:
-            self._trainings[training["method"], training["seed"]] = training
-
-    def of(self, method: str, seed: int | None, split: str, metric: str) -> dict[str, float]:
-        """Return ``value, low, high, error, n`` of a metric; nan for what was not recorded."""
-        nothing = dict.fromkeys(("value", "low", "high", "error", "n"), np.nan)
-        return self._rows.get((method, seed, split, metric), nothing)
-
-    def dev_auc(self, method: str, seed: int) -> float:
-        """Return the AUC on dev people, as measured or else as watched in training."""
-        for metric in ("auc", "watched_auc"):
-            for of_seed in (seed, None):
-                if (method, of_seed, metric) in self._dev:
-                    return self._dev[method, of_seed, metric]
-        return np.nan
-
-    def training(self, method: str, seed: int) -> dict:
-        """Return the recorded training of a method, or nothing."""
-        return self._trainings.get((method, seed), {})
-
-
-def _number(value) -> float:
-    return np.nan if value is None else value
+def _dev_auc(numbers: dict, method: str, seed: int) -> float | None:
+    """Return the AUC on dev people, as measured or else as watched in training."""
+    for metric in ("auc", "watched_auc"):
+        for of_seed in (seed, None):
+            row = numbers.get((method, of_seed, "dev", metric))
+            if row:
+                return row["value"]
+    return None
 
 
 def comparable(results: pd.DataFrame) -> pd.DataFrame:

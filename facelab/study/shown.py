@@ -5,7 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from facelab.baselines import raw_pixels
-from facelab.explorer.payload import Film, Shown
+from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network
 from facelab.study.results import read_runs
 from facelab.train import embed
@@ -14,13 +14,20 @@ from facelab.verification import Report
 
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
     """Read what the explorer can show of the finished runs below `folder`, real faces first."""
-    records = read_runs(folder)
+    records = {}
+    for place, record in read_runs(folder).items():
+        if record["status"] == "done":
+            records[place] = record
     profiles = {record["profile"] for record in records.values() if record["reports"]}
     shown = []
-    for place, record in records.items():
+    for place, record in sorted(records.items(), key=_is_synthetic):
         profile = f" · {record['profile']}" if len(profiles) > 1 else ""
         shown += _shown_of(place, record, profile)
-    return sorted(shown, key=lambda one: one.synthetic)
+    return shown
+
+
+def _is_synthetic(item: tuple[Path, dict]) -> bool:
+    return item[1]["data"].get("synthetic", False)
 
 
 def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
@@ -28,14 +35,17 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
     chapter = number if number.isdigit() else f"{number} {rest}".strip()
     data = record["data"]
     films = {t["method"]: place / t["film"] for t in record["trainings"] if t["film"]}
+    methods = [entry["method"] for entry in record["reports"]]
     shown = []
     for entry in record["reports"]:
+        method = entry["method"]
+        pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
         if not (place / entry["file"]).is_file():
             continue
-        film = films.pop(entry["method"], None)
+        film = films.pop(method, None)
         shown.append(
             Shown(
-                name=f"{chapter} · {entry['method']}{profile}",
+                name=f"{chapter} · {method}{pairs}{profile}",
                 report=Report.load(place / entry["file"]),
                 film=_film(film, data),
                 category=entry["category"],

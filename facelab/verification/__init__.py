@@ -2,10 +2,10 @@
 
 from facelab.verification.all_pairs import AllPairs, all_pairs
 from facelab.verification.comparison import Comparison, compare, compare_all, same_result
-from facelab.verification.estimates import Estimate, difference_of, holm, mean_of
+from facelab.verification.estimates import Estimate, Folds, difference_of, holm, mean_of, over_folds
 from facelab.verification.measure import distances
 from facelab.verification.people import percentiles, resampled_rates, resampled_weights
-from facelab.verification.report import Folds, Report, over_folds, verify
+from facelab.verification.report import Report, verify
 from facelab.verification.sweep import FARS, Sweep, area, auc, best, eer, rates, tar
 from facelab.verification.threshold import Threshold, every_pair, fit_threshold
 

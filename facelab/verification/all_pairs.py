@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from facelab.verification.measure import unit_length
-from facelab.verification.sweep import eer as equal_error_rate
+from facelab.verification.sweep import eer
 
-_STEPS = 2**23  # per unit of distance
-_LARGEST = 2 * _STEPS
+STEPS = 2**23  # per unit of distance
+LARGEST = 2 * STEPS
 
 
 class AllPairs(NamedTuple):
@@ -86,69 +86,79 @@ def all_pairs(
     >>> found.n_same, found.n_different, round(found.threshold, 4), found.f1, found.auc, found.eer
     (1, 2, 0.7071, 1.0, 1.0, 0.0)
     """
-    x, labels = unit_length(embeddings), np.asarray(labels)
+    x = unit_length(embeddings)
+    labels = np.asarray(labels)
     if labels.shape != (len(x),):
         raise ValueError(f"expected labels of shape ({len(x)},), got {labels.shape}")
-    if not 1 <= n_bins <= _LARGEST or n_bins & (n_bins - 1):
+    if not 1 <= n_bins <= LARGEST or n_bins & (n_bins - 1):
         raise ValueError(f"expected n_bins a power of two from 1 to 2**24, got {n_bins}")
     if block < 1:
         raise ValueError(f"expected a block of 1 image or more, got {block}")
     person = np.unique(labels, return_inverse=True)[1].astype(np.int32)
-    counts = np.zeros((2, _LARGEST + 1), np.int64)  # of different pairs, of same pairs
-    for keys in _keys(np.rint(x * 2**25), person, block):
+    counts = np.zeros((2, LARGEST + 1), np.int64)  # of different pairs, of same pairs
+    for keys in pair_keys(np.rint(x * 2**25), person, block):
         np.add.at(counts.reshape(-1), keys, 1)
     n_different, n_same = map(int, counts.sum(axis=1))
     if not n_same or not n_different:
         raise ValueError(f"expected both kinds, got {n_same} same, {n_different} different")
     histogram = counts[:, :-1].reshape(2, n_bins, -1).sum(axis=2).T
     histogram[-1] += counts[:, -1]
-    return AllPairs(n_same, n_different, *_rate(counts, n_same, n_different), histogram)
+    return AllPairs(n_same, n_different, *figures(counts, n_same, n_different), histogram)
 
 
-def _keys(x, person, block):
-    """Yield where `counts` counts each pair, int64, in pieces; x is in units of 2**-25."""
+def pair_keys(x: np.ndarray, person: np.ndarray, block: int):
+    """Yield each pair's place in flat counts of shape (2, LARGEST + 1), int64, block by block.
+
+    `x` holds unit embeddings in whole units of 2**-25, `person` an int32 for each.
+    """
     squared = np.einsum("nd,nd->n", x, x)
     for i in range(0, len(x), block):
         rows = slice(i, i + block)
         for j in range(i, len(x), block):
             columns = slice(j, j + block)
-            d = x[rows] @ x[columns].T
+            d = x[rows] @ x[columns].T  # (block, block)
             d *= -2
             d += squared[rows, None]
             d += squared[columns]
             np.sqrt(d, out=d)  # in units of 2**-25
             d *= 2**-2
-            keys = np.minimum(np.rint(d, out=d), _LARGEST, out=d).astype(np.int64)
-            keys += (person[rows, None] == person[columns]) * (_LARGEST + 1)
+            np.rint(d, out=d)
+            keys = np.minimum(d, LARGEST, out=d).astype(np.int64)
+            same = person[rows, None] == person[columns]
+            keys += same * (LARGEST + 1)
             yield keys[np.triu_indices(len(keys), 1)] if i == j else keys.ravel()
 
 
-def _rate(counts, n_same, n_different):
-    """Best-F1 threshold, its F1, AUC and EER of counts of shape (2, n_distances)."""
-    tp = fp = area = 0  # all below the piece; area in half pairs of pairs
-    best, at, eer = 0.0, 0, None
+def figures(counts: np.ndarray, n_same: int, n_different: int) -> tuple[float, ...]:
+    """Best-F1 threshold, its F1, AUC and EER of counts of shape (2, LARGEST + 1)."""
+    tp = fp = 0  # all below the piece
+    twice_area = 0  # a Python integer: may exceed 64 bits
+    best_f1, at, rate = 0.0, 0, None
     for start in range(0, counts.shape[1], 2**20):
         piece = counts[:, start : start + 2**20]
         steps = np.flatnonzero(piece[0] | piece[1])
         if not len(steps):
             continue
-        fps, tps = (
-            np.append(n, n + p[steps].cumsum()) for p, n in zip(piece, (fp, tp), strict=True)
-        )
+        fps = np.append(fp, fp + piece[0, steps].cumsum())
+        tps = np.append(tp, tp + piece[1, steps].cumsum())
         f1 = 2 * tps / (tps + fps + n_same)
         first = np.argmax(f1)
-        if f1[first] > best:  # of equals the earlier, so the smaller, stays
-            best, at = float(f1[first]), start + int(steps[first - 1])
-        heights, widths = tps[1:] + tps[:-1], np.diff(fps)
-        high, low = np.divmod(heights, 2**20)  # their products may exceed int64
-        area += (int(np.dot(high, widths)) << 20) + int(np.dot(low, widths))
+        if f1[first] > best_f1:  # of equals the earlier, so the smaller, stays
+            best_f1 = float(f1[first])
+            at = start + int(steps[first - 1])
+        heights = tps[1:] + tps[:-1]
+        widths = np.diff(fps)
+        high, low = np.divmod(heights, 2**20)  # products of the whole may exceed int64
+        twice_area += (int(np.dot(high, widths)) << 20) + int(np.dot(low, widths))
         gap = fps / n_different + tps / n_same - 1
-        if eer is None and gap[-1] >= 0:
+        if rate is None and gap[-1] >= 0:
             after = np.argmax(gap >= 0)  # the curve's corners beside the EER, and its ends
-            near = [[0, a[after - 1], a[after], n] for a, n in ((tps, n_same), (fps, n_different))]
-            eer = float(equal_error_rate(*np.array(near)))
+            corners = [after - 1, after]
+            tp_near = np.array([0, *tps[corners], n_same])
+            fp_near = np.array([0, *fps[corners], n_different])
+            rate = float(eer(tp_near, fp_near))
         tp, fp = tps[-1], fps[-1]
-    above = [at + 1 + np.argmax(c[at + 1 :] > 0) for c in counts if c[at + 1 :].any()]
-    low = at / _STEPS
-    threshold = (low + min(above) / _STEPS) / 2 if above else np.nextafter(low, np.inf)
-    return float(threshold), best, area / (2 * n_same * n_different), eer
+    above = [at + 1 + np.argmax(kind[at + 1 :] > 0) for kind in counts if kind[at + 1 :].any()]
+    low = at / STEPS
+    threshold = (low + min(above) / STEPS) / 2 if above else np.nextafter(low, np.inf)
+    return float(threshold), best_f1, twice_area / (2 * n_same * n_different), rate

@@ -91,6 +91,41 @@ def difference_of(a, b) -> Estimate:
     return mean_of(a[seeds] - b[seeds])
 
 
+class Folds(NamedTuple):
+    """Mean accuracy over folds, its standard error, and a DataFrame with a row per fold."""
+
+    mean: float
+    standard_error: float
+    table: object
+
+
+def over_folds(reports: list) -> Folds:
+    """Average the accuracy of View 2's folds, each at its own threshold.
+
+    The standard error is std(ddof=1) / sqrt(n_folds), as LFW asks (Huang, Ramesh, Berg and
+    Learned-Miller, "Labeled Faces in the Wild", UMass TR 07-49, 2007, section III).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two reports, or they do not hold one fold each, all different.
+    """
+    import pandas as pd
+
+    folds = [np.unique(report.fold).tolist() for report in reports]
+    one_each = all(len(fold) == 1 for fold in folds)
+    if len(folds) < 2 or not one_each or len(np.unique(folds)) < len(folds):
+        raise ValueError(f"expected two reports or more, of one fold each, got folds {folds}")
+    rows = []
+    for report in reports:
+        of_fold = {"fold": int(report.fold[0]), "threshold": report.threshold}
+        rows.append(of_fold | {"f1_threshold": report.f1_threshold} | report.metrics())
+    table = pd.DataFrame(rows)
+    accuracy = table["accuracy"]
+    error = float(accuracy.std(ddof=1) / len(rows) ** 0.5)
+    return Folds(float(accuracy.mean()), error, table)
+
+
 def holm(p) -> np.ndarray:
     """Correct p values for their number, so that all hold together.
 

@@ -29,9 +29,13 @@ def resampled_weights(report, n: int, seed: int) -> Iterator[np.ndarray]:
     step = max(1, 250_000 // len(report))  # arrays of this many pairs stay in the processor cache
     for start in range(0, n, step):
         m = min(step, n - start)
-        drawn = rng.integers(k, size=(m, k)) + k * np.arange(m)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=m * k).reshape(m, k).astype(np.int32)
-        yield times.take(left, axis=1) * np.where(report.same, 1, times.take(right, axis=1))
+        drawn = rng.integers(k, size=(m, k))
+        drawn += k * np.arange(m)[:, None]  # each resample counts in places of its own
+        times = np.bincount(drawn.ravel(), minlength=m * k)
+        times = times.reshape(m, k).astype(np.int32)
+        of_left = times.take(left, axis=1)
+        of_right = times.take(right, axis=1)
+        yield of_left * np.where(report.same, 1, of_right)
 
 
 def resampled_rates(reports, n: int, seed: int) -> list[dict[str, np.ndarray]]:
@@ -46,7 +50,12 @@ def resampled_rates(reports, n: int, seed: int) -> list[dict[str, np.ndarray]]:
     for weights in resampled_weights(reports[0], n, seed):
         for report, own in zip(reports, parts, strict=True):
             own.append(report.rates(weights))
-    return [{name: np.concatenate([p[name] for p in own]) for name in own[0]} for own in parts]
+    return [_joined(own) for own in parts]
+
+
+def _joined(parts):
+    """One dict of long arrays from several of short ones."""
+    return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:

@@ -4,7 +4,6 @@ import zipfile
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -343,38 +342,3 @@ def _refuse_shared(chose, tested, seen):
             f"people tested chose it, {shared[0]} first; fit it on dev people, or say in seen=... "
             "why this is meant"
         )
-
-
-class Folds(NamedTuple):
-    """Mean accuracy over folds, its standard error, and a DataFrame with a row per fold."""
-
-    mean: float
-    standard_error: float
-    table: object
-
-
-def over_folds(reports: list[Report]) -> Folds:
-    """Average the accuracy of View 2's folds, each at its own threshold.
-
-    The standard error is std(ddof=1) / sqrt(n_folds), as LFW asks (Huang, Ramesh, Berg and
-    Learned-Miller, "Labeled Faces in the Wild", UMass TR 07-49, 2007, section III).
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two reports, or they do not hold one fold each, all different.
-    """
-    import pandas as pd
-
-    folds = [np.unique(report.fold).tolist() for report in reports]
-    one_each = all(len(fold) == 1 for fold in folds)
-    if len(folds) < 2 or not one_each or len(np.unique(folds)) < len(folds):
-        raise ValueError(f"expected two reports or more, of one fold each, got folds {folds}")
-    rows = []
-    for report in reports:
-        of_fold = {"fold": int(report.fold[0]), "threshold": report.threshold}
-        rows.append(of_fold | {"f1_threshold": report.f1_threshold} | report.metrics())
-    table = pd.DataFrame(rows)
-    accuracy = table["accuracy"]
-    error = float(accuracy.std(ddof=1) / len(rows) ** 0.5)
-    return Folds(float(accuracy.mean()), error, table)

@@ -88,7 +88,7 @@ class Sweep:
         kind = np.result_type(weights, np.int32)
         sums = np.empty((2, *weights.shape[:-1], len(ends)))
         for total, part in zip(sums, (of_same, weights - of_same), strict=True):
-            total[...] = part.cumsum(axis=-1, dtype=kind)[..., ends - 1]
+            total[...] = part.cumsum(axis=-1, dtype=kind).take(ends - 1, axis=-1)
         sums[..., ends == 0] = 0
         return sums[0], sums[1]
 
@@ -101,7 +101,7 @@ def best(sweep: Sweep, by: str, weights: np.ndarray | None = None) -> float:
     same, different = sweep.accepted(weights)
     rate = rates(same, different, same[-1], different[-1])[by]
     slack = 0 if weights is None else 1e-12
-    return float(sweep.thresholds[np.argmax(rate >= rate.max() - slack)])
+    return sweep.thresholds[np.argmax(rate >= rate.max() - slack)]
 
 
 def rates(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:

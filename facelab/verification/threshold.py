@@ -95,35 +95,47 @@ def every_pair(faces: Faces) -> Pairs:
         has an equal share, and half for the different ones. Name and role are those of the pairs
         that `faces` carries, if it does.
     """
+    carried = faces.pairs
     person, counts = np.unique(faces.labels, return_inverse=True, return_counts=True)[1:]
     of_person = np.argsort(person, kind="stable")  # images, person by person
-    after = np.cumsum(counts)[person[of_person]] - np.arange(len(person)) - 1  # of that person
-    n_same = after.sum()
-    first = np.repeat(np.arange(len(person)), after)
-    second = first + 1 + np.arange(n_same) - np.repeat(np.cumsum(after) - after, after)
-    if len(person) * (len(person) - 1) // 2 - n_same <= MOST_DIFFERENT:
+    left, right = of_person[_places_of_same(counts)]
+    n_same = len(left)
+    n_different = len(person) * (len(person) - 1) // 2 - n_same
+    if n_different <= MOST_DIFFERENT:
         different = np.nonzero(np.triu(person[:, None] != person))
     else:
         different = _draw_different(of_person, counts)
-    n_different = len(different[0])
-    carried = faces.pairs
-    own_pairs = (counts * (counts - 1) // 2)[person[of_person[first]]]
-    of_same = 0.5 / max((counts > 1).sum(), 1) / own_pairs
-    of_different = np.full(n_different, 0.5 / max(n_different, 1))
+        n_different = MOST_DIFFERENT
+    pairs_of = counts * (counts - 1) // 2  # (n_people,)
+    n_people = np.count_nonzero(pairs_of)
+    of_same = 0.5 / (n_people * pairs_of[person[left]])
+    of_different = np.repeat(0.5, n_different) / n_different
     return Pairs(
-        left=np.concatenate([of_person[first], different[0]]),
-        right=np.concatenate([of_person[second], different[1]]),
+        left=np.append(left, different[0]),
+        right=np.append(right, different[1]),
         same=np.repeat([True, False], [n_same, n_different]),
         name="every pair" if carried is None else carried.name,
         role="" if carried is None else carried.role,
-        weights=np.concatenate([of_same, of_different]),
+        weights=np.append(of_same, of_different),
     )
+
+
+def _places_of_same(counts):
+    """Every pair of one person's places among images in order of people, (2, n_same)."""
+    place = np.arange(counts.sum())
+    end = np.repeat(np.cumsum(counts), counts)  # of each place's person
+    later = end - place - 1  # how many places of that person follow
+    first = np.repeat(place, later)
+    start = np.repeat(np.cumsum(later) - later, later)  # of each place's run of pairs
+    second = first + 1 + np.arange(len(first)) - start
+    return np.stack([first, second])
 
 
 def _draw_different(of_person, counts):
     """Draw distinct pairs of two people's images, person first: two arrays of rows."""
     rng = np.random.default_rng(0)
-    n_images, n_people = len(of_person), len(counts)
+    n_images = len(of_person)
+    n_people = len(counts)
     starts = np.cumsum(counts) - counts
     keys = np.zeros(0, np.int64)  # one integer per pair, in the order drawn
     while len(keys) < MOST_DIFFERENT:

@@ -39,11 +39,10 @@ def decode(resample):
     from torchvision import transforms
 
     from facelab.data.copies import find
-    from facelab.data.lfw import _files
     from facelab.data.protocol_text import read
 
     copy = find(DATA)
-    files = [f"{copy.path}/{file}" for file in _files(read(*copy.lists))]
+    files = [f"{copy.path}/{file}" for file in read(*copy.lists).files]
     resize = transforms.Resize(SIZE, transforms.InterpolationMode(resample))
     change = transforms.Compose([transforms.CenterCrop(128), resize, transforms.PILToTensor()])
 

@@ -13,11 +13,10 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-import nbformat
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from test_explore_browser import FLAGS, find_chromium, run_all, server
+from test_explore_browser import FLAGS, find_chromium, run_all, server, write_notebook
 
 OUT = Path("outputs/bench/explore.json")
 MOVES = 60
@@ -27,10 +26,11 @@ n, rng = {n}, np.random.default_rng(0)
 left = rng.integers(5000, size=n)
 same = rng.random(n) < 0.5
 right = np.where(same, left, (left + rng.integers(1, 5000, size=n)) % 5000) + 5000
-ids = [f"Person_{{k}}_{{i:04d}}" for i in (1, 2) for k in range(5000)]
+names = [f"Person_{{k}}" for k in range(5000)]
+ids = [f"{{name}}_{{i:04d}}" for i in (1, 2) for name in names]
 d = rng.normal(np.where(same, 0.9, 1.2), 0.2).clip(0, 2)
-said = "best F1 on dev", "test", "random numbers"
-fl.explore(fl.Report(d, same, np.zeros(n), left, right, ids, 1.0, *said))
+said = dict(threshold_from="best F1 on dev", rule="f1", name="test", source="random numbers")
+fl.explore(fl.Report(d, same, np.zeros(n), left, right, ids, names * 2, 1.0, **said))
 """
 WATCH = """() => {
   window.times = [];
@@ -40,12 +40,6 @@ WATCH = """() => {
     channel.port2.postMessage(0);
   }), true);
 }"""
-
-
-def write_notebook(path, n):
-    cell = nbformat.v4.new_code_cell(SOURCE.format(n=n))
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), path)
 
 
 def measure(page):
@@ -92,7 +86,7 @@ def main():
         for host, run in {"JupyterLab": in_jupyterlab, "Voila": in_voila}.items():
             for n in (1_000, 1_000_000):
                 with tempfile.TemporaryDirectory() as folder:
-                    write_notebook(Path(folder) / "bench.ipynb", n)
+                    write_notebook(Path(folder) / "bench.ipynb", SOURCE.format(n=n))
                     page = browser.new_page(viewport={"width": 1300, "height": 1000})
                     page.set_default_timeout(120_000)
                     times = run(page, Path(folder))

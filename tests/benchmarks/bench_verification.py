@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 from harness import bench, seconds
 
-from facelab.verification import Report
-from facelab.verification.all_pairs import _LARGEST, _STEPS, _keys, all_pairs
-from facelab.verification.report import _best, _unit
+from facelab.verification import Report, Sweep, all_pairs, best
+from facelab.verification.all_pairs import LARGEST, STEPS, pair_keys
+from facelab.verification.measure import unit_length
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -37,10 +37,10 @@ def pairs_in_memory():
     x, labels = images()
     n = len(labels) * (len(labels) - 1) // 2
     d, same, at = np.empty(n, np.float32), np.empty(n, bool), 0
-    for keys in _keys(np.rint(_unit(x) * 2**25), labels, 512):
+    for keys in pair_keys(np.rint(unit_length(x) * 2**25), labels, 512):
         piece = slice(at, at := at + len(keys))
-        same[piece] = keys > _LARGEST
-        d[piece] = (keys % (_LARGEST + 1)) / _STEPS
+        same[piece] = keys > LARGEST
+        d[piece] = (keys % (LARGEST + 1)) / STEPS
     return d, same
 
 
@@ -51,7 +51,7 @@ def sort_alone():
 
 def best_f1():
     d, same = million()
-    return lambda: _best(d, same, "f1")
+    return lambda: best(Sweep(d, same), "f1")
 
 
 def ours():
@@ -89,9 +89,10 @@ def bootstrap():
     same, n = np.arange(6000) < 3000, 6000
     left = rng.integers(1680, size=n)
     right = np.where(same, left, (left + rng.integers(1, 1680, size=n)) % 1680)
-    ids = [f"P{k}_{i:04d}" for i in (1, 2) for k in range(1680)]
+    people = [f"P{k}" for k in range(1680)]
+    ids = [f"{name}_{i:04d}" for i in (1, 2) for name in people]
     d = rng.normal(np.where(same, 0.9, 1.2), 0.2).clip(0, 2)
-    report = Report(d, same, np.zeros(n), left, 1680 + right, ids, 1.05)
+    report = Report(d, same, np.zeros(n), left, 1680 + right, ids, 2 * people, 1.05)
     return lambda: report.intervals(2000)["auc"]
 
 

@@ -15,34 +15,22 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tqdm import tqdm
 
-from facelab.data.drawn import portrait
-from facelab.data.protocol import NamedPairs, Protocol, write
-from facelab.faces import Faces, cache_dir, draw_pairs
+from facelab.data.drawn.person import draw_person, draw_shot
+from facelab.data.drawn.portrait import paint
+from facelab.data.packing import cache_dir
+from facelab.data.protocol import NamedPairs, Protocol
+from facelab.data.protocol_text import write
+from facelab.faces import Faces, draw_pairs
 
 VERSION = 1  # of the drawings: whoever changes them adds one, and old caches are not read again
 N_FOLDS = 10
 
-FIRST_NAMES = """
-Ada Adaeze Aiko Alma Amara Amir Anders Anika Anton Aoife Arash Arjun Astrid Ayan Aylin Bao Beatriz
-Bela Bilal Bruno Camila Carlos Chiara Chidi Clara Daiki Dalia Dario Delphine Diego Dina Ebba Elif
-Emeka Emil Enzo Esra Eva Farid Fatou Felix Finn Freya Gita Goran Greta Hana Haruto Helga Hugo Ida
-Ilse Imani Ines Ingrid Iris Isak Ivan Jada Jakub Jamal Jin Joana Jonas Jun Kaito Karim Katya Kenji
-Kofi Laila Lars Leila Lena Linh Livia Luca Luis Magnus Mai Malik Manon Mara Marek Mateo Maya Mei
-Milan Mina Mirja Nadia Naomi Nasir Neha Nia Nils Nino Noor Olga Omar Oscar Paolo Petra Priya Rafael
-Rana Ravi Rosa Rumi Saad Sana Sara Selma Simone Sofia Sora Stefan Tara Tariq Tomas Uma Vera Viktor
-Wanjiru Yael Yara Yasmin Youssef Yuki Zainab Zofia Zola
-"""
-LAST_NAMES = """
-Abebe Achterberg Adeyemi Aguilar Ahmadi Andrade Asante Aydin Bakker Banerjee Barros Becker Bengtsson
-Bianchi Blanco Botha Castillo Chandra Chen Cohen Costa Dahl Danso Dlamini Dubois Duran Eriksen
-Eskola Fernandes Ferrari Fischer Fontaine Fujita Garcia Ghosh Haddad Hakimi Hansen Hoang Horvat
-Ibrahim Iyer Jansen Jensen Juarez Kamau Karlsen Kaya Keita Khalil Kim Kobayashi Kovacs Kowalski
-Larsen Laurent Leroy Lim Lindqvist Lopez Mahlangu Mansour Marino Medina Mensah Mishra Molina Moreau
-Mori Nakamura Navarro Nguyen Nkosi Novak Nowak Okafor Oliveira Onyango Ortega Park Patel Pavlov
-Pereira Petrov Pham Popescu Quispe Rahman Rao Reyes Ricci Rossi Sahin Saito Salazar Santos Schmidt
-Sharma Silva Singh Sokolov Suzuki Takeda Tanaka Tesfaye Torres Tran Ueda Vargas Virtanen Vogel
-Wagner Watanabe Weber Wojcik Yamada Yilmaz Zapata Zhang Ziegler
-"""
+
+def possible_names() -> list[str]:
+    """Return every first name of ``names.txt`` with every last name, as ``FIRST_LAST``."""
+    text = Path(__file__).with_name("names.txt").read_text("ascii")
+    first_names, last_names = text.split("\n\n")
+    return [f"{first}_{last}" for first in first_names.split() for last in last_names.split()]
 
 
 def draw_protocol(people: int, seed: int) -> Protocol:
@@ -64,59 +52,64 @@ def draw_protocol(people: int, seed: int) -> Protocol:
     ValueError
         If there are too few people for ten folds, or more than names.
     """
-    pool = [f"{first}_{last}" for first in FIRST_NAMES.split() for last in LAST_NAMES.split()]
+    pool = possible_names()
     if not 4 * N_FOLDS <= people <= len(pool):
         raise ValueError(f"expected {4 * N_FOLDS} to {len(pool)} people, got {people}")
     rng = np.random.default_rng(seed)
-    names = sorted(rng.choice(pool, people, replace=False).tolist())
+    names = np.sort(rng.choice(pool, people, replace=False))
     rank = np.arange(people) / people  # quantiles of the numbers of images
     tail = -5.9 * np.log1p(-np.maximum(rank - 0.35, 0) / 0.65)
     counts = rng.permutation(np.where(rank < 0.35, 1, np.minimum(2 + tail.astype(int), 20)))
-    images = Faces(
-        packed=np.zeros((1, 3, 1, 1), np.uint8),
-        rows=np.zeros(counts.sum(), np.int64),
-        labels=np.repeat(np.arange(people), counts),
-        names=tuple(names),
-        numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
-    )
 
     def part(members):
-        return tuple(names[k] for k in np.sort(members))
-
-    def pairs(parts, n):
-        some = [images.select(part) for part in parts]
-        n = min(n, *(int((f.counts * (f.counts - 1) // 2).sum()) for f in some))
-        return NamedPairs.of(
-            (f.names[f.labels[a]], f.numbers[a], f.names[f.labels[b]], f.numbers[b], fold)
-            for fold, f in enumerate(some)
-            for drawn in [draw_pairs(f, n, n, int(rng.integers(2**32)), "")]
-            for a, b in zip(drawn.left, drawn.right, strict=True)
-        )
+        return tuple(names[np.sort(members)].tolist())
 
     order = rng.permutation(people)
-    train, test = part(order[: round(0.7 * people)]), part(order[round(0.7 * people) :])
+    n_train = round(0.7 * people)
+    train = part(order[:n_train])
+    test = part(order[n_train:])
     # Dealt like cards, from many images to few, so that every fold has people with pairs.
     order = order[np.argsort(-counts[order], kind="stable")]
     folds = tuple(part(order[fold::N_FOLDS]) for fold in range(N_FOLDS))
-    return Protocol(
-        dict(zip(names, counts.tolist(), strict=True)),
-        train,
-        test,
-        folds,
-        pairs([train], people),
-        pairs([test], round(0.625 * people)),
-        pairs(folds, max(1, round(0.075 * people))),
-    )
+
+    counts = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    train_pairs = _draw_pairs(counts, [train], people, rng)
+    test_pairs = _draw_pairs(counts, [test], round(0.625 * people), rng)
+    pairs = _draw_pairs(counts, folds, max(1, round(0.075 * people)), rng)
+    return Protocol(counts, train, test, folds, train_pairs, test_pairs, pairs)
 
 
-def _draw_person(folder: Path, seed: int, person: tuple[int, tuple[str, int]]) -> int:
+def _draw_pairs(counts: dict[str, int], parts, n: int, rng) -> NamedPairs:
+    """Draw at most `n` same and as many different pairs within each part, equally many in each."""
+    for part in parts:
+        n = min(n, sum(counts[name] * (counts[name] - 1) // 2 for name in part))
+    pairs = []
+    for fold, part in enumerate(parts):
+        n_images = [counts[name] for name in part]
+        names = np.repeat(part, n_images)
+        numbers = np.concatenate([np.arange(1, k + 1) for k in n_images])
+        faces = Faces(
+            packed=np.zeros((1, 3, 1, 1), np.uint8),
+            rows=np.zeros(len(names), int),
+            labels=np.repeat(np.arange(len(part)), n_images),
+            names=part,
+            numbers=numbers,
+            synthetic=True,
+        )
+        drawn = draw_pairs(faces, n, n, int(rng.integers(2**32)), "")
+        for a, b in zip(drawn.left, drawn.right, strict=True):
+            pairs.append((names[a], numbers[a], names[b], numbers[b], fold))
+    return NamedPairs.of(pairs)
+
+
+def _draw_images(folder: Path, seed: int, person: tuple[int, tuple[str, int]]) -> int:
     """Draw all images of one person. Each depends on seed, person and number alone."""
     k, (name, n) = person
-    p = portrait.draw_person(np.random.default_rng([seed, k, 0]))
+    p = draw_person(np.random.default_rng([seed, k, 0]))
     (folder / name).mkdir(parents=True)
     for number in range(1, n + 1):
         rng = np.random.default_rng([seed, k, number])
-        image = portrait.paint(p, portrait.draw_shot(rng, p), rng)
+        image = paint(p, draw_shot(rng, p), rng)
         image.save(folder / name / f"{name}_{number:04d}.jpg", quality=88)
     return n
 
@@ -156,11 +149,13 @@ def synthesize(
     ValueError
         If there are too few people for ten folds, or more than names.
     """
-    out, protocol = Path(out), draw_protocol(people, seed)
+    out = Path(out)
+    protocol = draw_protocol(people, seed)
     folder = out / "lfw-synthetic"
     if folder.exists():
         raise FileExistsError(f"expected no {folder} yet; delete it or choose another folder")
-    draw, jobs = partial(_draw_person, folder, seed), list(enumerate(protocol.counts.items()))
+    draw = partial(_draw_images, folder, seed)
+    jobs = list(enumerate(protocol.counts.items()))
     # Forked workers need no main guard in the caller's script, and do not import torch again.
     workers = workers or ((os.cpu_count() or 1) if sys.platform == "linux" else 1)
     total = sum(protocol.counts.values())

@@ -1,9 +1,27 @@
 // The explorer: one state, drawn by the figures and panels above.
 
+/** What a threshold is worth: chosen beforehand by other people, given, or moved by hand. */
+function worth(run, t) {
+  const accuracy = t === run.threshold, f1 = t === run.f1_threshold;
+  if (!accuracy && !f1) {
+    return run.role === "test" ? ["exploring", "Exploration, not a result.",
+      "A threshold moved by hand on test pairs has been chosen on the answers."] :
+      ["free", `Moved by hand on these pairs, ${run.pairs}.`, "Verify it on other people."];
+  }
+  if (run.rule === "given") return ["given", "A given threshold.", "Nothing says on which pairs it was chosen."];
+  const told = `Chosen beforehand: ${run.threshold_from}.`;
+  if (run.seen) return ["seen", told, `The people of these pairs are no strangers: ${run.seen}.`];
+  if (run.role !== "test") return ["chosen", told, ""];
+  const result = accuracy && f1 ? "what stands here is a result" : accuracy ?
+    "accuracy, FAR and FRR are results here; those of F1, precision and recall stand at the other one" :
+    "F1, precision and recall are results here; those of accuracy, FAR and FRR stand at the other one";
+  return ["chosen", told, `The people of these pairs had no say in it, so ${result}.`];
+}
+
 /**
  * Build the explorer in `el`.
  *
- * `data` is what facelab.payload sent; `host` has photos(run, images), measure(run, photos,
+ * `data` is what payload.py sent; `host` has photos(run, images), measure(run, photos,
  * buffers) and, where intervals are not in the data, intervals(run), all of them asynchronous.
  */
 function mount(el, data, host) {
@@ -112,20 +130,9 @@ function mount(el, data, host) {
     }
     root.dataset.threshold = t;
     for (const [key, n] of Object.entries(c)) root.dataset[key] = n;
-    const chosen = t === run.threshold, tag = chosen ? (run.threshold_from === "given" ? "given" : "chosen") :
-      run.test ? "exploring" : "free";
-    if (badge.dataset.kind !== tag || badge.dataset.run !== run.name) {
-      Object.assign(badge.dataset, { kind: tag, run: run.name });
-      badge.textContent = "";
-      badge.append(...{
-        chosen: [make("strong", { text: `Chosen beforehand: ${run.threshold_from}.` }),
-          run.test ? ` The people of these pairs had no say in it, so what stands here is a result.` : ""],
-        given: [make("strong", { text: "A given threshold." }), " Nothing says on which pairs it was chosen."],
-        exploring: [make("strong", { text: "Exploration, not a result." }),
-          ` A threshold moved by hand on test pairs has been chosen on the answers.`],
-        free: [make("strong", { text: `Moved by hand on ${run.pairs} pairs.` }), " Verify it on other people."],
-      }[tag]);
-    }
+    const [tag, told, more] = worth(run, t);
+    badge.dataset.kind = tag;
+    if (badge.textContent !== `${told} ${more}`) badge.replaceChildren(make("strong", { text: told }), ` ${more}`);
     for (const button of presets.children) button.setAttribute("aria-pressed", Number(button.dataset.threshold) === t);
     clearTimeout(later);
     later = setTimeout(() => {
@@ -189,7 +196,7 @@ function mount(el, data, host) {
   function need(k) {
     const run = runs[k], say = () => {
       const n = run.intervals?.n;
-      fine.textContent = run.nSame && run.nDifferent ? (n ? `Bars: 95 % intervals of ${count(n)} resamples of the ${count(run.people)} people, at ` +
+      fine.textContent = run.nSame && run.nDifferent ? (n ? `Bars: 95 % intervals of ${count(n)} resamples of the ${count(run.pairSet.people.length)} people, at ` +
         `${run.intervals.thresholds.length} thresholds; in between, a straight line.` : "Resampling people for the intervals …") :
         "Without both kinds of pairs some rates are undefined.";
       fine.title = "People are drawn with replacement, not pairs, because pairs that share a person depend on one another.";
@@ -213,15 +220,18 @@ function mount(el, data, host) {
     }
     select.value = k;
     single.textContent = run.name;
-    source.replaceChildren(run.synthetic ? make("span", { class: "fl-synthetic", text: run.source }) : run.source,
-      ` · ${run.pairs} · ${count(run.nSame)} same and ${count(run.nDifferent)} different pairs ` +
-      `of ${count(run.people)} people${run.outside_data ? ` · learned from outside data: ${run.outside_data}` : ""}`);
+    source.replaceChildren(origin(run), ` · ${run.pairs} · ${count(run.nSame)} same and ${count(run.nDifferent)} different pairs ` +
+      `of ${count(run.pairSet.people.length)} people` + (run.seen ? ` · ${run.seen}` : "") +
+      (run.outside_data ? ` · ${run.category}: ${run.outside_data}` : ""));
     const named = { f1: "Best F1", accuracy: "Best accuracy", eer: "EER", far: "FAR = 1 %" };
-    const set_ = run.threshold_from === "given" ? "Given" : run.threshold_from[0].toUpperCase() + run.threshold_from.slice(1);
-    presets.replaceChildren(make("button", { type: "button", class: "fl-set-button", "data-preset": "set",
-      "data-threshold": run.threshold, text: set_, title: "the threshold of this report",
-      on: { click: () => set(run.threshold) } }),
-    ...Object.entries(named).map(([key, text]) => {
+    const two = run.threshold !== run.f1_threshold, from = run.threshold_from;
+    const own = two ? { set: "Chosen for accuracy", set_f1: "Chosen for F1" } :
+      { set: from[0].toUpperCase() + from.slice(1) };
+    presets.replaceChildren(...Object.entries(own).map(([key, text]) => {
+      const value = key === "set" ? run.threshold : run.f1_threshold;
+      return make("button", { type: "button", class: "fl-set-button", "data-preset": key, "data-threshold": value,
+        text, title: `of this report: ${from}`, on: { click: () => set(value) } });
+    }), ...Object.entries(named).map(([key, text]) => {
       const [value, why] = run.buttons[key];
       return make("button", { type: "button", "data-preset": key, text, disabled: value === null, title: why,
         "data-threshold": value ?? "", on: { click: () => set(value) } });

@@ -17,7 +17,7 @@ const ARRAYS = {
   uint16: Uint16Array, uint8: Uint8Array,
 };
 
-/** Put the arrays back into what `facelab.payload.encode` took apart. */
+/** Put the arrays back into what `pack` of payload.py took apart. */
 function decode(value, buffers) {
   if (Array.isArray(value)) return value.map((v) => decode(v, buffers));
   if (!value || typeof value !== "object") return value;
@@ -70,7 +70,6 @@ function makeRun(meta, sets) {
     nDifferent: different.pairs.length, n: meta.distances.length,
     low: Math.min(...ends.map((kind) => kind.distances[0])),
     high: Math.max(...ends.map((kind) => kind.distances.at(-1))),
-    synthetic: meta.source.includes("synthetic"),
   };
 }
 
@@ -132,8 +131,8 @@ function histogram(run, edges) {
 
 /** Round edges that cover the distances of all `runs`, about as many as fit their number. */
 function binEdges(runs) {
-  const low = Math.min(...runs.map((r) => Math.min(r.low, r.threshold)));
-  const high = Math.max(...runs.map((r) => Math.max(r.high, r.threshold)));
+  const low = Math.min(...runs.map((r) => Math.min(r.low, r.threshold, r.f1_threshold)));
+  const high = Math.max(...runs.map((r) => Math.max(r.high, r.threshold, r.f1_threshold)));
   const wanted = Math.min(80, Math.max(12, Math.sqrt(Math.max(...runs.map((r) => r.n)))));
   const rough = Math.max((high - low) / wanted, 1e-9), power = 10 ** Math.floor(Math.log10(rough));
   const width = power * [1, 2, 2.5, 5, 10].find((f) => f * power * 1.3 >= rough);
@@ -167,4 +166,7 @@ const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 const percent = (x, digits = 1) => (Number.isFinite(x) ? `${(100 * x).toFixed(digits)} %` : "–");
 const written = (x, digits = 3) => (Number.isFinite(x) ? x.toFixed(digits) : "–");
 const shown = (distance) => (distance && Math.abs(distance) < 0.001 ? distance.toExponential(1) : written(distance));
-const person = (image) => image.slice(0, image.lastIndexOf("_")).replaceAll("_", " ");
+
+/** The person whom an image shows, a position in `pairSet.images`, as one writes the name. */
+const person = (pairSet, image) => pairSet.people[pairSet.person[image]].replaceAll("_", " ");
+const initials = (name) => name.split(" ").map((word) => word[0]).join("").slice(0, 3);

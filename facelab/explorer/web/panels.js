@@ -8,20 +8,19 @@ function pairCards(host) {
   const hint = make("p", { class: "fl-hint" });
   let turn = 0;
 
-  function photo(image) {
-    const initials = person(image).split(" ").map((word) => word[0]).join("").slice(0, 3);
-    return make("span", { class: "fl-photo", "data-image": image, role: "img",
-      "aria-label": `${person(image)}, image ${Number(image.slice(image.lastIndexOf("_") + 1))}` },
-    make("span", { "aria-hidden": "true", text: initials }));
+  function photo(image, name) {
+    return make("span", { class: "fl-photo", "data-image": image, role: "img", "aria-label": `${name}: ${image}` },
+      make("span", { "aria-hidden": "true", text: initials(name) }));
   }
 
   function card({ run, pair, more }, threshold) {
     const { images, left, right, same } = run.pairSet, d = run.distances[pair];
-    const [a, b] = [images[left[pair]], images[right[pair]]], accepted = d < threshold;
-    const kind = same[pair] ? "same" : "different", good = accepted === Boolean(same[pair]);
-    const names = same[pair] ? [person(a)] : [person(a), person(b)];
+    const accepted = d < threshold, good = accepted === Boolean(same[pair]);
+    const kind = same[pair] ? "same" : "different";
+    const [a, b] = [left[pair], right[pair]], both = [a, b].map((image) => person(run.pairSet, image));
+    const names = same[pair] ? both.slice(0, 1) : both;
     return make("li", { class: `fl-card fl-${kind}`, "data-pair": pair, "data-distance": d },
-      make("div", { class: "fl-photos" }, photo(a), photo(b),
+      make("div", { class: "fl-photos" }, photo(images[a], both[0]), photo(images[b], both[1]),
         make("span", { class: "fl-distance", text: shown(d) })),
       make("div", { class: "fl-names" }, ...names.map((name) => make("span", { text: name, title: name }))),
       make("div", { class: "fl-verdict" },
@@ -230,8 +229,8 @@ function filmPanel(films, bins) {
   function panel(split, k) {
     const box = panels.children[k];
     const width = Math.max(240, box.clientWidth), height = 190, base = 226, tail = 72, left = 14;
-    const x = scaleOf(0, 2, left, width - 14), per = (kind) => split[`n_${kind}`] * (bins[1] - bins[0]) || 1;
-    const peaks = ["same", "different"].flatMap((kind) => split[kind].map((row) => Math.max(...row) / per(kind)));
+    const x = scaleOf(0, 2, left, width - 14), per = (kind) => split[kind].n * (bins[1] - bins[0]) || 1;
+    const peaks = ["same", "different"].flatMap((kind) => split[kind].counts.map((row) => Math.max(...row) / per(kind)));
     peaks.sort((p, q) => p - q);
     const top = Math.min(peaks.at(-1), 3 * peaks[peaks.length >> 1]);
     const y = scaleOf(0, top, base, base - height);
@@ -260,8 +259,8 @@ function filmPanel(films, bins) {
     }
     return (k) => {
       for (const kind of ["different", "same"]) {
-        const row = Array.from(split[kind][k], (c) => Math.min(c / per(kind), top));
-        const path = steps(bins, row, x, y), mean = split[`mean_${kind}`][k];
+        const row = Array.from(split[kind].counts[k], (c) => Math.min(c / per(kind), top));
+        const path = steps(bins, row, x, y), mean = split[kind].mean[k];
         parts[kind].area.setAttribute("d", path);
         parts[kind].line.setAttribute("d", path);
         parts[kind].mean.setAttribute("x1", x(mean));
@@ -271,7 +270,7 @@ function filmPanel(films, bins) {
       dot.setAttribute("cx", ex(k));
       dot.setAttribute("cy", ay(Math.max(0.5, split.auc[k])));
       svg.setAttribute("aria-label", `${split.name} people, epoch ${film.epoch[k]}: mean distance ` +
-        `${written(split.mean_same[k])} of same and ${written(split.mean_different[k])} of different pairs`);
+        `${written(split.same.mean[k])} of same and ${written(split.different.mean[k])} of different pairs`);
     };
   }
   function frame(k) {
@@ -294,8 +293,8 @@ function filmPanel(films, bins) {
     select.value = k;
     range.max = film.epoch.length - 1;
     range.value = range.max;
-    caption.textContent = `${film.source ? `${film.source}. ` : ""}Distances of the same pairs after every ` +
-      "epoch, each kind's histogram with area 1; the short strokes below the axis are means.";
+    caption.replaceChildren(origin(film), ". Distances of the same pairs after every epoch, each kind's histogram " +
+      "with area 1; the short strokes below the axis are means.");
     if (panels.isConnected && panels.clientWidth) layout();
   }
   function start() {

@@ -17,6 +17,8 @@ function make(tag, attributes = {}, ...children) {
 }
 make.svg = new Set(["svg", "g", "path", "line", "rect", "circle", "text", "tspan", "defs", "clipPath",
   "pattern"]);
+/** What the images are, marked where the faces are drawn. */
+const origin = (of) => (of.synthetic ? make("span", { class: "fl-synthetic", text: of.source }) : of.source);
 let ids = 0;
 const fresh = (name) => `fl-${name}-${(ids += 1)}`;
 
@@ -122,14 +124,14 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
       svg.append(...lines);
       return lines.slice(1);
     });
-    nodes.set = make("line", { class: "fl-set", y1: head - 8, y2: ground + (strip ? 112 : 0),
-      x1: x(run.threshold), x2: x(run.threshold) });
+    const own = [...new Set([run.threshold, run.f1_threshold])].map((t) => make("line", { class: "fl-set",
+      y1: head - 8, y2: ground + (strip ? 112 : 0), x1: x(t), x2: x(t) }));
     nodes.line = make("line", { class: "fl-threshold", y1: 98, y2: ground + (strip ? 112 : 0) });
     nodes.grip = make("g", { class: "fl-grip", tabindex: 0, role: "slider", "aria-label": label,
       "aria-valuemin": edges[0].toFixed(3), "aria-valuemax": edges.at(-1).toFixed(3) },
     make("rect", { x: -44, y: 70, width: 88, height: 30, rx: 15 }),
     make("text", { y: 91, "text-anchor": "middle" }));
-    svg.append(nodes.set, nodes.line, nodes.grip);
+    svg.append(...own, nodes.line, nodes.grip);
   }
 
   function curves(top, height, marks, name, right) {

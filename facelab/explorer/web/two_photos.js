@@ -1,6 +1,8 @@
 // Two photos, of the run or of one's own: their distance, and what it says.
 
 const FRAME = 176; // pixels of the preview
+const PHOTO = 250; // pixels of a side of LFW's photos: what is sent of a larger one
+const FILES = ["image/jpeg", "image/png"];
 
 /** Where a distance lies among the pairs of a run, in words and numbers. */
 function verdict(run, threshold, d, prevalence) {
@@ -28,14 +30,16 @@ function photoPicker(host, side, on) {
     "aria-label": `Image ${side} of the run`, on: { change: () => pick(name.value.trim()),
       input: () => run?.pairSet.images.includes(name.value) && pick(name.value) } });
   const zoom = make("input", { type: "range", min: 1, max: 6, step: 0.02, value: 1, "aria-label": `Zoom of photo ${side}`,
-    on: { input: () => { paint(); settle(); } } });
+    on: { input: () => { untouched = null; paint(); settle(); } } });
   const zoomRow = make("label", { class: "fl-zoom", hidden: true }, make("span", { text: "zoom" }), zoom);
+  const hint = make("p", { class: "fl-hint", hidden: true, text: "The network sees what is inside the dashed square." });
   const file = make("input", { type: "file", accept: "image/*", class: "fl-file", "aria-label": `Upload photo ${side}`,
     on: { change: () => upload(file.files[0]) } });
   const again = make("button", { type: "button", text: "Random", on: { click: () => on.random(side) } });
   const node = make("div", { class: "fl-picker" }, canvas, name, make("div", { class: "fl-row" }, again,
-    make("label", { class: "fl-upload" }, make("span", { text: "Upload…" }), file)), zoomRow);
+    make("label", { class: "fl-upload" }, make("span", { text: "Upload…" }), file)), zoomRow, hint);
   let picture = null, centre = [0.5, 0.5], chosen = null, wait = 0, run = null;
+  let untouched = null; // an uploaded file that can be sent as it is
   const context = canvas.getContext("2d");
 
   function paint(target = context, size = FRAME) {
@@ -45,7 +49,18 @@ function photoPicker(host, side, on) {
     const at = [picture.width, picture.height].map((length, k) =>
       Math.min(Math.max(centre[k] * length - span / 2, 0), length - span));
     centre = [(at[0] + span / 2) / picture.width, (at[1] + span / 2) / picture.height];
+    target.imageSmoothingQuality = "high";
     target.drawImage(picture, at[0], at[1], span, span, 0, 0, size, size);
+    if (target === context && chosen?.upload && run.crop) outline(Math.min(1, run.crop / sent()));
+  }
+  const sent = () => Math.min(PHOTO, picture.width, picture.height);
+  function outline(share) {
+    const at = (FRAME * (1 - share)) / 2, width = FRAME * share;
+    for (const [colour, dashes] of [["#000", []], ["#fff", [6, 5]]]) {
+      Object.assign(context, { strokeStyle: colour, lineWidth: 2 });
+      context.setLineDash(dashes);
+      context.strokeRect(at, at, width, width);
+    }
   }
   function label(text) {
     picture = null;
@@ -63,17 +78,18 @@ function photoPicker(host, side, on) {
     paint();
   }
   async function pick(image) {
-    if (!run || !run.pairSet.images.includes(image)) {
+    const number = run ? run.pairSet.images.indexOf(image) : -1;
+    if (number < 0) {
       on.problem(image ? `No image of this run is called “${image}”.` : "");
       return;
     }
     if (chosen?.image === image) return;
     name.value = image;
     chosen = { image };
-    zoomRow.hidden = true;
+    zoomRow.hidden = hint.hidden = true;
     Object.assign(zoom, { value: 1 });
     centre = [0.5, 0.5];
-    label(person(image).split(" ").map((word) => word[0]).join("").slice(0, 3));
+    label(initials(person(run.pairSet, number)));
     on.changed();
     const { urls } = await host.photos(run.name, [image]);
     if (urls.get(image) && chosen?.image === image) await load(urls.get(image));
@@ -87,7 +103,10 @@ function photoPicker(host, side, on) {
       await load(url);
       name.value = "";
       chosen = { upload: true };
+      untouched = FILES.includes(blob.type) && Math.min(picture.width, picture.height) <= PHOTO ? blob : null;
       zoomRow.hidden = false;
+      hint.hidden = !run.crop;
+      paint();
       settle();
     } catch {
       on.problem(`${blob.name} is not an image that the browser can read.`);
@@ -103,6 +122,7 @@ function photoPicker(host, side, on) {
     if (!chosen?.upload) return;
     const span = Math.min(picture.width, picture.height) / zoom.value / FRAME;
     centre = [centre[0] - (dx * span) / picture.width, centre[1] - (dy * span) / picture.height];
+    untouched = null;
     paint();
     settle();
   }
@@ -125,10 +145,14 @@ function photoPicker(host, side, on) {
       move(...by);
     }
   });
+  /** The file itself, if it is as small as a run's photo and was not moved; else the square that is shown. */
   async function bytes() {
-    const whole = make("canvas", { width: 250, height: 250 });
-    paint(whole.getContext("2d"), 250);
-    const blob = await new Promise((done) => { whole.toBlob(done, "image/png"); });
+    let blob = untouched;
+    if (!blob) {
+      const whole = make("canvas", { width: sent(), height: sent() });
+      paint(whole.getContext("2d"), sent());
+      blob = await new Promise((done) => { whole.toBlob(done, "image/png"); });
+    }
     return new DataView(await blob.arrayBuffer());
   }
   return { node, pick, bytes, list: (id) => name.setAttribute("list", id), chosen: () => chosen,

@@ -3,9 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facelab.baselines import embed_lbp, lbp_histograms, lbp_lda, search_lbp_lda, whitened_pca
+from facelab.baselines import (
+    embed_lbp,
+    lbp_histograms,
+    lbp_lda,
+    raw_pixels,
+    search_lbp_lda,
+    whitened_pca,
+)
 from facelab.faces import Faces, draw_pairs
-from facelab.models import raw_pixels
 from facelab.verification import auc, distances
 
 
@@ -125,6 +131,15 @@ def test_discriminant_analysis_separates_strangers_better_than_the_histograms(tr
     )
     assert learned > 0.8
     assert learned > before + 0.05
+
+
+def test_the_distance_of_raw_pixels_tells_the_correlation_of_two_images(test):
+    apart = distances(raw_pixels(test), test.pairs)
+    flat = test.images.reshape(len(test), -1)
+    for k in (0, 70):
+        left, right = flat[test.pairs.left[k]], flat[test.pairs.right[k]]
+        c = np.corrcoef(left, right)[0, 1]
+        assert apart[k] == pytest.approx(np.sqrt(2 - 2 * c), abs=1e-5)
 
 
 def test_whitened_directions_have_variance_one_on_the_training_images(train):

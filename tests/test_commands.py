@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from test_study import PARAMETERS, write_notebook
+from records import make_record, write_record
+from test_batch import PARAMETERS, write_notebook
 
 from facelab.study.commands import main
 
@@ -28,6 +30,18 @@ def test_every_command_explains_itself(facelab, arguments):
     result = facelab(*arguments.split(), "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
+
+
+def test_the_version_is_that_of_the_package(facelab):
+    assert facelab("--version").output == f"facelab, version {version('facelab')}\n"
+
+
+def test_a_record_of_another_version_is_one_line_that_names_the_file(facelab, tmp_path):
+    write_record(tmp_path / "out" / "00_x", make_record() | {"schema": 1})
+    result = facelab("report", "out")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "out/00_x/run.json" in result.stderr
 
 
 def test_help_loads_no_torch():
@@ -98,7 +112,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("facelab.study.run_study", stop)
+    monkeypatch.setattr("facelab.study.batch.run_study", stop)
     result = facelab("run")
     assert result.exit_code == 130
     assert "--resume goes on" in result.stderr
@@ -117,12 +131,12 @@ def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):
 
 
 def test_a_download_that_fails_is_one_line_and_exits_with_1(facelab, monkeypatch):
-    from facelab.data import fetch
+    from facelab.data import download
 
     def refuse(out, variant):
-        raise fetch.DownloadError(f"no network for {variant} into {out}")
+        raise download.DownloadError(f"no network for {variant} into {out}")
 
-    monkeypatch.setattr(fetch, "fetch", refuse)
+    monkeypatch.setattr(download, "fetch", refuse)
     result = facelab("data", "fetch", "--variant", "original")
     assert result.exit_code == 1
     assert result.stderr == "facelab: no network for original into data\n"

@@ -5,12 +5,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from facelab.data import fetch as fetching
+from facelab.data import download
 from facelab.data.download import DownloadError, fetch
-from facelab.data.protocol import official, texts
+from facelab.data.protocol import official
+from facelab.data.protocol_text import texts
 
 ARCHIVE = np.random.default_rng(0).bytes(1 << 21)
-CONTENT = {"/1": b"pairs\n", "/2": b"train\n", "/3": b"test\n", "/4": ARCHIVE}
+CONTENT = {"/4": ARCHIVE}
 
 
 class Mirror(ThreadingHTTPServer):
@@ -43,12 +44,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    def known(file, number):
-        return file, number, hashlib.sha256(CONTENT[f"/{number}"]).hexdigest()
-
-    lists = [known("pairs.txt", 1), known("pairsDevTrain.txt", 2), known("pairsDevTest.txt", 3)]
-    monkeypatch.setattr(fetching, "_PAIRS", lists)
-    monkeypatch.setattr(fetching, "_ARCHIVES", {"funneled": known("lfw-funneled.tgz", 4)})
+    known = ("lfw-funneled.tgz", "4", hashlib.sha256(ARCHIVE).hexdigest())
+    monkeypatch.setattr(download, "ARCHIVES", {"funneled": known})
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Mirror() as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -56,15 +53,11 @@ def mirror(monkeypatch):
         server.shutdown()
 
 
-def test_a_fetch_brings_the_lists_of_pairs_and_the_archive(mirror, tmp_path):
+def test_a_fetch_brings_the_archive_and_the_official_lists(mirror, tmp_path):
     assert fetch(tmp_path / "new" / "lfw", base_url=mirror.url) == tmp_path / "new" / "lfw"
     got = {path.name: path.read_bytes() for path in (tmp_path / "new" / "lfw").iterdir()}
-    assert got == {
-        "pairs.txt": b"pairs\n",
-        "pairsDevTrain.txt": b"train\n",
-        "pairsDevTest.txt": b"test\n",
-        "lfw-funneled.tgz": ARCHIVE,
-    }
+    assert got.pop("lfw-funneled.tgz") == ARCHIVE
+    assert {file: text.decode() for file, text in got.items()} == texts(official())
 
 
 def test_a_second_call_downloads_nothing(mirror, tmp_path):
@@ -121,7 +114,7 @@ def test_without_network_one_line_names_the_alternatives(mirror, tmp_path):
         fetch(tmp_path, base_url=closed)
     message = str(error.value)
     assert "\n" not in message
-    for word in (f"{closed}/1", "jessicali9530/lfw-dataset", "FACELAB_LFW", "facelab data synth"):
+    for word in (f"{closed}/4", "jessicali9530/lfw-dataset", "FACELAB_LFW", "facelab data synth"):
         assert word in message
 
 
@@ -130,12 +123,6 @@ def test_an_error_page_is_not_kept(mirror, tmp_path, monkeypatch):
     with pytest.raises(DownloadError, match="HTTPError"):
         fetch(tmp_path, base_url=mirror.url)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_hashes_of_the_lists_are_those_of_the_official_ones():
-    official_texts = texts(official())
-    for file, _, sha256 in fetching._PAIRS:
-        assert hashlib.sha256(official_texts[file].encode()).hexdigest() == sha256
 
 
 def test_an_unknown_variant_is_refused(tmp_path):

@@ -1,0 +1,146 @@
+"""Where a drawn head is in the image, where the rays of pixels meet it, and the light on it."""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from facelab.data.drawn.brush import length, over, ramp, rgb
+
+SIZE = 250  # pixels, as LFW's files
+
+
+class View:
+    """A camera in front of a head, and the lights, as `draw_shot` drew them.
+
+    Head coordinates have x to the viewer's right, y down and z out of the face; the pupils are
+    near y = 0, the chin near y = 1. In the image, turned upright, u runs right and v down.
+    """
+
+    def __init__(self, s):
+        roll, yaw, pitch = (math.radians(angle) for angle in (s.roll, s.yaw, s.pitch))
+        self.scale = 64 * s.zoom  # pixels
+        y, x = (np.mgrid[:SIZE, :SIZE].astype(np.float32) - SIZE / 2) / self.scale
+        x = x - s.shift_x
+        y = y - s.shift_y + 0.19
+        cos, sin = math.cos(roll), math.sin(roll)
+        self.u = x * cos + y * sin
+        self.v = y * cos - x * sin
+        ca, sa = math.cos(yaw), math.sin(yaw)
+        cb, sb = math.cos(pitch), math.sin(pitch)
+        # In head coordinates: the image's right, its down, and the way to the camera.
+        self.right = (ca, 0, sa)
+        self.down = (sa * sb, cb, -ca * sb)
+        self.out = (-sa * cb, sb, ca * cb)
+
+        azimuth, elevation = math.radians(s.azimuth), math.radians(s.elevation)
+        kx = math.sin(azimuth) * math.cos(elevation)
+        ky = -math.sin(elevation)
+        kz = math.cos(azimuth) * math.cos(elevation)
+        self.key = (kx * cos + ky * sin, ky * cos - kx * sin, kz)
+        self.key_colour = s.power * rgb(1 + s.warmth, 1, 1 - s.warmth)
+        self.fill = s.fill * rgb(1 + s.fill_warmth, 1, 1 - s.fill_warmth)
+        self.rim = s.rim
+
+    def window(self, u0, u1, v0, v1):
+        """Cut a box of head units out of the image: slices, and u and v in them."""
+        inside = (self.u > u0) & (self.u < u1) & (self.v > v0) & (self.v < v1)
+        rows, columns = (
+            slice(some.argmax(), len(some) - some[::-1].argmax())
+            for some in (inside.any(1), inside.any(0))
+        )
+        return (slice(None), rows, columns), self.u[rows, columns], self.v[rows, columns]
+
+    def project(self, x, y, z):
+        """Return where a point of the head is in the image."""
+        return [a * x + b * y + c * z for a, b, c in (self.right, self.down)]
+
+    def cover(self, shape):
+        """Return how much of each pixel a shape covers."""
+        return np.clip(0.5 - shape * self.scale, 0, 1)
+
+    def light(self, normal, wrap=(0.42, 0.28, 0.22)):
+        """Return the light on a surface; `wrap` is how far it creeps round the shadow's edge."""
+        x, y, z = normal
+        kx, ky, kz = self.key
+        wrap = rgb(*wrap)
+        toward = x * kx + y * ky + z * kz
+        key = self.key_colour * np.clip((toward + wrap) / (1 + wrap), 0, 1)
+        behind = np.clip(-math.copysign(1, kx) * x - 0.5 * y, 0, 1)
+        rim = self.rim * (1 - np.clip(z, 0, 1)) ** 3 * behind
+        return key + self.fill * (0.8 - 0.25 * y) + rim
+
+    def cast(self, u, v, profile, bump, coarse):
+        """Find where the ray of each pixel meets a surface.
+
+        Parameters
+        ----------
+        u, v : ndarray of shape (height, width)
+            The pixels.
+        profile : callable
+            Gives the squared half-axes, across and in depth, of the cross-section at y.
+        bump : callable
+            Gives the magnification of the cross-section at (x, y).
+        coarse : int
+            Steps on a grid of half the size, before the last two.
+
+        Returns
+        -------
+        x, y, z : ndarray of shape (height, width)
+            The points on the surface.
+        normal : ndarray of shape (3, height, width)
+            Of the surface, in the image.
+        cover : ndarray of shape (height, width)
+            How much of each pixel the surface covers.
+        """
+        half_u, half_v = (np.asarray(Image.fromarray(a).reduce(2)) for a in (u, v))
+        t = np.full_like(half_u, 1.3)  # depth, from in front of the nose
+        # The whole step would swing to and fro where the surface is steep.
+        steps = [0.7 - 0.04 * k for k in range(coarse)]
+        self._approach(t, half_u, half_v, profile, bump, steps)
+        h, w = u.shape
+        bilinear = Image.Resampling.BILINEAR
+        t = np.array(Image.fromarray(t).resize((w, h), bilinear, (0, 0, w / 2, h / 2)))
+        inside = self._approach(t, u, v, profile, bump, [0.35, 0.35])
+
+        gy, gx = np.gradient(inside)
+        cover = np.clip(inside / np.sqrt(gx * gx + gy * gy + 1e-12) + 0.5, 0, 1)
+        gy, gx = (np.clip(slope, -4, 4) for slope in np.gradient(t, 1 / self.scale))
+        normal = np.stack([-gx, -gy, np.ones_like(t)]) / np.sqrt(gx * gx + gy * gy + 1)
+        start = self._start(u, v)
+        x, y, z = (a + b * t for a, b in zip(start, self.out, strict=True))
+        return x, y, z, normal, cover
+
+    def _start(self, u, v):
+        return [a * u + b * v for a, b in zip(self.right, self.down, strict=True)]
+
+    def _approach(self, t, u, v, profile, bump, steps):
+        """Move the depths t to the surface, in place; return how far inside it each ray passes."""
+        x0, y0, z0 = self._start(u, v)
+        ax, ay, az = self.out
+        miss = (ax * z0 - az * x0) ** 2
+        for step in steps:
+            y = y0 + ay * t
+            a2, d2 = profile(y)
+            inside = bump(x0 + ax * t, y) ** 2 * (ax * ax * d2 + az * az * a2) - miss
+            a2 = np.maximum(a2, 1e-3)
+            d2 = np.maximum(d2, 1e-3)
+            hit = np.sqrt(a2 * d2 * np.maximum(inside, 0)) - (ax * d2) * x0 - (az * a2) * z0
+            t += step * (hit / (ax * ax * d2 + az * az * a2) - t)
+        return inside
+
+    def stick(self, img, colour, start, end, r0, r1):
+        """Paint a round stick with a soft shadow: a finger, an ear, a bun."""
+        us, vs = zip(start, end, strict=True)
+        r = max(r0, r1) + 0.1
+        cut, u, v = self.window(min(us) - r, max(us) + r, min(vs) - r, max(vs) + r)
+        dx = us[1] - us[0]
+        dy = vs[1] - vs[0]
+        t = np.clip(((u - us[0]) * dx + (v - vs[0]) * dy) * (1 / (dx * dx + dy * dy)), 0, 1)
+        nx = u - us[0] - t * dx
+        ny = v - vs[0] - t * dy
+        r = r0 + (r1 - r0) * t
+        d = length(nx, ny)
+        nz = np.sqrt(np.maximum(1 - (d / r) ** 2, 0.05))
+        over(img[cut], 0.3 * colour, 0.4 * ramp(d - r, 0.08, 0))
+        over(img[cut], colour * self.light((nx / r, ny / r, nz)), self.cover(d - r))

@@ -1,0 +1,289 @@
+"""The report and the tables of the README, built from records made by hand."""
+
+import base64
+import json
+import re
+
+import PIL.Image
+import pytest
+from click.testing import CliRunner
+from records import add_number, add_report, add_training, make_record, make_report, write_record
+
+from facelab.study.commands import main
+from facelab.study.report import build_report, cards, spent
+from facelab.study.tables import BEGIN, END, results_tables, write_results
+
+SEMIHARD = "triplet + semi-hard | mine"
+OLD_RULE = (
+    "older runs: everything at the dev threshold of best F1, until their chapter is run again"
+)
+
+
+def chapter(folder, name, reports=(), **entries):
+    """Write a chapter that verified ``(method, report, dev_auc)``."""
+    record = make_record(name, **entries)
+    place = folder / name
+    place.mkdir(parents=True)
+    for method, report, dev_auc in reports:
+        add_report(record, place, method, report, dev_auc)
+    return record
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three chapters with results on View 1, one with View 2, one that failed."""
+    folder = tmp_path / "outputs" / "lfw-cpu"
+    strong, weak, pixels = make_report(0.3), make_report(0.2, 1), make_report(0.05, 2)
+    old = make_report(0.25, 3, rule="f1")
+    dev = make_report(0.4, 4, name="dev", role="dev")
+    seen = make_report(0.4, 5, seen="trained on these people")
+    reports = [(SEMIHARD, strong, 0.8), ("lucky on test", make_report(0.35, 6), 0.7)]
+    record = chapter(folder, "02_networks", [*reports, ("on dev", dev, 0.99), ("known", seen, 0.9)])
+    about = {"method": SEMIHARD, "seed": None, "split": "View 1 test", "role": "test"}
+    add_number(record, "auc", 0.81, 0.7, 0.9, **about | {"error": 0.011, "n": 3})
+    write_record(folder / "02_networks", record)
+    reports = [("raw pixels", pixels, None), ("patterns", weak, None), ("the same", strong, None)]
+    write_record(folder / "03_others", chapter(folder, "03_others", reports))
+    record = chapter(folder, "04_older", [("ArcFace", old, 0.6)])
+    write_record(folder / "04_older", record)
+    folds = make_report(0.3, 7, name="View 2 test")
+    more = {"category": "label-free outside data", "outside_data": "ImageNet"}
+    record = make_record("07_view2")
+    (folder / "07_view2").mkdir()
+    add_report(record, folder / "07_view2", "ten times", folds, 0.85, **more)
+    weak = make_report(0.1, 8, name="View 2 test")
+    add_report(record, folder / "07_view2", "by hand", weak)
+    add_report(record, folder / "07_view2", "ten times", make_report(0.2, 9), 0.9)
+    about = {"method": "ten times", "seed": None, "split": "View 2 test", "n": 10}
+    add_number(record, "accuracy", 0.812, **about | {"error": 0.0061})
+    add_number(record, "auc", 0.9012, **about | {"error": 0.0054})
+    write_record(folder / "07_view2", record)
+    write_record(folder / "08_broken", make_record("08_broken", status="failed", cause="no bread"))
+    (tmp_path / "notebooks").mkdir()
+    for name in ("02_networks", "09_missing"):
+        (tmp_path / "notebooks" / f"{name}.ipynb").touch()
+    return folder
+
+
+def table_rows(text, method):
+    return [line for line in text.splitlines() if line.startswith(f"| {method} |")]
+
+
+# The report
+
+
+def test_each_chapter_shows_its_best_by_dev_auc_and_view_2_comes_first(runs):
+    shown = [(card["chapter"], card["method"], card["split"]) for card in cards(runs)]
+    assert shown == [
+        ("07_view2", "ten times", "View 2 test"),
+        ("02_networks", SEMIHARD, "View 1 test"),
+        ("03_others", "the same", "View 1 test"),
+        ("04_older", "ArcFace", "View 1 test"),
+    ]
+    view2, view1, *_ = cards(runs)
+    assert view2["category"] == "label-free outside data"
+    assert (view2["auc"], view2["accuracy"]) == (0.9012, 0.812)
+    half = 2.2621571 * 0.0054  # Student's t of nine degrees of freedom
+    assert (view2["auc_low"], view2["auc_high"]) == pytest.approx((0.9012 - half, 0.9012 + half))
+    assert view1["auc"] == pytest.approx(make_report(0.3).metrics()["auc"])
+
+
+def test_the_cards_have_titles_intervals_and_category(runs):
+    html = build_report(runs).read_text("utf-8")
+    listed = re.findall(r'<li class="card">.*?</li>', html, re.DOTALL)
+    assert len(listed) == 4
+    assert "ten times" in listed[0] and "07 View2 · View 2 test" in listed[0]
+    assert "0.901" in listed[0] and "0.889 to 0.913" in listed[0]
+    assert "81.2%" in listed[0] and "79.8% to 82.6%" in listed[0]
+    assert "label-free outside data" in listed[0]
+    assert "no outside data" in listed[1]
+
+
+def test_a_study_without_results_has_no_cards(tmp_path):
+    write_record(tmp_path / "00_x", make_record())
+    assert cards(tmp_path) == []
+    assert 'class="card"' not in build_report(tmp_path).read_text("utf-8")
+
+
+def test_figures_are_the_very_bytes_on_disk(tmp_path):
+    figures = [{"file": "loss.png", "caption": "The loss <falls>"}]
+    figures.append({"file": "faces.jpg", "caption": "Faces"})
+    record = make_record("00_x", figures=figures)
+    write_record(tmp_path / "00_x", record)
+    PIL.Image.new("RGB", (6, 4), (200, 10, 30)).save(tmp_path / "00_x" / "loss.png")
+    PIL.Image.new("RGB", (900, 4), (20, 10, 30)).save(tmp_path / "00_x" / "faces.jpg")
+    html = build_report(tmp_path).read_text("utf-8")
+    shown = re.findall(r'<img src="data:image/(\w+);base64,([^"]*)', html)
+    assert [kind for kind, _ in shown] == ["png", "jpeg"]
+    for (_, data), figure in zip(shown, figures, strict=True):
+        assert base64.b64decode(data) == (tmp_path / "00_x" / figure["file"]).read_bytes()
+    assert 'alt="The loss &lt;falls&gt;"' in html
+    assert 'width="6" height="4"' in html
+    assert html.count('<figure class="wide">') == 1
+
+
+def test_the_report_is_one_file_with_every_claim_number_and_failure(runs):
+    record = json.loads((runs / "03_others" / "run.json").read_text())
+    claim = {"sentence": "Bread & butter", "value": 3, "low": 1, "high": 4, "format": ".1f"}
+    record["claims"] = [claim | {"holds": False, "unit": " s"}]
+    record["notes"] = ["Remarkable."]
+    write_record(runs / "03_others", record)
+    html = build_report(runs).read_text("utf-8")
+    assert "Bread &amp; butter" in html
+    assert "1.0 s to 4.0 s" in html
+    assert html.count("✗ no") == 1
+    assert "Remarkable." in html
+    assert "no bread" in html
+    assert record["command"] in html and record["commit"] in html
+    assert "mean of 3" in html and "0.81 ± 0.011" in html
+    outside = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert not re.findall(r"https?://|<link|@import|url\(", outside)
+    assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)', outside))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected", "not_expected"),
+    [
+        ({"synthetic": True}, "Every face here was drawn", "Real faces</strong>"),
+        ({"synthetic": False}, "LFW deep-funneled, View 1</div>", "Synthetic faces</strong>"),
+        ({"synthetic": False, "source": "synthetic?"}, "Real faces</strong>", "was drawn"),
+    ],
+)
+def test_the_report_says_aloud_whether_the_faces_are_real(tmp_path, data, expected, not_expected):
+    record = make_record()
+    record["data"] |= data
+    write_record(tmp_path / "00_x", record)
+    html = build_report(tmp_path).read_text("utf-8")
+    assert expected in html
+    assert not_expected not in html
+
+
+def test_the_time_is_that_of_the_trainings_where_a_run_went_on_from_checkpoints(tmp_path):
+    resumed, whole = make_record("00_x", seconds=20.0), make_record("01_y", seconds=60.0)
+    add_training(resumed, "a", seconds=4000.0)
+    add_training(resumed, "b", seconds=3200.0)
+    add_training(whole, "a", seconds=30.0)
+    assert spent(resumed) == (7200.0, "of trainings")
+    assert spent(whole) == (60.0, "")
+    write_record(tmp_path / "00_x", resumed)
+    write_record(tmp_path / "01_y", whole)
+    html = build_report(tmp_path).read_text("utf-8")
+    assert "2 h 1 min of trainings and runs" in html
+    assert re.search(r"2 h 0 min\s+of trainings\s+on a CPU", html)
+    assert re.search(r"· 1 min 0 s\s+on a CPU", html)
+
+
+def test_the_report_lists_what_is_missing_or_was_not_finished(tmp_path):
+    write_record(tmp_path / "00_x", make_record(status="failed", cause="?", data={}))
+    started = {"schema": 2, "notebook": "01_y", "status": "started", "parameters": {}}
+    (tmp_path / "01_y").mkdir()
+    (tmp_path / "01_y" / "started.json").write_text(json.dumps(started))
+    html = build_report(tmp_path, ["01_y", "02_z"]).read_text("utf-8")
+    assert "did not come to its end" in html
+    assert re.search(r"02.*Z.*Not run yet", html, re.DOTALL)
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a run\.json in a folder below"):
+        build_report(tmp_path)
+
+
+# The tables of the README
+
+
+def test_the_best_of_each_chapter_come_first_and_the_rest_is_folded(runs, tmp_path):
+    text = results_tables([runs], tmp_path)
+    first, _, folded = text.partition("<details>")
+    folded = folded.partition("</details>")[0]
+    (row,) = table_rows(first, SEMIHARD.replace("|", r"\|"))
+    m, intervals = make_report(0.3).metrics(), make_report(0.3).intervals()
+    low, high = intervals["auc"]
+    link = "[02](outputs/lfw-cpu/02_networks/02_networks.ipynb)"
+    assert f"| {link} | {m['auc']:.3f} ({low:.3f}–{high:.3f}) | 0.810 ± 0.011 (3) |" in row
+    low, high = intervals["accuracy"]
+    assert f"| {m['accuracy']:.1%} ({low:.1%}–{high:.1%}) | {m['f1']:.3f} | " in row
+    assert row.endswith("| no outside data |")
+    assert len(table_rows(first, "patterns")) == 1
+    assert "All others: 2" in folded
+    assert len(table_rows(first, "ten times")) == 1
+    assert table_rows(folded, "lucky on test") and table_rows(folded, "raw pixels")
+    assert "on dev" not in text and "known" not in text
+
+
+def test_one_network_under_two_titles_appears_once(runs, tmp_path):
+    assert not table_rows(results_tables([runs], tmp_path), "the same")
+
+
+def test_results_of_two_rules_never_share_a_table(runs, tmp_path):
+    text = results_tables([runs], tmp_path)
+    new, old = text.split(OLD_RULE)
+    assert "accuracy and F1, each at the dev threshold best for it" in new
+    assert not table_rows(new, "ArcFace")
+    old = old.partition("**View 2**")[0]
+    assert len(table_rows(old, "ArcFace")) == 1
+    assert old.count("| method |") == 1 and not table_rows(old, "patterns")
+
+
+def test_the_first_table_has_ten_rows_at_most(tmp_path):
+    folder = tmp_path / "outputs"
+    for k in range(12):
+        name = f"{k:02d}_x"
+        reports = [(f"method {k}", make_report(0.1 + k / 50, k), 0.8)]
+        write_record(folder / name, chapter(folder, name, reports))
+    first, _, folded = results_tables([folder], tmp_path).partition("<details>")
+    shown = re.findall(r"\| method \d+ \| \[\d+\]\S+ \| ([\d.]+)", first)
+    assert len(shown) == 10
+    assert shown == sorted(shown, reverse=True)
+    assert max(re.findall(r"\| method \d+ \| \[\d+\]\S+ \| ([\d.]+)", folded)) <= shown[-1]
+
+
+def test_view_2_is_the_mean_over_folds_with_its_error(runs, tmp_path):
+    text = results_tables([runs], tmp_path)
+    view2 = text[text.index("**View 2**") :]
+    assert "Mean over 10 folds" in view2
+    (row,) = table_rows(view2, "ten times")
+    assert "| 0.901 ± 0.005 | 81.2% ± 0.6% | – | – | – | label-free outside data |" in row
+
+
+def test_what_is_not_run_is_named(runs, tmp_path):
+    text = results_tables([runs], tmp_path)
+    assert text.endswith("Not run yet in `outputs/lfw-cpu`: 09 Missing.")
+
+
+def test_synthetic_results_do_not_get_into_the_readme(runs, tmp_path):
+    record = json.loads((runs / "03_others" / "run.json").read_text())
+    record["data"]["synthetic"] = True
+    write_record(runs / "03_others", record)
+    with pytest.raises(ValueError, match="expected runs of real faces, got .* ones: 03_others"):
+        results_tables([runs], tmp_path)
+
+
+def test_only_what_stands_between_the_marks_is_written(runs, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Study\n\n{BEGIN}\nwhat was here before\n{END}\n\nthe rest\n")
+    write_results(readme, [runs])
+    once = readme.read_text()
+    assert once.startswith(f"# Study\n\n{BEGIN}\n**View 1**")
+    assert once.endswith(f"{END}\n\nthe rest\n")
+    assert "what was here before" not in once
+    write_results(readme, [runs])
+    assert readme.read_text() == once
+
+
+def test_the_command_writes_report_and_readme(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    arguments = ["report", "outputs/lfw-cpu", "--readme", "README.md"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, repr(result.exception)
+    assert result.output == "outputs/lfw-cpu/report.html\nREADME.md\n"
+    assert readme.read_text() == f"{BEGIN}\n{results_tables([runs], tmp_path)}\n{END}\n"
+
+
+@pytest.mark.parametrize("text", ["no marks", f"{END} {BEGIN}", f"{BEGIN} {BEGIN} {END}"])
+def test_a_readme_without_the_marks_is_refused(runs, tmp_path, text):
+    (tmp_path / "README.md").write_text(text)
+    with pytest.raises(ValueError, match="once each"):
+        write_results(tmp_path / "README.md", [runs])
+    assert (tmp_path / "README.md").read_text() == text
