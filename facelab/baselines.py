@@ -80,25 +80,25 @@ def lbp_histograms(
     rows = np.arange(height) * cells // height
     columns = np.arange(width) * cells // width
     cell = rows[:, None] * cells + columns  # (height, width): the cell of each pixel
+    pad = int(np.ceil(max(radii)))  # for all radii: the last bits of a code tell its row
     out = np.empty((len(faces), len(radii), cells**2 * PATTERNS), np.float32)
     for start in range(0, len(faces), _TOGETHER):
         images = faces.batch(slice(start, start + _TOGETHER))
         if mirrored:
             images = images[..., ::-1]
         grey = np.rint(np.einsum("nchw,c->nhw", images, _LUMINANCE)).astype(np.uint8)
+        grey = np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), "edge")
         for k, radius in enumerate(radii):
-            out[start : start + len(grey), k] = _histograms(grey, cell, radius)
+            out[start : start + len(grey), k] = _histograms(grey, cell, radius, pad)
     return out.reshape(len(faces), -1)
 
 
-def _histograms(grey: np.ndarray, cell: np.ndarray, radius: float) -> np.ndarray:
+def _histograms(grey: np.ndarray, cell: np.ndarray, radius: float, pad: int) -> np.ndarray:
     """Return the roots of the shares of each pattern in each cell, (n, n_cells * PATTERNS)."""
-    n, height, width = grey.shape
-    pad = int(np.ceil(radius))
-    padded = np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), "edge")
-    strip = padded.reshape(-1, width + 2 * pad)  # the padding keeps neighbours apart
+    n = len(grey)
+    strip = grey.reshape(-1, grey.shape[2])  # the padding keeps neighbours apart
     codes = local_binary_pattern(strip, 8, radius, "nri_uniform").astype(np.int64)
-    codes = codes.reshape(padded.shape)[:, pad : pad + height, pad : pad + width]
+    codes = codes.reshape(grey.shape)[:, pad:-pad, pad:-pad]  # (n, height, width)
     pixels = np.bincount(cell.ravel())[:, None]  # (n_cells, 1)
     where = np.arange(n)[:, None, None] * len(pixels) + cell  # (n, height, width)
     bins = where * PATTERNS + codes

@@ -38,8 +38,8 @@ def describe(part) -> dict | None:
     if part is None:
         return None
     if isinstance(part, partial):
-        args = {"args": _plain(part.args)} if part.args else {}
-        return describe(part.func) | args | _plain(part.keywords)
+        args = {"args": plain(part.args)} if part.args else {}
+        return describe(part.func) | args | plain(part.keywords)
     if hasattr(part, "__name__"):
         return {"name": part.__name__}
     told = {"name": type(part).__name__}
@@ -47,7 +47,7 @@ def describe(part) -> dict | None:
     for key, value in getattr(part, "__dict__", {}).items():
         is_setting = not key.startswith("_") and key not in noted and value is not None
         if is_setting and _is_plain(value):
-            told[key] = _plain(value)
+            told[key] = plain(value)
     if isinstance(part, nn.Module):
         for key, child in part.named_children():
             told[key] = describe(child)
@@ -60,14 +60,14 @@ def _is_plain(value) -> bool:
     return value is None or isinstance(value, (bool, int, float, str, np.generic))
 
 
-def _plain(value):
+def plain(value):
     """Return `value` as JSON takes it; functions and modules as `describe` tells them."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return value if _is_plain(value) else describe(value)
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from facelab.augmentation import to_float
-from facelab.checkpoints import describe, resume, save
+from facelab.checkpoints import describe, plain, resume, save
 from facelab.faces import Faces
 from facelab.samplers import shuffled
 from facelab.steps import Steps
@@ -125,8 +125,10 @@ def fit(
         ``same_distance`` and ``different_distance`` within batches, all of them means over
         batches; ``lr``, ``source``, ``synthetic``, ``images`` (trained on in this epoch),
         ``images_per_second`` (training alone), ``NAME_auc`` for every watched name, ``seconds``
-        (watching included) and ``note`` (what went wrong, or empty). ``settings`` has every
-        argument; loss, miner and the other parts as `facelab.parts.describe` tells them.
+        (watching included) and ``note`` (what went wrong, or empty). ``settings`` has
+        people, images and fingerprint of `train`, the network's number of weights, every number
+        above, threads, precision, names of what was watched, and loss, miner, sampler, optimizer,
+        scheduler and augment as `facelab.checkpoints.describe` tells them; JSON takes it.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def fit(
     _check_watched(watch, keep_best)
     fabric = fabric or Fabric(devices=1, precision=best_precision())
     fabric.launch()
-    settings = {
+    facts = {
         "people": len(train.names),
         "people_images": len(train),
         "fingerprint": train.fingerprint,
@@ -160,6 +162,9 @@ def fit(
         "scheduler": describe(scheduler),
         "augment": describe(augment),
     }
+    settings = plain(facts)
+
+    # Whatever changes in training is one of these parts, and in the checkpoint.
     model.to(memory_format=torch.channels_last)
     loss.to(fabric.device)
     opt = optimizer(_groups(model, loss, weight_decay, lr if loss_lr is None else loss_lr), lr=lr)
@@ -171,6 +176,7 @@ def fit(
     network, opt = fabric.setup(model, opt)
     steps = Steps(network, train, loss, miner, sampler, batch_size, opt, augment, seed, fabric)
 
+    # The training of another set-up is not gone on with.
     same_training = settings | _identity(train, watch, keep_best, fabric.world_size)
     rows, watched = resume(checkpoint, parts, same_training, epochs)
     remaining = range(len(rows) + 1, epochs + 1)

@@ -306,7 +306,9 @@ def own_rate(epoch):
 
 def test_settings_say_what_was_trained_on_what_and_how():
     model = network()
-    settings = fit(model, 1, watch={"dev": DEV}, loss=losses.ArcFaceLoss(12, 8)).settings
+    loss = losses.ArcFaceLoss(12, 8)
+    settings = fit(model, 1, watch={"dev": DEV}, loss=loss, lr=np.float32(0.5)).settings
+    assert type(settings["lr"]) is float
     assert json.loads(json.dumps(settings)) == settings
     assert settings["people"] == 12
     assert settings["people_images"] == 96

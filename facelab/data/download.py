@@ -1,6 +1,7 @@
 """Download LFW from scikit-learn's mirror, going on where an earlier download was cut off."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pooch
@@ -29,26 +30,22 @@ class DownloadError(OSError):
     """The mirror could not be reached or broke off; one line that names the alternatives."""
 
 
-def _resume_into(part: Path):
-    """Return a pooch downloader that keeps what it has in `part` when it is cut off."""
-
-    def download(url, output_file, _):
-        have = part.stat().st_size if part.exists() else 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
-            if answer.status_code != 416:  # 416: nothing is left to send, `part` is complete
-                answer.raise_for_status()
-                if answer.status_code != 206:  # the server cannot resume: from the start
-                    have = 0
-                total = have + int(answer.headers.get("Content-Length", 0))
-                bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem)
-                with open(part, "ab" if have else "wb") as file, bar:
-                    for chunk in answer.iter_content(1 << 18):
-                        file.write(chunk)
-                        bar.update(len(chunk))
-        os.replace(part, output_file)
-
-    return download
+def _resume(part: Path, url: str, output_file: str, _) -> None:
+    """Download as pooch wants it, but keep what came in `part` when it is cut off."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
+        if answer.status_code != 416:  # 416: nothing is left to send, `part` is complete
+            answer.raise_for_status()
+            if answer.status_code != 206:  # the server cannot resume: from the start
+                have = 0
+            total = have + int(answer.headers.get("Content-Length", 0))
+            bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem)
+            with open(part, "ab" if have else "wb") as file, bar:
+                for chunk in answer.iter_content(1 << 18):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+    os.replace(part, output_file)
 
 
 def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) -> Path:
@@ -87,7 +84,7 @@ def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) ->
     url = f"{base_url}/{number}"
     part = out / f"{file}.part"
     try:
-        pooch.retrieve(url, sha256, file, out, downloader=_resume_into(part))
+        pooch.retrieve(url, sha256, file, out, downloader=partial(_resume, part))
     except requests.RequestException as e:
         kept = "; what came is kept, the next call goes on from there" if part.exists() else ""
         raise DownloadError(

@@ -7,38 +7,37 @@ error names the file, the line, what was expected and what was found.
 from itertools import chain, zip_longest
 from pathlib import Path
 
-import numpy as np
-
 from facelab.data.protocol import NamedPairs, Protocol, official
 
 FILES = (
-    *("lfw-names.txt", "people.txt", "peopleDevTrain.txt", "peopleDevTest.txt"),
-    *("pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt"),
+    "lfw-names.txt",
+    "people.txt",
+    "peopleDevTrain.txt",
+    "peopleDevTest.txt",
+    "pairs.txt",
+    "pairsDevTrain.txt",
+    "pairsDevTest.txt",
 )
 
 
 def texts(protocol: Protocol) -> dict[str, str]:
     """Return the content of the seven text files, by file name.
 
-    Raises
-    ------
-    ValueError
-        If the files cannot say it: each fold must list its same pairs, then as many different
-        ones, and all folds must be of one size.
+    All folds of `protocol` must be of one size, each with its same pairs first, then as many
+    different ones: the files cannot say otherwise.
     """
     counts = protocol.counts
     n_folds = len(protocol.folds)
     n_pairs = len(protocol.pairs) // (2 * n_folds)
     people = chain.from_iterable(_people_lines(fold, counts) for fold in protocol.folds)
-    pairs = _pair_lines(protocol.pairs, n_folds, "pairs.txt")
-    train = _pair_lines(protocol.pairs_dev_train, 1, "pairsDevTrain.txt")
-    test = _pair_lines(protocol.pairs_dev_test, 1, "pairsDevTest.txt")
+    train = _pair_lines(protocol.pairs_dev_train)
+    test = _pair_lines(protocol.pairs_dev_test)
     lines = (
         _people_lines(counts, counts)[1:],
         [f"{n_folds}", *people],
         _people_lines(protocol.dev_train, counts),
         _people_lines(protocol.dev_test, counts),
-        [f"{n_folds}\t{n_pairs}", *pairs],
+        [f"{n_folds}\t{n_pairs}", *_pair_lines(protocol.pairs)],
         [f"{len(train) // 2}", *train],
         [f"{len(test) // 2}", *test],
     )
@@ -49,15 +48,7 @@ def _people_lines(people, counts) -> list[str]:
     return [f"{len(people)}", *(f"{name}\t{counts[name]}" for name in people)]
 
 
-def _pair_lines(pairs: NamedPairs, n_folds: int, file: str) -> list[str]:
-    n = len(pairs) // (2 * n_folds)
-    same = np.tile(np.repeat([True, False], n), n_folds)
-    fold = np.repeat(np.arange(n_folds), 2 * n)
-    if not (np.array_equal(pairs.same, same) and np.array_equal(pairs.fold, fold)):
-        raise ValueError(
-            f"{file}: expected {n_folds} folds of equally many same, then as many different pairs, "
-            f"got {pairs.same.sum()} same of {len(pairs)} in another order"
-        )
+def _pair_lines(pairs: NamedPairs) -> list[str]:
     return [f"{a}\t{i}\t{j}" if a == b else f"{a}\t{i}\t{b}\t{j}" for a, i, b, j, _ in pairs]
 
 

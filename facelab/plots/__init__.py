@@ -7,8 +7,9 @@ what the data are; drawn faces are marked so that nobody takes them for real one
 from facelab.plots.gallery import plot_faces, plot_images_per_person, plot_map, plot_mistakes
 from facelab.plots.intervals import plot_intervals
 from facelab.plots.pairs import plot_det, plot_distances, plot_roc, plot_thresholds
+from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
 from facelab.plots.picture import Picture, encode
-from facelab.plots.style import COLOURS, DIFFERENT, GREY, INK, SAME, describe, set_style
+from facelab.plots.style import describe, set_style
 from facelab.plots.training import plot_epochs, plot_mined, plot_watched
 
 __all__ = [

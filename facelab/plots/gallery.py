@@ -7,19 +7,8 @@ import numpy as np
 import seaborn as sns
 from scipy.spatial import KDTree
 
-from facelab.plots.style import (
-    COLOURS,
-    DIFFERENT,
-    GREY,
-    INK,
-    SAME,
-    SMALL,
-    TEXT,
-    describe,
-    legend,
-    new_axes,
-    new_panels,
-)
+from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME, SMALL, TEXT
+from facelab.plots.style import describe, legend, new_axes, new_panels
 
 MARKERS = "os^D"
 STEP = 1.04  # from one image to the next; an image is 1 wide

@@ -4,20 +4,10 @@ import numpy as np
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from facelab.plots.style import (
-    DIFFERENT,
-    GREY,
-    INK,
-    SAME,
-    SMALL,
-    VEIL,
-    data_of,
-    describe,
-    legend,
-    looks,
-    new_panels,
-    number,
-)
+from facelab.plots.palette import BOLD, DIFFERENT, GREY, INK, SAME, SMALL, TITLE, VEIL
+from facelab.plots.style import data_of, describe, legend, looks, new_panels, number, wrapped
+
+PANEL = 5  # inches of a panel beside its labels
 
 
 def plot_intervals(table, bar=None, seeds=None, strong=(), axes=None):
@@ -56,7 +46,9 @@ def plot_intervals(table, bar=None, seeds=None, strong=(), axes=None):
         colours, _ = looks(table["group"].unique())
     drawn = axes
     if axes is None:  # inches: a panel, its labels, and lines of one height
-        width = 5 + 0.09 * max(len(label) for label in labels)
+        width = (PANEL if colours is None else PANEL + 2) + 0.09 * max(
+            len(label) for label in labels
+        )
         height = 1.8 + 0.38 * len(labels)
         drawn = new_panels(len(panels), len(panels), width, height, sharex=True, sharey=True)
     drawn = np.ravel(drawn)
@@ -100,7 +92,7 @@ def _draw_rows(ax, rows, labels, colours):
             side = "left" if row.value < middle else "right"
             _say(ax, "     one seed     ", row.value, y, ax.transData, side)
         ax.plot([row.low, row.high], [y, y], color=colour, lw=5, alpha=0.4)
-        ax.plot(row.value, y, zorder=3, **diamond)
+        ax.plot(row.value, y, color=colour, zorder=3, **diamond)
     ax.set_ylim(len(labels) - 0.5, -0.5)  # the first on top
     ax.set_yticks(range(len(labels)), labels)
 
@@ -135,7 +127,8 @@ def _describe(ax, rows, panel, bar, signed):
         note = " · ".join([*rows["pairs"].unique(), note])
     metric = rows["metric"].iloc[0] if "metric" in rows else "value"
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    describe(ax, f"{panel}: {title}" if panel else title, data_of(rows), metric, "", note)
+    title = wrapped(f"{panel}: {title}" if panel else title, PANEL * 72, BOLD * TITLE)
+    describe(ax, title, data_of(rows), metric, "", note)
     sns.despine(ax=ax, left=True)
     ax.tick_params(axis="y", length=0)
 

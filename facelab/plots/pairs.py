@@ -6,23 +6,8 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 from scipy.special import ndtr, ndtri
 
-from facelab.plots.style import (
-    COLOURS,
-    GREY,
-    INK,
-    KINDS,
-    LETTER,
-    SMALL,
-    TEXT,
-    VEIL,
-    data_of_all,
-    describe,
-    legend,
-    looks,
-    new_axes,
-    percent,
-    width_of,
-)
+from facelab.plots.palette import COLOURS, GREY, INK, KINDS, LETTER, SMALL, TEXT, VEIL
+from facelab.plots.style import data_of_all, describe, legend, looks, new_axes, percent, width_of
 
 FAR = "different pairs accepted (FAR)"
 FRR = "same pairs rejected (FRR)"

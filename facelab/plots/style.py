@@ -1,4 +1,4 @@
-"""The look that all figures share: colours, sizes, and the words around the axes."""
+"""The look that all figures share: axes, their numbers, and the words around them."""
 
 import re
 from textwrap import fill
@@ -10,17 +10,18 @@ import seaborn as sns
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-# Okabe and Ito's colours: told apart with every common colour vision.
-SAME, DIFFERENT = "#0072B2", "#D55E00"
-COLOURS = (SAME, DIFFERENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
-INK, GREY = "#222222", "#6B6B6B"
-KINDS = (("same", True, SAME), ("different", False, DIFFERENT))
-TITLE, TEXT, SMALL = 14.5, 12.5, 11.5  # points: read from the back of a room
-NARROW = 370  # points: beside names, less would be left for the lines
-LETTER = 0.54  # mean width of a letter of DejaVu Sans, in parts of its size
-BOLD = 0.57  # the same in bold
-VEIL = dict(boxstyle="square,pad=0.1", fc="white", ec="none", alpha=0.85)
+from facelab.plots.palette import (
+    BOLD,
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    LETTER,
+    NARROW,
+    SMALL,
+    TEXT,
+    TITLE,
+)
 
 
 class Data(NamedTuple):
@@ -77,7 +78,8 @@ def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
         if text.get_gid() == "data":
             text.remove()
     synthetic = of is not None and bool(of.synthetic)
-    words = fill(caption(of, note), letters(ax, SMALL))
+    width = width_of(ax)
+    words = wrapped(caption(of, note), width, LETTER * SMALL)
     box = dict(boxstyle="round,pad=0.3", fc="#FBE9C6", ec="none") if synthetic else None
     ax.annotate(
         words,
@@ -91,7 +93,7 @@ def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
         bbox=box,
         gid="data",
     )
-    title = fill(title, letters(ax, TITLE, BOLD))
+    title = wrapped(title, width, BOLD * TITLE)
     above = 20 + 14 * (1 + words.count("\n"))  # points: the lines of the caption
     ax.set_title(title, loc="left", fontsize=TITLE, weight="bold", color=INK, pad=above)
     ax.set_xlabel(xlabel, fontsize=TEXT, color=INK)
@@ -186,9 +188,9 @@ def legend(ax, values=None, **more) -> None:
     With `values` by label the greatest stands on top, as it does in the figure.
     """
     handles, labels = ax.get_legend_handles_labels()
-    order = sorted(
-        range(len(labels)), key=lambda k: -np.nan_to_num(values[labels[k]]) if values else k
-    )
+    order = np.arange(len(labels))
+    if values:
+        order = np.argsort([-values[label] for label in labels], kind="stable")  # nan: last
     x, y = (12, 0) if width_of(ax) > NARROW else (0, -48)  # points: below the name of the axis
     aside = ScaledTranslation(x / 72, y / 72, ax.figure.dpi_scale_trans)
     ax.legend(
@@ -204,11 +206,12 @@ def legend(ax, values=None, **more) -> None:
     )
 
 
-def letters(ax, size, letter=LETTER) -> int:
-    """Return how many letters of `size` points stand side by side above the axes."""
-    return max(8, int(width_of(ax) / (letter * size)))
-
-
 def width_of(ax) -> float:
-    """Return about how wide the axes will be in points; the layout widens them when it is drawn."""
+    """Return about how wide the axes will be in points; the layout will widen them a little."""
     return 1.15 * 72 * ax.get_position().width * ax.get_figure().get_figwidth()
+
+
+def wrapped(text, width, letter) -> str:
+    """Break every line of a text, so that letters of `letter` points fit into `width` points."""
+    most = max(8, int(width / letter))
+    return "\n".join(fill(line, most) for line in text.split("\n"))

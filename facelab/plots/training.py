@@ -7,12 +7,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
+from facelab.plots.palette import DASHES, DIFFERENT, GREY, KINDS, SMALL
 from facelab.plots.style import (
-    DASHES,
-    DIFFERENT,
-    GREY,
-    KINDS,
-    SMALL,
     data_of,
     describe,
     legend,
@@ -131,6 +127,7 @@ def plot_mined(mined, everything, of, axes=None):
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):
         ax.hist(everything, bins, color=GREY, alpha=0.4)
         ax.set(xscale=scale, yscale="log", xlim=(bins[0], bins[-1]))
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.tick_params(labelbottom=True, labelleft=True)
         share = "none"
         if len(picked):

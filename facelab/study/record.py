@@ -25,7 +25,7 @@ from facelab.study.files import slug, write_json
 from facelab.study.provenance import commit, device, parameters, versions
 from facelab.study.rows import Key, Rows, numbers
 from facelab.train import Training, fit
-from facelab.verification import Estimate, Report, fit_threshold, verify
+from facelab.verification import Estimate, Report, auc, distances, fit_threshold, verify
 
 SCHEMA = 2
 CATEGORIES = ("no outside data", "label-free outside data", "labelled outside data")
@@ -171,8 +171,8 @@ class Run:
         self._trainings.append(about | budget | training.settings | {"film": film})
         watched = training.distances.drop_duplicates("split")[["split", "role"]]
         for split, role in watched.itertuples(index=False):
-            auc = history[f"{split}_auc"].iloc[-1]
-            self.result("watched_auc", auc, method=method, seed=seed, split=split, role=role)
+            last = history[f"{split}_auc"].iloc[-1]
+            self.result("watched_auc", last, method=method, seed=seed, split=split, role=role)
         return Trained(model, loss, history, training.distances, best)
 
     def _keep_film(self, method: str, training: Training) -> str | None:
@@ -196,7 +196,7 @@ class Run:
         category: str = CATEGORIES[0],
         outside_data: str = "",
     ) -> Report:
-        """Choose the thresholds on dev people, verify the pairs of `test`, and record that.
+        """Choose thresholds on dev people, verify the pairs of `test`, and record rates and AUCs.
 
         Parameters
         ----------
@@ -210,7 +210,12 @@ class Run:
             See `facelab.verify`; LFW's category, one of `CATEGORIES`; what the method learned
             from beside LFW's images and labels.
         """
-        threshold = fit_threshold(embed(dev), dev)
+        on_dev = embed(dev)
+        if dev.pairs is not None:
+            apart = distances(on_dev, dev.pairs)
+            pairs = {"split": dev.pairs.name, "role": dev.pairs.role}
+            self.result("auc", auc(apart, dev.pairs.same), method=method, seed=seed, **pairs)
+        threshold = fit_threshold(on_dev, dev)
         report = verify(embed(test), test, threshold, seen=seen)
         photos = {"image_size": test.packed.shape[-1], "crop": test.crop}
         photos["embedding"] = "raw_pixels" if embed is raw_pixels else None

@@ -49,7 +49,7 @@ def spent(run: dict) -> tuple[float, str]:
 def cards(out: str | Path) -> list[dict]:
     """Choose the study's headlines: of each chapter its best result on test pairs.
 
-    The best is the best by dev AUC. A chapter that has done View 2 shows that, before the others.
+    See `best_of_chapters`. A chapter that has done View 2 shows that, before the others.
 
     Returns
     -------

@@ -19,14 +19,11 @@ from facelab.data.drawn.brush import (
     linear,
     over,
     ramp,
-    rgb,
     spot,
     strands,
 )
 from facelab.data.drawn.hair import hairline
-
-# Weight of the whole jaw, moustache and goatee: none, stubble, moustache, goatee, full.
-BEARDS = ((0, 0, 0), (0.35, 0.35, 0), (0, 0.9, 0), (0, 0.85, 0.9), (0.92, 0.9, 0.9))
+from facelab.data.drawn.person import BEARDS, PAINT, TINT
 
 
 def head(p, s, view):
@@ -101,11 +98,12 @@ def _skin(p, face):
     fine = np.asarray(Image.fromarray(p.noise).resize((256, 256), Image.Resampling.BICUBIC))
     fine = fine[(y * 100).astype(int) & 255, (x * 100).astype(int) & 255]
     face.rgb *= 1 + 0.02 * fine
-    flush = 0.6 * spot(m, y, 0.42, 0.28, 0.2, 0.16) + 0.4 * spot(x, y, 0, p.nose_y, 0.13, 0.1)
-    face.paint(face.skin * rgb(1, 0.72, 0.70), flush * (1 - 0.6 * p.melanin))
+    flush = 0.6 * spot(m, y, 0.42, 0.28, 0.2, 0.16)
+    flush += 0.4 * spot(x, y, 0, p.nose_y, 0.13, 0.1)
+    face.paint(face.skin * TINT["blush"], flush * (1 - 0.6 * p.melanin))
     if p.freckles > 0 and p.melanin < 0.5:
         spots = np.clip(fine - 0.8, 0, 1) * spot(m, y, 0.3, 0.2, 0.3, 0.2)
-        face.paint(face.skin * rgb(0.6, 0.42, 0.35), np.minimum(1.4 * p.freckles * spots, 1))
+        face.paint(face.skin * TINT["freckle"], np.minimum(1.4 * p.freckles * spots, 1))
     if p.mole > 0.01:
         mole = length(x - p.mole_at[0], y - p.mole_at[1]) - p.mole
         face.paint(face.skin * 0.25, face.cover(mole))
@@ -129,9 +127,9 @@ def _shadows(p, s, face):
     if p.style != "bald" or s.occlusion == "hat":
         dark += 0.5 * ramp(y - hairline(p, s, x), 0.14, 0)
         dark += 0.3 * ramp(m, 0.8 * p.width, p.width)
-    face.rgb *= 1 - rgb(0.75, 0.95, 1) * np.minimum(dark, 0.8)
+    face.rgb *= 1 - TINT["shadow"] * np.minimum(dark, 0.8)
     nostril = length((m - 0.5 * p.nose_width) / 1.5, y - p.nose_y - 0.055) - 0.02
-    face.paint(face.skin * rgb(0.16, 0.09, 0.08), 0.85 * ramp(nostril, 0.02, -0.02))
+    face.paint(face.skin * TINT["nostril"], 0.85 * ramp(nostril, 0.02, -0.02))
 
 
 def _beard(p, s, face):
@@ -159,12 +157,13 @@ def _mouth(p, s, face):
     line = p.mouth_y - (0.015 + 0.08 * s.smile) * (across**2 - 0.45)
     above = line - 0.03 * s.open * arch
     below = line + 0.10 * s.open * arch
-    bow = 1 - p.cupid * bell(x / 0.03) - 0.25 * np.clip(np.abs(across) - 0.2, 0, 1)
+    corner = np.clip(np.abs(across) - 0.2, 0, 1)
+    bow = 1 - p.cupid * bell(x / 0.03) - 0.25 * corner
     top = above - p.upper_lip * arch**0.8 * bow * (1 - 0.2 * face.smile)
     bottom = below + p.lower_lip * arch**0.7 * (1 - 0.15 * face.smile)
 
     red = min(max(p.red + s.lipstick, 0), 1)
-    lip = face.skin * (1 - red) + face.skin * rgb(0.85, 0.33, 0.36) * red
+    lip = face.skin * (1 - red) + face.skin * TINT["lip"] * red
     moist = p.mouth_y + 0.55 * p.lower_lip + 0.1 * s.open
     shine = 0.4 * spot(across, y, 0, moist, 0.5, 0.02)
     face.paint(0.72 * lip, 0.9 * face.cover(common(top - y, y - above, beyond)))
@@ -172,11 +171,11 @@ def _mouth(p, s, face):
     gap = common(above - y, y - below, beyond)
     if s.open > 0.03:
         edges = (1 - 0.5 * across**2) * (0.92 + 0.08 * np.cos(95 * x))
-        face.paint(linear((0.25, 0.10, 0.10)), face.cover(gap))
-        teeth = linear((0.88, 0.86, 0.82)) * edges
+        face.paint(PAINT["mouth"], face.cover(gap))
+        teeth = PAINT["teeth"] * edges
         face.paint(teeth, face.cover(common(gap, y - above - 0.05)))
-    shut = face.cover(common(np.abs(y - line) - 0.007, beyond)) * 0.75 * max(1 - 4 * s.open, 0)
-    face.paint(linear((0.30, 0.15, 0.14)), shut)
+    shut = common(np.abs(y - line) - 0.007, beyond)
+    face.paint(PAINT["shut_mouth"], face.cover(shut) * 0.75 * max(1 - 4 * s.open, 0))
     face.paint(face.skin * 0.35, 0.4 * spot(np.abs(across), y, 1, line, 0.12, 0.025))
 
 
@@ -195,9 +194,9 @@ def _eyes(p, s, face):
     face.slit = face.cover(common(upper - down, down - lower, beyond))
 
     crease = bell((down - upper + 0.03 + 0.05 * p.lid * arch) / 0.014)
-    face.paint(face.skin * rgb(0.32, 0.2, 0.18), 0.7 * p.lid * crease * (beyond < 0.012))
+    face.paint(face.skin * TINT["crease"], 0.7 * p.lid * crease * (beyond < 0.012))
     white = 1 - 0.5 * bell((down - upper) / 0.03) - 0.25 * across**2
-    face.paint(linear((0.90, 0.88, 0.87)) * white, face.slit)
+    face.paint(PAINT["eye"] * white, face.slit)
 
     ix = dx * np.sign(face.x) - s.gaze
     iy = down + 0.12 * p.eye_height - 0.004
@@ -206,10 +205,10 @@ def _eyes(p, s, face):
     tone = 1.25 + 0.9 * np.clip(iy * (1 / p.iris), -0.5, 1)
     tone *= 1 - 0.7 * ramp(r, 0.7 * p.iris, p.iris)
     face.paint(linear(p.iris_colour) * tone, face.cover(r - p.iris) * face.slit)
-    face.paint(linear((0.08, 0.08, 0.09)), face.cover(r - 0.45 * p.iris) * face.slit)
+    face.paint(PAINT["pupil"], face.cover(r - 0.45 * p.iris) * face.slit)
 
     lash = np.abs(down - upper) - (0.02 - 0.01 * p.build) * (1 + 0.5 * across)
-    face.paint(linear((0.14, 0.11, 0.10)), 0.92 * face.cover(common(lash, beyond - 0.012)))
+    face.paint(PAINT["lash"], 0.92 * face.cover(common(lash, beyond - 0.012)))
     face.paint(face.skin * 0.3, 0.5 * bell((down - lower) / 0.008) * (beyond < 0))
 
 
@@ -236,4 +235,4 @@ def _glasses(p, s, face, light, view):
     bridge = common(np.abs(y + 0.04) - 0.012, x + width)
     arm = common(np.abs(y + 0.03) - 0.013, width - x)
     frame = np.minimum(np.abs(lens) - 0.015, np.minimum(bridge, arm))
-    face.paint(linear((0.14, 0.12, 0.12)) * (1 + 2 * light), 0.95 * view.cover(frame))
+    face.paint(PAINT["frame"] * (1 + 2 * light), 0.95 * view.cover(frame))

@@ -9,13 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from facelab.data.drawn.brush import linear
+from facelab.data.drawn.brush import linear, rgb
 
 TABLES = tomllib.loads(Path(__file__).with_name("portrait.toml").read_text("utf-8"))
-STYLES = ("crop", "bob", "long", "coils", "bun", "bald")
-DELICATE_STYLES = (0.12, 0.30, 0.32, 0.10, 0.16, 0)  # chances
-HEAVY_STYLES = (0.55, 0.10, 0.08, 0.12, 0, 0.15)
-BEARDS = (0.4, 0.2, 0.12, 0.13, 0.15)  # chances: none, stubble, moustache, goatee, full
+PAINT = {name: linear(colour) for name, colour in TABLES["paint"].items()}
+TINT = {name: rgb(*factors) for name, factors in TABLES["tint"].items()}
+BEARDS = list(TABLES["beards"].values())
+BEARD_CHANCES = (0.4, 0.2, 0.12, 0.13, 0.15)  # of a heavy person; others have none
+STYLES = tuple(TABLES["styles"])
+STYLE_CHANCES = tuple(zip(*TABLES["styles"].values(), strict=True))
 OCCLUSIONS = ("sunglasses", "hat", "scarf", "hand", "microphone", "patch")
 
 
@@ -43,7 +45,7 @@ def draw_person(rng: np.random.Generator) -> SimpleNamespace:
     grey = rng.uniform(0.2, 0.95) * (p.age > 0.72)
     p.hair = p.hair * (1 - grey) + 0.73 * grey
 
-    p.style = str(rng.choice(STYLES, p=HEAVY_STYLES if build > 0.5 else DELICATE_STYLES))
+    p.style = str(rng.choice(STYLES, p=STYLE_CHANCES[build > 0.5]))
     bob = rng.uniform(0.5, 1.0)
     long = rng.uniform(1.3, 1.9)
     p.length = {"bob": bob, "long": long}.get(p.style, 0.1)
@@ -52,7 +54,7 @@ def draw_person(rng: np.random.Generator) -> SimpleNamespace:
         p.hair_top, p.hair_side, p.length = sizes.tolist()
         p.curl = 1.0
     p.fringe = rng.random() < 0.35 and p.style in ("crop", "bob", "long")
-    p.beard = int(rng.choice(5, p=BEARDS)) if build > 0.55 else 0
+    p.beard = int(rng.choice(5, p=BEARD_CHANCES)) if build > 0.55 else 0
     p.glasses = rng.random() < 0.2
     p.frame = rng.uniform((0.19, 0.13, 2), (0.24, 0.19, 6)).tolist()  # half-axes, squareness
     p.mole_at = rng.uniform((-0.5, 0.05), (0.5, 0.8)).tolist()

@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter
 from facelab.data.drawn.brush import common, length, linear, over, ramp, rgb
 from facelab.data.drawn.hair import EVEN, hair
 from facelab.data.drawn.head import head
+from facelab.data.drawn.person import TINT
 from facelab.data.drawn.view import SIZE, View
 
 
@@ -33,7 +34,8 @@ def paint(p, s, rng) -> Image.Image:
     hair_cut, hair_colour, in_front, behind = hair(p, s, view)
     if p.style == "bun":
         u, v = view.project(0, -1.05 - p.hair_top, -0.2)
-        view.stick(img, linear(p.hair * s.dye), (u - 0.05, v), (u + 0.05, v), 0.3, 0.3)
+        colour = linear(p.hair * s.dye)
+        view.stick(img, colour, (u - 0.05, v), (u + 0.05, v), 0.3, 0.3)
     over(img[hair_cut], 0.4 * hair_colour, behind)
     _body(img, p, s, view)
     _ears(img, p, view)
@@ -67,7 +69,8 @@ def _wall(s, rng):
         spot = rng.uniform((0, 0, 0.03, 0.6, 0.1), (1, 1, 0.15, 1.8, 0.5))
         cx, cy, r, power, alpha = spot.tolist()
         d = length(x - cx, y - cy) if kind == 1 else np.abs(x - cx)
-        over(wall, power * s.colours[rng.integers(3)], alpha * np.clip((r - d) * 25, 0, 1))
+        colour = power * s.colours[rng.integers(3)]
+        over(wall, colour, alpha * np.clip((r - d) * 25, 0, 1))
     bicubic = Image.Resampling.BICUBIC
     return np.stack([Image.fromarray(band).resize((SIZE, SIZE), bicubic) for band in wall])
 
@@ -79,7 +82,8 @@ def _body(img, p, s, view):
     width = 0.40 + 0.1 * p.build
     x = (u - 0.15 * view.right[2]) / (width + 0.12 * ramp(v, 0.95, 1.5))
     bend = np.clip(x, -0.97, 0.97)
-    light = view.light((bend, -0.1, np.sqrt(1 - bend * bend))) * (0.35 + 0.65 * ramp(v, 0.85, 1.6))
+    light = view.light((bend, -0.1, np.sqrt(1 - bend * bend)))
+    light = light * (0.35 + 0.65 * ramp(v, 0.85, 1.6))
     over(img[cut], linear(p.skin) * light, view.cover((np.abs(x) - 1) * width))
 
     light = view.light((np.clip(u * 0.5, -0.8, 0.8), -0.35, 0.75 + 0 * u), EVEN)
@@ -108,7 +112,7 @@ def _ears(img, p, view):
     for side in (-1, 1):
         lobe = view.project(side * p.width, p.eye_y + 0.24, -0.08)
         tip = view.project(side * (p.width + 0.05), p.eye_y + 0.02, -0.08)
-        skin = linear(p.skin) * rgb(0.95, 0.8, 0.76)
+        skin = linear(p.skin) * TINT["ear"]
         view.stick(img, skin, lobe, tip, 0.075 * p.ear, 0.12 * p.ear)
         view.stick(img, 0.6 * skin, lobe, tip, 0.035 * p.ear, 0.06 * p.ear)
 
@@ -131,13 +135,15 @@ def _occlude(img, p, s, view, rng):
     elif s.occlusion == "scarf":
         cut, u, v = view.window(-1, 1, 0.4, 1.8)
         top = 0.72 + 0.12 * a + 0.25 * u * u + 0.04 * np.sin(3 * u + 6 * b)
-        wave = ramp(np.sin((v - 0.25 * u * u + 0.2 * (c - 0.5) * u) * 16), -0.2, 0.2)
+        height = v - 0.25 * u * u + 0.2 * (c - 0.5) * u
+        wave = ramp(np.sin(height * 16), -0.2, 0.2)
         stripes = s.colours[4] + (s.colours[5] - s.colours[4]) * wave
         normal = (np.clip(0.9 * u, -0.9, 0.9), 0.5 * np.sin((v - top) * 9), 0.6 + 0 * u)
         side = np.abs(u) - 0.75 - 0.05 * np.sin(6 * v)
         edge = common(top - v, v - 1.5 + 0.2 * u * u, side)
         over(img[cut], stripes * view.light(normal, EVEN), view.cover(edge))
     elif s.occlusion == "patch":
-        d = length(view.u - s.side * (0.6 + 0.4 * a), 0.8 * (view.v - 1.8 * b + 0.6))
+        across = view.u - s.side * (0.6 + 0.4 * a)
+        d = length(across, 0.8 * (view.v - 1.8 * b + 0.6))
         patch = 1.6 * s.colours[4] * view.fill
         over(img, patch, 0.97 * ramp(d - 0.4 - 0.35 * c, 0.14, -0.14))

@@ -71,27 +71,12 @@ class View:
         return key + self.fill * (0.8 - 0.25 * y) + rim
 
     def cast(self, u, v, profile, bump, coarse):
-        """Find where the ray of each pixel meets a surface.
+        """Find where the ray of each pixel (u, v) meets a surface.
 
-        Parameters
-        ----------
-        u, v : ndarray of shape (height, width)
-            The pixels.
-        profile : callable
-            Gives the squared half-axes, across and in depth, of the cross-section at y.
-        bump : callable
-            Gives the magnification of the cross-section at (x, y).
-        coarse : int
-            Steps on a grid of half the size, before the last two.
-
-        Returns
-        -------
-        x, y, z : ndarray of shape (height, width)
-            The points on the surface.
-        normal : ndarray of shape (3, height, width)
-            Of the surface, in the image.
-        cover : ndarray of shape (height, width)
-            How much of each pixel the surface covers.
+        `profile` gives the squared half-axes of the cross-section at y, and `bump` its
+        magnification at (x, y). Both depend on where the ray lands, so its depth is iterated:
+        `coarse` times on a grid of half the size, then twice. Returns x, y and z on the surface,
+        its normal in the image (3, height, width), and its coverage of each pixel.
         """
         half_u, half_v = (np.asarray(Image.fromarray(a).reduce(2)) for a in (u, v))
         t = np.full_like(half_u, 1.3)  # depth, from in front of the nose
@@ -106,7 +91,8 @@ class View:
         gy, gx = np.gradient(inside)
         cover = np.clip(inside / np.sqrt(gx * gx + gy * gy + 1e-12) + 0.5, 0, 1)
         gy, gx = (np.clip(slope, -4, 4) for slope in np.gradient(t, 1 / self.scale))
-        normal = np.stack([-gx, -gy, np.ones_like(t)]) / np.sqrt(gx * gx + gy * gy + 1)
+        normal = np.stack([-gx, -gy, np.ones_like(t)])
+        normal /= np.sqrt(gx * gx + gy * gy + 1)
         start = self._start(u, v)
         x, y, z = (a + b * t for a, b in zip(start, self.out, strict=True))
         return x, y, z, normal, cover
@@ -131,14 +117,13 @@ class View:
 
     def stick(self, img, colour, start, end, r0, r1):
         """Paint a round stick with a soft shadow: a finger, an ear, a bun."""
-        us, vs = zip(start, end, strict=True)
+        (x0, y0), (x1, y1) = start, end
         r = max(r0, r1) + 0.1
-        cut, u, v = self.window(min(us) - r, max(us) + r, min(vs) - r, max(vs) + r)
-        dx = us[1] - us[0]
-        dy = vs[1] - vs[0]
-        t = np.clip(((u - us[0]) * dx + (v - vs[0]) * dy) * (1 / (dx * dx + dy * dy)), 0, 1)
-        nx = u - us[0] - t * dx
-        ny = v - vs[0] - t * dy
+        cut, u, v = self.window(min(x0, x1) - r, max(x0, x1) + r, min(y0, y1) - r, max(y0, y1) + r)
+        x, y = u - x0, v - y0
+        dx, dy = x1 - x0, y1 - y0
+        t = np.clip((x * dx + y * dy) * (1 / (dx * dx + dy * dy)), 0, 1)
+        nx, ny = x - t * dx, y - t * dy
         r = r0 + (r1 - r0) * t
         d = length(nx, ny)
         nz = np.sqrt(np.maximum(1 - (d / r) ** 2, 0.05))
