@@ -22,29 +22,18 @@ def augment(
 ) -> torch.Tensor:
     """Change each image of a batch by itself: mirror, move, zoom, turn, relight, cover.
 
-    torchvision's transforms draw one set of random numbers for a whole batch; these are drawn
-    for each image.
+    From uint8 to float32 near [-1, 1], both of shape (B, 3, H, W). torchvision's transforms draw
+    one set of random numbers for a whole batch; these draw, on the CPU, for each image.
 
     Parameters
     ----------
-    images : Tensor of shape (B, 3, H, W), uint8
-        A batch.
-    generator : torch.Generator
-        Where all random numbers come from, on the CPU.
-    flip : float
-        Share of images mirrored left to right.
+    flip, erase : float
+        Share of images that are mirrored; in which a grey rectangle, 20 to 40 % of each side, is.
     shift, scale, rotate : float
         Largest shift along each axis (share of the side), relative zoom, and turn in degrees.
     contrast, colour : float
         Largest relative change of contrast, and of a single colour channel; brightness changes by
         as much of the full range as contrast.
-    erase : float
-        Share of images in which a grey rectangle, 20 to 40 % of each side, covers the face.
-
-    Returns
-    -------
-    Tensor of shape (B, 3, H, W), float32
-        Values near [-1, 1].
     """
     n, _, height, width = images.shape
 

@@ -1,8 +1,7 @@
-"""Verifiers from before deep learning: the bar that a network has to clear.
+"""Verifiers from before deep learning, the bar that a network has to clear.
 
-Raw pixels; eigenfaces; and histograms of local binary patterns, which say how each pixel's ring of
-eight neighbours compares with it, projected onto the directions in which people differ more than
-their photos do. Arrays go in and out; what is fitted are scikit-learn's own estimators.
+Raw pixels, eigenfaces, and histograms of local binary patterns (how each pixel's ring of eight
+neighbours compares with it) projected onto the directions in which people differ most.
 """
 
 from collections.abc import Sequence
@@ -24,14 +23,9 @@ _TOGETHER = 256  # images in one strip
 
 
 def raw_pixels(faces: Faces) -> np.ndarray:
-    """Take an image's own pixels, less their mean, for its embedding.
+    """Take an image's own pixels, less their mean, for its embedding: (n_images, n_values) float32.
 
     The distance of two of them is sqrt(2 - 2 c), with c the correlation of the two images.
-
-    Returns
-    -------
-    ndarray of shape (n_images, 3 * height * width), float32
-        Not normalised.
     """
     x = faces.images.reshape(len(faces), -1).astype(np.float32)  # (n_images, n_values)
     return x - x.mean(axis=1, keepdims=True)
@@ -40,43 +34,22 @@ def raw_pixels(faces: Faces) -> np.ndarray:
 def lbp_histograms(
     faces: Faces, cells: int = 8, radii: Sequence[float] = (1, 2), mirrored: bool = False
 ) -> np.ndarray:
-    """Count uniform local binary patterns in a grid of cells.
+    """Count uniform local binary patterns (Ahonen, Hadid, Pietikäinen, PAMI 28(12), 2006).
 
-    Counts are divided by the pixels of the cell and their square root is taken: the Euclidean
-    distance of two such histograms is the Hellinger distance, in which rare patterns count.
-    Beyond its edge an image goes on as it ends.
-
-    Parameters
-    ----------
-    faces : Faces
-        The images, of any size; only their luminance is used.
-    cells : int
-        Cells along each side.
-    radii : sequence of float
-        Distances of the neighbours in pixels, one after the other.
-    mirrored : bool
-        Of the images' mirror images.
+    Neighbours lie `radii` pixels away in the luminance image or, if `mirrored`, its mirror image,
+    which goes on beyond its edge as it ends. There are `cells` a side, of at least one pixel each.
+    The Euclidean distance of two such embeddings is the Hellinger distance, in which rare patterns
+    count.
 
     Returns
     -------
     ndarray of shape (n_images, len(radii) * cells * cells * 59), float32
-        Values in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If a cell would have no pixel.
-
-    References
-    ----------
-    Ahonen, Hadid, Pietikäinen, "Face Description with Local Binary Patterns", PAMI 28(12), 2006.
+        Roots of the patterns' shares, in [0, 1].
     """
     height, width = faces.packed.shape[2:]
-    if not 1 <= cells <= min(height, width):
-        raise ValueError(
-            f"expected 1 to {min(height, width)} cells a side for images of {height}x{width} px, "
-            f"got {cells}"
-        )
+    most = min(height, width)
+    if not 1 <= cells <= most:
+        raise ValueError(f"expected 1 to {most} cells a side, got {cells}")
     rows = np.arange(height) * cells // height
     columns = np.arange(width) * cells // width
     cell = rows[:, None] * cells + columns  # (height, width): the cell of each pixel
@@ -93,8 +66,8 @@ def lbp_histograms(
     return out.reshape(len(faces), -1)
 
 
-def _histograms(grey: np.ndarray, cell: np.ndarray, radius: float, pad: int) -> np.ndarray:
-    """Return the roots of the shares of each pattern in each cell, (n, n_cells * PATTERNS)."""
+def _histograms(grey, cell, radius, pad):
+    """Roots of the shares of each pattern in each cell, (n, n_cells * PATTERNS)."""
     n = len(grey)
     strip = grey.reshape(-1, grey.shape[2])  # the padding keeps neighbours apart
     codes = local_binary_pattern(strip, 8, radius, "nri_uniform").astype(np.int64)
@@ -110,11 +83,8 @@ def _histograms(grey: np.ndarray, cell: np.ndarray, radius: float, pad: int) -> 
 def whitened_pca(n_values: int = 128) -> PCA:
     """Return a PCA that scales its directions to variance one; fit it on training images.
 
-    Without the scaling the few directions of light and pose would decide every distance.
-
-    References
-    ----------
-    Turk, Pentland, "Eigenfaces for Recognition", Journal of Cognitive Neuroscience 3(1), 1991.
+    Without the scaling the few directions of light and pose would decide every distance (Turk,
+    Pentland, "Eigenfaces for Recognition", Journal of Cognitive Neuroscience 3(1), 1991).
     """
     return PCA(n_values, whiten=True, svd_solver="randomized", iterated_power=3, random_state=0)
 
@@ -122,17 +92,9 @@ def whitened_pca(n_values: int = 128) -> PCA:
 def lbp_lda(n_pca: int = 300, n_lda: int = 128) -> Pipeline:
     """Return a PCA followed by a linear discriminant analysis; fit it on training people.
 
-    The discriminant analysis looks for directions in which people lie far apart and the images of
-    one person close together. It needs people with two images or more.
-
-    Parameters
-    ----------
-    n_pca, n_lda : int
-        Values after each of the two; `n_lda` is at most `n_pca` and less than the people.
-
-    References
-    ----------
-    Belhumeur, Hespanha, Kriegman, "Eigenfaces vs. Fisherfaces", PAMI 19(7), 1997.
+    It looks for directions in which people lie far apart and the images of one person close
+    together (Belhumeur, Hespanha, Kriegman, PAMI 19(7), 1997). `n_pca` and `n_lda` are the values
+    after each of the two; `n_lda` is at most `n_pca` and less than the people.
     """
     pca = PCA(n_pca, svd_solver="randomized", iterated_power=2, random_state=0)
     return make_pipeline(pca, LinearDiscriminantAnalysis(n_components=n_lda))
@@ -141,21 +103,10 @@ def lbp_lda(n_pca: int = 300, n_lda: int = 128) -> Pipeline:
 def embed_lbp(
     estimator, faces: Faces, cells: int, radii: Sequence[float], flip: bool = False
 ) -> np.ndarray:
-    """Project the pattern histograms of every image with a fitted estimator.
+    """Project the pattern histograms of every image: (n_images, n_values), float32.
 
-    Parameters
-    ----------
-    estimator : estimator of scikit-learn
-        Fitted on histograms with the same `cells` and `radii`.
-    faces, cells, radii : Faces, int, sequence of float
-        See `lbp_histograms`.
-    flip : bool
-        Add the projection of the mirrored image, as `facelab.embed` does.
-
-    Returns
-    -------
-    ndarray of shape (n_images, n_values), float32
-        Not normalised.
+    The estimator of scikit-learn is fitted on histograms with the same `cells` and `radii`. With
+    `flip`, the projection of the mirrored image is added, as `facelab.embed` does.
     """
     out = estimator.transform(lbp_histograms(faces, cells, radii))
     if flip:
@@ -164,28 +115,13 @@ def embed_lbp(
 
 
 def search_lbp_lda(
-    train: Faces,
-    dev: Faces,
-    cells: Sequence[int],
-    n_pca: Sequence[int],
-    n_lda: Sequence[int],
-    radii: Sequence[float] = (1, 2),
+    train: Faces, dev: Faces, cells: list[int], n_pca: list[int], n_lda: list[int], radii=(1, 2)
 ) -> pd.DataFrame:
-    """Fit every combination on `train` and measure it on the pairs of `dev`.
+    """Fit every combination on `train` and measure it on the pairs of `dev`, the best first.
 
-    Directions come in order of importance, so one PCA per grid and one discriminant analysis per
-    PCA size serve all smaller ones.
-
-    Returns
-    -------
-    DataFrame
-        One row per combination: ``cells``, ``n_pca``, ``n_lda``, ``dev_auc``; the best first.
-        Combinations that the training people are too few for are left out.
-
-    Raises
-    ------
-    ValueError
-        If `train` and `dev` share people, or no combination is possible.
+    Columns: ``cells``, ``n_pca``, ``n_lda``, ``dev_auc``. One PCA per grid and one discriminant
+    analysis per PCA size serve all smaller ones: directions come in order of importance.
+    Combinations that the training people are too few for are left out.
     """
     shared = set(train.names) & set(dev.names)
     if shared:
@@ -199,9 +135,7 @@ def search_lbp_lda(
         pca.fit(seen)
         seen = pca.transform(seen)
         unseen = pca.transform(unseen)
-        for values in n_pca:
-            if values > most:
-                continue
+        for values in [n for n in n_pca if n <= most]:
             lda = clone(lda).fit(seen[:, :values], train.labels)
             projected = lda.transform(unseen[:, :values])  # (n_dev_images, n_directions)
             for kept in n_lda:
@@ -209,9 +143,7 @@ def search_lbp_lda(
                     apart = distances(projected[:, :kept], dev.pairs)
                     trials.append((side, values, kept, auc(apart, dev.pairs.same)))
     if not trials:
-        raise ValueError(
-            f"expected sizes for {len(train):,} images of {len(train.names):,} people, got "
-            f"n_pca {list(n_pca)} and n_lda {list(n_lda)}"
-        )
+        got = f"n_pca {list(n_pca)} and n_lda {list(n_lda)}"
+        raise ValueError(f"expected sizes that the images of {train} allow, got {got}")
     table = pd.DataFrame(trials, columns=["cells", "n_pca", "n_lda", "dev_auc"])
     return table.sort_values("dev_auc", ascending=False, kind="stable", ignore_index=True)

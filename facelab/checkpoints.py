@@ -8,67 +8,44 @@ import numpy as np
 import torch
 from torch import nn
 
+PLAIN = (bool, int, float, str)
+
 # What modules note about their own use. Those of pytorch-metric-learning list in
 # `_record_these_stats` what they were asked to note when they were made, and note these anyway.
-_NOTED = {"training", "collect_stats", "queue_idx", "has_been_filled", "losses_size", "divisor"}
-_NOTED |= {"num_triplets", "num_pos_pairs", "num_neg_pairs"}
-_NOTED |= {"num_past_filter", "num_above_low", "num_above_high"}
+NOTED = {"training", "collect_stats", "queue_idx", "has_been_filled", "losses_size", "divisor"}
+NOTED |= {"num_triplets", "num_pos_pairs", "num_neg_pairs"}
+NOTED |= {"num_past_filter", "num_above_low", "num_above_high"}
 
 
-def describe(part) -> dict | None:
-    """Name a part of a training, its settings, and the parts that it is made of in turn.
+def describe(part):
+    """Return anything that makes up a training as JSON takes it.
 
-    Parameters
-    ----------
-    part : class, function, functools.partial, torch.nn.Module or None
-        A loss, a miner, a sampler, an optimizer and so on.
-
-    Returns
-    -------
-    dict or None
-        ``name`` of the class or function; its plain values, or the keyword arguments of a
-        partial; and a dict like this one for every part of a module, by attribute. Weights,
-        addresses, None and what changes in use are left out.
-
-    Examples
-    --------
-    >>> describe(partial(sorted, reverse=True))
-    {'name': 'sorted', 'reverse': True}
+    Plain values, lists and dicts stay. All else is a dict: ``name`` of the class or function, the
+    arguments of a partial, the plain attributes and the parts of a module, each described in turn.
+    Weights, None and what changes in use are left out.
     """
-    if part is None:
-        return None
+    if isinstance(part, np.generic):  # first, since np.float64 is a float too
+        return part.item()
+    if part is None or isinstance(part, PLAIN):
+        return part
+    if isinstance(part, (tuple, list)):
+        return [describe(inner) for inner in part]
+    if isinstance(part, dict):
+        return {key: describe(inner) for key, inner in part.items()}
     if isinstance(part, partial):
-        args = {"args": plain(part.args)} if part.args else {}
-        return describe(part.func) | args | plain(part.keywords)
+        args = {"args": describe(part.args)} if part.args else {}
+        return describe(part.func) | args | describe(part.keywords)
     if hasattr(part, "__name__"):
         return {"name": part.__name__}
     told = {"name": type(part).__name__}
-    noted = _NOTED | set(getattr(part, "_record_these_stats", ()))
+    noted = NOTED | set(getattr(part, "_record_these_stats", ()))
     for key, value in getattr(part, "__dict__", {}).items():
-        is_setting = not key.startswith("_") and key not in noted and value is not None
-        if is_setting and _is_plain(value):
-            told[key] = plain(value)
+        is_setting = isinstance(value, (*PLAIN, np.generic, tuple))
+        if is_setting and key not in noted and not key.startswith("_"):
+            told[key] = describe(value)
     if isinstance(part, nn.Module):
-        for key, child in part.named_children():
-            told[key] = describe(child)
+        told |= describe(dict(part.named_children()))
     return told
-
-
-def _is_plain(value) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str, np.generic))
-
-
-def plain(value):
-    """Return `value` as JSON takes it; functions and modules as `describe` tells them."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [plain(inner) for inner in value]
-    return value if _is_plain(value) else describe(value)
 
 
 def difference(asked, got, name: str = "") -> tuple | None:
@@ -86,22 +63,14 @@ def difference(asked, got, name: str = "") -> tuple | None:
 def save(path, parts: dict, settings: dict, rows: list[dict], watched: list[tuple]) -> None:
     """Write states of `parts`, settings, history and watched distances; all of it or nothing."""
     state = {name: part.state_dict() for name, part in parts.items()}
-    state["settings"] = settings
-    state["rows"] = rows
-    state["watched"] = [(epoch, name, torch.from_numpy(d)) for epoch, name, d in watched]
+    state |= {"settings": settings, "rows": rows, "watched": watched}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, f"{path}.tmp")
     os.replace(f"{path}.tmp", path)
 
 
 def resume(path, parts: dict, settings: dict, epochs: int) -> tuple[list[dict], list[tuple]]:
-    """Load a checkpoint into `parts`, if there is one, and return its rows and distances.
-
-    Raises
-    ------
-    ValueError
-        If it was written with other settings, or after more epochs.
-    """
+    """Load a checkpoint into `parts`, if there is one, and return its rows and distances."""
     if not path or not Path(path).exists():
         return [], []
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -117,5 +86,4 @@ def resume(path, parts: dict, settings: dict, epochs: int) -> tuple[list[dict], 
         raise ValueError(f"expected a checkpoint of at most {epochs} epochs, got {done} in {path}")
     for name, part in parts.items():
         part.load_state_dict(state[name])
-    watched = [(epoch, name, d.numpy()) for epoch, name, d in state["watched"]]
-    return state["rows"], watched
+    return state["rows"], state["watched"]

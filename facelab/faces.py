@@ -1,9 +1,6 @@
-"""Faces, pairs of faces, and splits in which nobody is on both sides.
+"""Faces, pairs of faces, and splits in which nobody is on both sides."""
 
-Nothing here knows where the images come from or what is done with them.
-"""
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -11,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 ROLES = ("train", "dev", "test", "")
+ARRAYS = {"left": int, "right": int, "same": bool, "fold": int, "weights": float}  # of pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,22 +18,15 @@ class Pairs:
     Parameters
     ----------
     left, right : ndarray of shape (n_pairs,), int64
-        Rows of the two images in the `Faces` that these pairs belong to.
+        Rows of the two images.
     same : ndarray of shape (n_pairs,), bool
-        True where both show one person (a genuine pair), False elsewhere (an impostor pair).
+        True where both show one person, False elsewhere.
     fold : ndarray of shape (n_pairs,), int64, optional
         Fold of each pair, 0 to 9 in View 2; all 0 elsewhere.
-    name : str
-        What the pairs are, for example ``"View 1 test"``.
     role : {"train", "dev", "test", ""}
         What the people of the pairs are to a network; empty if that is not settled.
     weights : ndarray of shape (n_pairs,), float64, optional
         How much each pair counts when a threshold is chosen; default: all alike.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, `same` is not bool, or there is no such role or weight.
     """
 
     left: np.ndarray
@@ -51,34 +42,24 @@ class Pairs:
             raise ValueError(f"expected bool in `same`, got {np.asarray(self.same).dtype}")
         if self.role not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
-        columns = {"left": int, "right": int, "same": bool, "fold": int, "weights": float}
-        arrays = {"fold": np.zeros(len(self.left), int)}
-        for field, kind in columns.items():
-            if getattr(self, field) is not None:
-                arrays[field] = np.asarray(getattr(self, field), kind)
-        shapes = [array.shape for array in arrays.values()]
-        if set(shapes) != {(len(self.left),)}:
-            raise ValueError(f"expected arrays of one length, got shapes {shapes}")
-        for field, array in arrays.items():
+        n = len(self.left)
+        if self.fold is None:
+            object.__setattr__(self, "fold", np.zeros(n, int))
+        for field, kind in ARRAYS.items():
+            if getattr(self, field) is None:
+                continue
+            array = np.asarray(getattr(self, field), kind)
+            if array.shape != (n,):
+                raise ValueError(f"expected one length, {n}, got {field} of shape {array.shape}")
             object.__setattr__(self, field, array)
-        if self.weights is not None:
-            wrong = self.weights[~np.isfinite(self.weights) | (self.weights < 0)]
-            if len(wrong):
-                raise ValueError(f"expected finite weights of 0 or more, got {wrong[0]}")
 
     def __len__(self) -> int:
         return len(self.left)
 
     def __getitem__(self, index) -> "Pairs":
         """Return the pairs at `index` (a slice, a mask or an array of pair numbers)."""
-        return replace(
-            self,
-            left=self.left[index],
-            right=self.right[index],
-            same=self.same[index],
-            fold=self.fold[index],
-            weights=None if self.weights is None else self.weights[index],
-        )
+        arrays = {field: getattr(self, field) for field in ARRAYS}
+        return replace(self, **{k: a[index] for k, a in arrays.items() if a is not None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,27 +73,17 @@ class Faces:
     packed : ndarray of shape (n_packed, 3, height, width), uint8
         RGB images, usually a read-only memory map of the cache file.
     rows, labels, numbers : ndarray of shape (n_images,), int64
-        Of each image: its place in `packed`, its person as an integer 0..K-1, and its number
-        among that person's, from 1, as in the file name.
+        Of each image: place in `packed`, person 0..K-1, and number in the file name, from 1.
     names : tuple of K str
         The person behind each label.
-    source : str
-        What the images are, for captions, for example ``"LFW deep-funneled"``.
-    synthetic : bool
-        Whether the faces are drawn, not photographed.
-    pairs : Pairs, optional
-        Pairs of these images that are used to verify.
-    protocol : Protocol, optional
-        The lists of people and pairs that came with the images.
+    source, synthetic : str, bool
+        What the images are, for captions, and whether the faces are drawn, not photographed.
+    pairs, protocol : Pairs, Protocol, optional
+        Pairs of these images to verify, and the lists of people and pairs that came with them.
     fingerprint : str
         SHA-256 of the packed pixels, names and numbers that the images were read from.
     root, crop : str, int, optional
         What the images were loaded from, and the central pixels that were kept of each file.
-
-    Raises
-    ------
-    ValueError
-        If shapes disagree, there is no such label or row, or `pairs` contradict the labels.
     """
 
     packed: np.ndarray
@@ -129,41 +100,30 @@ class Faces:
     crop: int | None = None
 
     def __post_init__(self):
-        packed = self.packed
-        if packed.ndim != 4 or packed.shape[1] != 3 or packed.dtype != np.uint8:
-            raise ValueError(
-                "expected uint8 images of shape (n, 3, height, width), "
-                f"got {packed.dtype} of shape {packed.shape}"
-            )
+        shape = self.packed.shape
+        if len(shape) != 4 or shape[1] != 3 or self.packed.dtype != np.uint8:
+            got = f"{self.packed.dtype} of shape {shape}"
+            raise ValueError(f"expected uint8 images of shape (n, 3, height, width), got {got}")
         lengths = len(self.rows), len(self.labels), len(self.numbers)
-        if lengths != (len(self),) * 3:
+        if len(set(lengths)) > 1:
             raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
-        _check_range(self.labels, len(self.names), "labels")
-        if self.pairs is not None:
-            self._check_pairs(self.pairs)
-
-    def _check_pairs(self, pairs: Pairs) -> None:
-        _check_range(np.concatenate([pairs.left, pairs.right]), len(self), "rows in pairs")
-        left = self.labels[pairs.left]
-        right = self.labels[pairs.right]
-        wrong = np.flatnonzero((left == right) != pairs.same)
+        if self.pairs is None:
+            return
+        left, right = self.labels[[self.pairs.left, self.pairs.right]]
+        wrong = np.flatnonzero((left == right) != self.pairs.same)
         if len(wrong):
-            first = wrong[0]
-            raise ValueError(
-                f"expected `same` as the labels have it, got {len(wrong)} other pairs; pair "
-                f"{first} is marked same={pairs.same[first]} but shows "
-                f"{self.names[left[first]]} and {self.names[right[first]]}"
-            )
+            k = wrong[0]
+            got = f"pair {k} of {self.names[left[k]]} and {self.names[right[k]]}"
+            raise ValueError(f"expected `same` as the labels, got {len(wrong)} others: {got}")
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __repr__(self) -> str:
+        height, width = self.packed.shape[2:]
         pairs = "" if self.pairs is None else f", {len(self.pairs):,} pairs ({self.pairs.name})"
-        return (
-            f"Faces({self.source}: {len(self.names):,} people, {len(self):,} images of "
-            f"{self.packed.shape[2]}x{self.packed.shape[3]} px{pairs})"
-        )
+        people = f"{len(self.names):,} people, {len(self):,} images"
+        return f"Faces({self.source}: {people} of {height}x{width} px{pairs})"
 
     def batch(self, index) -> np.ndarray:
         """Return the images at `index`, uint8 of shape (len(index), 3, height, width)."""
@@ -179,25 +139,19 @@ class Faces:
         """Images per person, int64 of shape (K,)."""
         return np.bincount(self.labels, minlength=len(self.names))
 
-    def rows_by_person(self) -> list[np.ndarray]:
-        """Return the row numbers of every person's images, K arrays."""
-        order = np.argsort(self.labels, kind="stable")
-        return np.split(order, np.cumsum(self.counts)[:-1])
-
     @property
     def image_ids(self) -> np.ndarray:
         """``NAME_0001`` for every image, str of shape (n_images,): the file name's stem."""
         images = zip(self.labels, self.numbers, strict=True)
         return np.array([f"{self.names[label]}_{number:04d}" for label, number in images])
 
-    def select(self, people: Iterable[str]) -> "Faces":
-        """Keep only `people` (names), relabelled 0..K-1 in this object's order, without pairs.
+    def rows_by_person(self) -> list[np.ndarray]:
+        """Return the row numbers of every person's images, K arrays."""
+        order = np.argsort(self.labels, kind="stable")
+        return np.split(order, np.cumsum(self.counts)[:-1])
 
-        Raises
-        ------
-        ValueError
-            If a name is not among `names`.
-        """
+    def select(self, people: Iterable[str]) -> "Faces":
+        """Keep only `people` (names), relabelled 0..K-1 in this object's order, without pairs."""
         people = set(people)
         unknown = sorted(people - set(self.names))
         if unknown:
@@ -206,19 +160,15 @@ class Faces:
         kept = np.array([name in people for name in self.names], bool)  # (K,)
         new_label = np.cumsum(kept) - 1
         keep = kept[self.labels]  # (n_images,)
-        return replace(
-            self,
-            rows=self.rows[keep],
-            labels=new_label[self.labels[keep]],
-            names=tuple(name for name in self.names if name in people),
-            numbers=self.numbers[keep],
-            pairs=None,
-        )
+        rows = self.rows[keep]
+        labels = new_label[self.labels[keep]]
+        names = tuple(name for name in self.names if name in people)
+        numbers = self.numbers[keep]
+        return replace(self, rows=rows, labels=labels, names=names, numbers=numbers, pairs=None)
 
     def at_least(self, n_images: int) -> "Faces":
         """Keep only people with `n_images` images or more, relabelled."""
-        many = np.flatnonzero(self.counts >= n_images)
-        return self.select(self.names[k] for k in many)
+        return self.select(np.array(self.names)[self.counts >= n_images])
 
     def with_pairs(self, pairs: Pairs | None) -> "Faces":
         """Return the same images with `pairs` to verify on."""
@@ -233,15 +183,8 @@ class Split:
     ----------
     train, dev, test : Faces
         `dev` and `test` carry the pairs they are verified on.
-    name : str
-        The protocol, for example ``"View 1"``; part of every caption.
     leaking : str
-        Empty, or in words who is on both sides. A split that leaks has to say so here.
-
-    Raises
-    ------
-    ValueError
-        If two of the parts share people and `leaking` does not say so.
+        Empty, or in words who is on both sides; a split that leaks and does not say so is refused.
     """
 
     train: Faces
@@ -251,10 +194,8 @@ class Split:
     leaking: str = ""
 
     def __post_init__(self):
-        if self.leaking:
-            return
         for (a, b), n in self.shared_people().items():
-            if n:
+            if n and not self.leaking:
                 raise ValueError(f"expected disjoint people, got {n} in {a} and {b} of {self.name}")
 
     def __iter__(self) -> Iterator[Faces]:
@@ -270,15 +211,11 @@ class Split:
         rows = []
         for faces in self:
             same = np.zeros(0, bool) if faces.pairs is None else faces.pairs.same
-            row = {
-                "people": len(faces.names),
-                "with 2+ images": int((faces.counts >= 2).sum()),
-                "images": len(faces),
-                "same pairs": int(same.sum()),
-                "different pairs": int((~same).sum()),
-            }
-            rows.append(row)
-        return pd.DataFrame(rows, index=["train", "dev", "test"])
+            several = (faces.counts >= 2).sum()
+            n_same = same.sum()
+            rows.append([len(faces.names), several, len(faces), n_same, len(same) - n_same])
+        columns = ["people", "with 2+ images", "images", "same pairs", "different pairs"]
+        return pd.DataFrame(rows, ["train", "dev", "test"], columns)
 
 
 def draw_people(faces: Faces, n_people: int, seed: int) -> tuple[str, ...]:
@@ -293,60 +230,28 @@ def draw_people(faces: Faces, n_people: int, seed: int) -> tuple[str, ...]:
 def draw_pairs(
     faces: Faces, n_same: int, n_different: int, seed: int, name: str, role: str = ""
 ) -> Pairs:
-    """Draw distinct pairs as LFW drew its own: a person (or two) first, then the images.
+    """Draw distinct pairs, same ones first, as LFW drew its own: people first, then images.
 
-    Each same pair takes a person with two images or more, uniformly, then two of that person's
-    images; each different pair takes two people, uniformly, then an image of each.
-
-    Returns
-    -------
-    Pairs
-        `n_same` same pairs followed by `n_different` different ones, no pair twice.
-
-    Raises
-    ------
-    ValueError
-        If the images do not offer that many distinct pairs.
+    A same pair is of a person with two images or more, uniformly, then of two images; a different
+    pair is of two people, uniformly, then of an image of each. ValueError if there are too few.
     """
     counts = faces.counts
-    possible_same = int((counts * (counts - 1) // 2).sum())
-    possible_different = len(faces) * (len(faces) - 1) // 2 - possible_same
-    if n_same > possible_same or n_different > possible_different:
-        raise ValueError(
-            f"expected at most {possible_same} same and {possible_different} different pairs of "
-            f"these images, got a request for {n_same} and {n_different}"
-        )
+    all_same = (counts * (counts - 1) // 2).sum()
+    all_different = len(faces) * (len(faces) - 1) // 2 - all_same
+    if n_same > all_same or n_different > all_different:
+        most = f"{all_same} same and {all_different} different pairs"
+        raise ValueError(f"expected at most {most}, got a request for {n_same} and {n_different}")
     rng = np.random.default_rng(seed)
     rows_of = faces.rows_by_person()
     many = np.flatnonzero(counts >= 2)
-
-    def same_pair():
-        person = rng.choice(many)
-        return rng.choice(rows_of[person], 2, replace=False)
-
-    def different_pair():
-        a, b = rng.choice(len(counts), 2, replace=False)
-        return rng.choice(rows_of[a]), rng.choice(rows_of[b])
-
-    pairs = _draw_distinct(same_pair, n_same) + _draw_distinct(different_pair, n_different)
-    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
-    same = np.arange(len(pairs)) < n_same
-    return Pairs(left, right, same, name=name, role=role)
-
-
-def _draw_distinct(draw: Callable, n: int) -> list[tuple[int, int]]:
-    """Draw until there are `n` pairs, each with its smaller row first."""
     drawn = {}  # keeps the order in which they were drawn
-    misses = 0
-    while len(drawn) < n:
-        pair = tuple(sorted(map(int, draw())))
-        misses = misses + 1 if pair in drawn else 0
-        if misses > 10_000:
-            raise ValueError(f"expected {n} distinct pairs, got {len(drawn)} after 10,000 misses")
-        drawn[pair] = True
-    return list(drawn)
-
-
-def _check_range(values: np.ndarray, n: int, what: str) -> None:
-    if len(values) and (values.min() < 0 or values.max() >= n):
-        raise ValueError(f"expected {what} in 0..{n - 1}, got {values.min()}..{values.max()}")
+    while len(drawn) < n_same:
+        pair = rng.choice(rows_of[rng.choice(many)], 2, replace=False)
+        drawn[tuple(sorted(pair))] = True
+    while len(drawn) < n_same + n_different:
+        people = rng.choice(len(counts), 2, replace=False)
+        pair = [rng.choice(rows_of[person]) for person in people]
+        drawn[tuple(sorted(pair))] = True
+    left, right = np.array(list(drawn), np.int64).reshape(-1, 2).T
+    same = np.arange(len(drawn)) < n_same
+    return Pairs(left, right, same, name=name, role=role)

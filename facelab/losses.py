@@ -40,50 +40,24 @@ class ContrastiveLoss(losses.ContrastiveLoss):
 
         L(A, B, Y) = Y d^2 + (1 - Y) max(0, m^2 - d^2)
 
-    and the loss of a batch is the mean of L over its pairs. Called as every loss of
-    pytorch-metric-learning: ``loss(embeddings, labels, indices_tuple)``.
+    and the loss of a batch is the mean of L over its pairs.
 
     Parameters
     ----------
     margin : float
-        m, a Euclidean distance. Different pairs farther apart than m cost nothing.
-    normalize : bool
-        Whether embeddings are scaled to unit length first, so that d lies in [0, 2]. The
-        formula does not say; this study does it throughout.
-
-    Raises
-    ------
-    ValueError
-        If `margin` is not positive, or, for unit-length embeddings, exceeds 2.
+        m, in (0, 2], since embeddings are scaled to unit length; the formula does not say so.
 
     References
     ----------
     Hadsell, Chopra, LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", CVPR
     2006, whose equation 4 has max(0, m - d)^2 in the second term.
-
-    Examples
-    --------
-    Equal distances cost m^2 / 2, whatever that distance is:
-
-    >>> import torch
-    >>> angle = torch.tensor([0.0, 0.5])
-    >>> points = torch.stack([angle.cos(), angle.sin()], dim=1)
-    >>> same_and_different = tuple(torch.tensor([i]) for i in (0, 1, 0, 1))
-    >>> loss = ContrastiveLoss(margin=2**0.5)
-    >>> round(loss(points, torch.tensor([0, 1]), same_and_different).item(), 6)
-    1.0
     """
 
-    def __init__(self, margin: float, normalize: bool = True):
-        largest = 2 if normalize else math.inf
-        if not 0 < margin <= largest:
-            raise ValueError(f"expected a margin in (0, {largest}], got {margin}")
-        super().__init__(
-            pos_margin=0,
-            neg_margin=margin**2,
-            distance=distances.LpDistance(power=2, normalize_embeddings=normalize),
-            reducer=MeanOverPairs(),
-        )
+    def __init__(self, margin: float):
+        if not 0 < margin <= 2:
+            raise ValueError(f"expected a margin in (0, 2], got {margin}")
+        squared = distances.LpDistance(power=2)  # of embeddings scaled to unit length
+        super().__init__(0, margin**2, distance=squared, reducer=MeanOverPairs())
 
     def compute_loss(self, embeddings, labels, indices_tuple, ref_emb, ref_labels):
         """Return the losses of all pairs; the library's own returns 0 for a single pair."""
@@ -93,17 +67,7 @@ class ContrastiveLoss(losses.ContrastiveLoss):
 
 
 def adacos_scale(num_classes: int) -> float:
-    """Return AdaCos's fixed scale, sqrt(2) ln(C - 1).
-
-    Parameters
-    ----------
-    num_classes : int
-        C, the people in the training set.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three, for whom the scale is not positive.
+    """Return AdaCos's fixed scale, sqrt(2) ln(C - 1), for C people, at least three.
 
     References
     ----------
@@ -123,16 +87,10 @@ def adacos_scale(num_classes: int) -> float:
 class AdaCos(nn.Module):
     """Softmax over scaled cosines, without a margin, whose scale follows the training.
 
-    Called as the classification losses of pytorch-metric-learning. Before every training step the
-    scale becomes ``ln(B) / cos(min(pi / 4, median angle to one's own centre))``, with B the mean
-    over the batch of the summed ``exp(scale * cosine)`` of all other people, at the scale before.
-
-    Parameters
-    ----------
-    num_classes, embedding_size : int
-        People in the training set, and values per embedding.
-    dynamic : bool
-        False keeps the scale at `adacos_scale`.
+    Before every training step the scale becomes
+    ``ln(B) / cos(min(pi / 4, median angle to one's own centre))``, with B the mean over the batch
+    of the summed ``exp(scale * cosine)`` of all other people, at the scale before. With
+    `dynamic=False` it stays `adacos_scale`.
 
     References
     ----------
@@ -147,7 +105,7 @@ class AdaCos(nn.Module):
         self.register_buffer("scale", torch.tensor(adacos_scale(num_classes)))
 
     def cosines(self, embeddings):
-        """Return the cosine of each embedding to each person's centre, shape (B, num_classes)."""
+        """Return the cosine of each embedding to each centre, shape (B, num_classes)."""
         centres = functional.normalize(self.W)
         return functional.linear(functional.normalize(embeddings), centres)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_model, save_model
 from torch import nn
 from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
@@ -23,27 +23,17 @@ def siamese_cnn(
 
     Both images of a pair pass through this same network. Each block halves the image.
 
+    It maps images of shape (B, 3, image_size, image_size), values in [-1, 1], to embeddings of
+    shape (B, embedding_size), not normalised.
+
     Parameters
     ----------
-    embedding_size : int
-        Values in an embedding.
     image_size : int
         Side of the square input in pixels; a multiple of 16 for four blocks.
     dropout : float
         Share of values dropped before the linear layer, in [0, 1).
     channels : sequence of int
         Channels of each block.
-
-    Returns
-    -------
-    torch.nn.Module
-        Maps images of shape (B, 3, image_size, image_size), values in [-1, 1], to embeddings of
-        shape (B, embedding_size), not normalised.
-
-    Raises
-    ------
-    ValueError
-        If `image_size` cannot be halved once for each block.
 
     References
     ----------
@@ -72,25 +62,14 @@ def resnet50(
 ) -> nn.Module:
     """Build torchvision's ResNet-50 with its classifier replaced by an embedding layer.
 
+    It maps images of any size (B, 3, H, W) as `siamese_cnn` does.
+
     Parameters
     ----------
-    embedding_size : int
-        Values in an embedding.
     pretrained : bool
         Start from torchvision's ImageNet weights (outside data: say so beside any result).
     dropout : float
         Share of values dropped before the embedding layer, in [0, 1).
-
-    Returns
-    -------
-    torch.nn.Module
-        Maps images of shape (B, 3, H, W), values in [-1, 1], to embeddings of shape
-        (B, embedding_size), not normalised.
-
-    Raises
-    ------
-    OSError
-        If the ImageNet weights are neither in torch's cache nor to be downloaded.
 
     References
     ----------
@@ -101,8 +80,8 @@ def resnet50(
         network = torchvision_resnet50(weights=weights if pretrained else None)
     except OSError as error:
         raise OSError(
-            f"the ImageNet weights could not be downloaded from {weights.url} ({error}); put "
-            f"that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
+            f"expected to download {weights.url}, got {error}; put that file into "
+            f"{torch.hub.get_dir()}/checkpoints, or use pretrained=False"
         ) from error
     linear = nn.Linear(network.fc.in_features, embedding_size)
     if dropout:
@@ -126,56 +105,31 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
     **settings
         Whatever a user of the network has to know, as JSON takes it: ``image_size``, ``crop``
         and ``threshold`` at least.
-
-    Raises
-    ------
-    ValueError
-        If `architecture` names another network, or one with other weights than `model`'s.
     """
     with torch.device("meta"):  # shapes alone
-        wanted = _shapes(_build(architecture))
-    if _shapes(model) != wanted:
-        raise ValueError(f"expected the weights of {architecture}, got those of another network")
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        small = tensor.half() if tensor.is_floating_point() else tensor
-        tensors[name] = small.cpu().contiguous()
+        copy = _build(**architecture)
+    try:
+        copy.load_state_dict(model.state_dict(), assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"expected weights of {architecture}, got another network's") from error
     about = {"architecture": json.dumps(architecture), "settings": json.dumps(settings)}
-    save_file(tensors, path, metadata=about)
+    save_model(copy.cpu().half(), path, about)
 
 
 def load_network(path: str | Path) -> tuple[nn.Module, dict]:
-    """Read a network that `save_network` wrote.
-
-    Returns
-    -------
-    torch.nn.Module, dict
-        The network in float32, ready to embed, and its settings.
-
-    Raises
-    ------
-    ValueError
-        If the file is no such network.
-    """
+    """Read a network that `save_network` wrote: in float32, ready to embed, and its settings."""
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = _build(json.loads(about["architecture"]))
-        model.load_state_dict(tensors)
+        model = _build(**json.loads(about["architecture"]))
+        load_model(model, path)
         return model.eval(), json.loads(about["settings"])
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"expected a network of save_network, got {path} ({error})") from error
 
 
-def _build(architecture: dict) -> nn.Module:
+def _build(name: str, **arguments) -> nn.Module:
     networks = {"siamese_cnn": siamese_cnn, "resnet50": resnet50}
-    arguments = dict(architecture)
-    name = arguments.pop("name", None)
     if name not in networks:
         raise ValueError(f"expected an architecture named {' or '.join(networks)}, got {name!r}")
     return networks[name](**arguments)
-
-
-def _shapes(model: nn.Module) -> dict:
-    return {name: tensor.shape for name, tensor in model.state_dict().items()}

@@ -1,7 +1,6 @@
-"""How a batch is formed. A sampler yields the batches of one epoch.
+"""Samplers: functions ``sampler(faces, batch_size, rng)`` that yield the batches of one epoch.
 
-A sampler is any function ``sampler(faces, batch_size, rng)`` that yields `Batch`; what else it
-takes is set with `functools.partial`. It draws from `rng` alone, so that an epoch can be repeated.
+What else one takes is set with `functools.partial`. All draw from `rng` alone.
 """
 
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ class Batch(NamedTuple):
     Parameters
     ----------
     rows : ndarray of shape (B,), int64
-        Rows of the images in the `Faces`.
+        Of the images in the `Faces`.
     pairs : tuple of 4 ndarrays, optional
-        Positions in the batch (anchor, positive, anchor, negative), as pytorch-metric-learning
-        takes them. None: the loss, or a miner, chooses among all images of the batch.
+        Positions in the batch (anchor, positive, anchor, negative); None: all, or a miner's.
     """
 
     rows: np.ndarray
@@ -41,14 +39,8 @@ def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> I
     """Yield random pairs, as many same as different ones.
 
     A same pair is a random person with two images or more and two of that person's images; a
-    different pair is two random people and an image of each. An epoch has as many images as
-    `faces`. `batch_size` counts images, so a batch holds half as many pairs; every image takes
-    part in one pair only.
-
-    Raises
-    ------
-    ValueError
-        If `batch_size` is not a multiple of 4, or nobody has two images.
+    different pair is two random people and an image of each. `batch_size` counts images, a
+    multiple of 4; every image takes part in one pair only.
     """
     if batch_size <= 0 or batch_size % 4:
         raise ValueError(f"expected a batch_size divisible by 4, got {batch_size}")
@@ -56,9 +48,8 @@ def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> I
     n_people = len(by_person)
     many = np.flatnonzero(faces.counts >= 2)
     if not len(many) or n_people < 2:
-        raise ValueError(
-            f"expected two people, one with two images, got {n_people}, {len(many)} with two"
-        )
+        got = f"{n_people}, {len(many)} with two"
+        raise ValueError(f"expected two people, one with two images, got {got}")
     quarter = batch_size // 4
     left = np.arange(0, batch_size, 2)
     right = left + 1
@@ -79,22 +70,15 @@ def people_by_images(
 ) -> Iterator[Batch]:
     """Yield P x K batches: random people with up to `images_per_person` distinct images each.
 
-    People are drawn without replacement until `batch_size` images are together; the last one may
-    be cut short. Only people with two images or more are drawn. Unlike pytorch-metric-learning's
-    MPerClassSampler, no image stands twice in a batch, where it would be its own positive.
-
-    Raises
-    ------
-    ValueError
-        If the people with two images or more cannot fill a batch.
+    People with two images or more are drawn without replacement until `batch_size` images are
+    together; the last one may be cut short. Unlike pytorch-metric-learning's MPerClassSampler, no
+    image stands twice in a batch, where it would be its own positive.
     """
     by_person = [rows for rows in faces.rows_by_person() if len(rows) >= 2]
     available = sum(min(len(rows), images_per_person) for rows in by_person)
     if available < batch_size:
-        raise ValueError(
-            f"expected people with two images or more that fill a batch of {batch_size}, got "
-            f"{len(by_person)} people with {available} images at {images_per_person} each"
-        )
+        got = f"{len(by_person)} people with {available} images at {images_per_person} each"
+        raise ValueError(f"expected people to fill a batch of {batch_size}, got {got}")
     for _ in range(max(1, len(faces) // batch_size)):
         chosen = []
         for k in rng.permutation(len(by_person)):

@@ -6,21 +6,7 @@ from facelab.faces import Faces, Split, draw_pairs, draw_people
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
 # otherwise the size of train would depend on who is drawn more than on how many are.
-_MOST_DEV_IMAGES = 50
-
-
-def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
-    """Draw people out of `pool`; return the others, and those with dev pairs."""
-    drawable = pool.select(np.array(pool.names)[pool.counts <= _MOST_DEV_IMAGES])
-    n_people = round(dev_people * len(pool.names))
-    drawn = draw_people(drawable, n_people, seed)
-    dev = pool.select(drawn)
-    possible = int((dev.counts * (dev.counts - 1) // 2).sum())
-    n_pairs = min(500, 3 * int((dev.counts >= 2).sum()), possible)
-    if n_pairs == 0:
-        raise ValueError(f"expected held-out people with two images or more, got {dev}")
-    pairs = draw_pairs(dev, n_pairs, n_pairs, seed, "dev", "dev")
-    return pool.select(set(pool.names) - set(drawn)), dev.with_pairs(pairs)
+MOST_DEV_IMAGES = 50
 
 
 def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "held-out") -> Split:
@@ -34,7 +20,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
     faces : Faces
         All images of a data set, from `load_lfw`.
     dev_people : float
-        Fraction of the people of peopleDevTrain that are held out as dev, in (0, 1). Nobody with
+        Share of the people of peopleDevTrain that are held out as dev, in (0, 1). Nobody with
         more than 50 images is.
     seed : int
         Decides who is held out and which pairs of them are drawn: as many same as different ones,
@@ -44,15 +30,12 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
         itself with the pairs of pairsDevTrain. A threshold from it misleads, because a network
         has pulled apart the very people it is set on; the split says so in `leaking`.
 
-    Raises
-    ------
-    ValueError
-        If `dev` is neither, or `dev_people` leaves nobody to draw or to pair.
-
     References
     ----------
     Huang et al., "Labeled Faces in the Wild", UMass Amherst TR 07-49, 2007, section IV.
     """
+    if dev not in ("held-out", "pairsDevTrain"):
+        raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
     protocol = faces.protocol
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
@@ -61,38 +44,22 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
         train, held_out = _hold_out(pool, dev_people, seed)
         train = _with_train_pairs(train, protocol.pairs_dev_train, "View 1 train")
         return Split(train, held_out, test, "View 1")
-    if dev == "pairsDevTrain":
-        train = _with_train_pairs(pool, protocol.pairs_dev_train, "View 1 train")
-        leaking = f"all {len(pool.names):,} dev people are the training people (pairsDevTrain)"
-        return Split(train, train, test, "View 1", leaking)
-    raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
-
-
-def _with_train_pairs(train: Faces, pairs, name: str) -> Faces:
-    return train.with_pairs(pairs.among(train.names).rows(train, name, "train"))
+    train = _with_train_pairs(pool, protocol.pairs_dev_train, "View 1 train")
+    leaking = f"all {len(pool.names):,} dev people are the training people (pairsDevTrain)"
+    return Split(train, train, test, "View 1", leaking)
 
 
 def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> Split:
     """Split by one fold of LFW's View 2, the one for reporting.
 
     Test is the people and pairs of the fold; the people of the other folds are train, but for the
-    held-out dev people. A View 2 result is the mean over all folds, each with its own training.
+    held-out dev people, drawn as in `view1`. A View 2 result is the mean over all folds, each with
+    its own training.
 
     Parameters
     ----------
-    faces : Faces
-        All images of a data set, from `load_lfw`.
     fold : int
         The fold to test on, 0..9. The pairs keep it as their fold.
-    dev_people : float
-        Fraction of the other folds' people that are held out as dev, in (0, 1).
-    seed : int
-        Decides who is held out and which pairs are drawn of them, as in `view1`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such fold, or `dev_people` leaves nobody to draw or to pair.
     """
     protocol = faces.protocol
     n_folds = len(protocol.folds)
@@ -119,3 +86,20 @@ def all_lfw(faces: Faces) -> Split:
         "person: these results do not tell how strangers are verified"
     )
     return Split(faces.with_pairs(None), dev, test, "all LFW", leaking)
+
+
+def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
+    """Draw people out of `pool`; return the others, and those with dev pairs."""
+    drawable = pool.select(np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES])
+    drawn = draw_people(drawable, round(dev_people * len(pool.names)), seed)
+    dev = pool.select(drawn)
+    possible = int((dev.counts * (dev.counts - 1) // 2).sum())
+    n_pairs = min(500, 3 * int((dev.counts >= 2).sum()), possible)
+    if n_pairs == 0:
+        raise ValueError(f"expected held-out people with two images or more, got {dev}")
+    pairs = draw_pairs(dev, n_pairs, n_pairs, seed, "dev", "dev")
+    return pool.select(set(pool.names) - set(drawn)), dev.with_pairs(pairs)
+
+
+def _with_train_pairs(train: Faces, pairs, name: str) -> Faces:
+    return train.with_pairs(pairs.among(train.names).rows(train, name, "train"))

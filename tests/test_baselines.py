@@ -117,7 +117,7 @@ def test_a_flip_averaged_embedding_is_the_same_for_the_mirror_image(train, test)
 
 
 def test_cells_without_a_pixel_are_refused(train):
-    with pytest.raises(ValueError, match="expected 1 to 16 cells a side .* got 17"):
+    with pytest.raises(ValueError, match="expected 1 to 16 cells a side, got 17"):
         lbp_histograms(train, 17)
 
 
@@ -192,5 +192,5 @@ def test_a_search_on_training_people_is_refused(train, dev):
 
 
 def test_a_search_for_more_directions_than_people_allow_is_refused(train, dev):
-    with pytest.raises(ValueError, match="expected sizes for 120 images of 24 people"):
+    with pytest.raises(ValueError, match="expected sizes that the images of .*24 people"):
         search_lbp_lda(train, dev, [4], [20], [24], radii=(1,))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from records import make_record, write_record
 
 from facelab.study.batch import run_study
-from facelab.study.execute import Progress
 from facelab.study.report import build_report
 from facelab.study.settings import (
     convert,
@@ -102,11 +100,10 @@ def here(tmp_path, monkeypatch):
     ("value", "default", "expected"),
     [
         ("20", 100, 20),
-        ("010", 8, 10),
         ("1e-3", 0.1, 0.001),
         ("3", 0.1, 3.0),
         (3, 0.1, 3.0),
-        ("true", False, True),
+        ("True", False, True),
         ("2024", "lfw", "2024"),
         ("[1, 2]", [3], [1, 2]),
         ("0.5", None, 0.5),
@@ -121,7 +118,16 @@ def test_a_value_takes_the_type_of_the_notebooks_own(value, default, expected):
 
 @pytest.mark.parametrize(
     ("value", "default"),
-    [("ten", 10), ("1.5", 10), (1.5, 10), (True, 10), ("1", True), (5, "lfw"), (None, 0.1)],
+    [
+        ("ten", 10),
+        ("010", 10),
+        ("1.5", 10),
+        (1.5, 10),
+        (True, 10),
+        ("1", True),
+        (5, "lfw"),
+        (None, 0.1),
+    ],
 )
 def test_a_value_of_another_type_is_refused(value, default):
     with pytest.raises(ValueError, match=f"NAME: expected {type(default).__name__}, like"):
@@ -144,30 +150,36 @@ def test_notebooks_are_found_by_name_beginning_or_path_and_all_in_order(here):
         ValueError, match="one notebook named 0, got 00_first, 01_broken, 02_last; there"
     ):
         find_notebooks(["0"], notebooks)
-    with pytest.raises(FileNotFoundError, match="named 07, got none; there are 00_first"):
+    with pytest.raises(ValueError, match="named 07, got none; there are 00_first"):
         find_notebooks(["07"], notebooks)
 
 
 def test_a_notebook_must_name_its_parameters_as_literals(tmp_path):
     path = write_notebook(tmp_path / "00_x.ipynb", parameters=PARAMETERS + "TWICE = 2 * SEED")
-    with pytest.raises(ValueError, match=r"00_x: expected NAME = literal.* got TWICE = 2 \* SEED"):
+    with pytest.raises(
+        ValueError, match=r"00_x: expected .* NAME = literal alone, got TWICE = 2 \* SEED"
+    ):
         notebook_parameters(path)
     path = write_notebook(tmp_path / "00_x.ipynb", "SEED = 0", parameters="")
-    with pytest.raises(ValueError, match="00_x: expected a cell tagged 'parameters' that sets OUT"):
+    with pytest.raises(
+        ValueError, match="00_x: expected a cell tagged 'parameters' .* for OUT, .* got none"
+    ):
         notebook_parameters(path)
 
 
-@pytest.mark.parametrize("line", ["import os", "A = B = 3", "A = 3  # or = 4", "print(SEED)"])
+@pytest.mark.parametrize("line", ["import os", "A = B = 3", "print(SEED)", "A += 1", "A, B = 1, 2"])
 @pytest.mark.parametrize("first", [True, False])
 def test_no_line_of_the_parameters_is_passed_over(tmp_path, line, first):
     cell = f"{line}\n{PARAMETERS}" if first else PARAMETERS + line
     path = write_notebook(tmp_path / "00_x.ipynb", parameters=cell)
-    with pytest.raises(ValueError, match="00_x: expected NAME = literal, and no other ="):
+    with pytest.raises(ValueError, match="00_x: expected a cell .* NAME = literal alone, got"):
         notebook_parameters(path)
 
 
 def test_parameters_may_be_lists_over_several_lines_and_have_comments(tmp_path):
-    cell = PARAMETERS + "# how far apart\nMARGINS = [\n    0.5,\n    1.0,  # the usual\n]\n"
+    cell = (
+        PARAMETERS + "# how far apart, = or not\nMARGINS = [\n    0.5,\n    1.0,  # the usual\n]\n"
+    )
     path = write_notebook(tmp_path / "00_x.ipynb", parameters=cell)
     assert notebook_parameters(path) == {
         "DATA": "synthetic",
@@ -188,10 +200,10 @@ def test_the_profiles_that_ship_are_flat(name):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("TRAIN:\n  EPOCHS: 3", "plain values, got TRAIN"),
-        ("epochs: 3", "UPPER_CASE names .* got epochs: 3"),
-        ("- EPOCHS", "expected lines NAME: value"),
-        ("EPOCHS: [", "expected YAML"),
+        ("TRAIN:\n  EPOCHS: 3", "plain value, got TRAIN"),
+        ("epochs: 3", "lines NAME: plain value, got epochs: 3"),
+        ("- EPOCHS", "expected lines NAME: plain value, got 'list'"),
+        ("EPOCHS: [", "expected lines NAME: plain value, got while parsing"),
     ],
 )
 def test_a_profile_that_is_not_flat_is_refused(tmp_path, text, complaint):
@@ -201,7 +213,7 @@ def test_a_profile_that_is_not_flat_is_refused(tmp_path, text, complaint):
 
 
 def test_an_unknown_profile_is_answered_with_those_there_are():
-    with pytest.raises(FileNotFoundError, match=r"lfw-cpu, lfw, smoke.* got 'smok'"):
+    with pytest.raises(ValueError, match=r"lfw-cpu, lfw, smoke.* got 'smok'"):
         read_profile("smok")
 
 
@@ -220,7 +232,7 @@ def test_p_wins_over_the_profile_and_the_profile_goes_where_it_fits(here):
         ({"parameters": {"MARGIN": 3}}, "parameter of 00_first, got MARGIN; there are DATA, EPO"),
         ({"parameters": {"OUT": "x"}}, "parameter of 00_first, got OUT"),
         ({"parameters": {"EPOCHS": "x"}}, "EPOCHS: expected int, like 2, got 'x'"),
-        ({"parameters": {"DATA": "no/folder"}}, "there is no no/folder"),
+        ({"parameters": {"DATA": "no/folder"}}, "LFW at .*no/folder, got nothing"),
         ({"parameters": {"DATA": "lfw"}}, "FACELAB_LFW .* is not set"),
         ({"profile": "other.yaml"}, r"of any notebook.* got SEEDS \(did you mean SEED"),
         ({"notebooks": ["00", "nope"]}, "named nope, got none"),
@@ -267,7 +279,6 @@ def test_a_run_records_its_parameters_and_the_command_that_repeats_it(study):
     }
     assert last["command"] == "facelab run 02_last --profile tiny.yaml -p SEED 1"
     assert last["resumed"] is False
-    assert not list(out.glob("*/started.json"))
 
 
 def test_notebooks_run_in_the_python_that_runs_the_batch(study):
@@ -326,7 +337,7 @@ Path(OUT, "run.json").write_text(Path("record.json").read_text())"""
         time.sleep(0.05)
     process.kill()
     process.wait()
-    assert not Path("o/00_first/run.json").exists()
+    assert record("o", "00_first")["status"] == "started"
     assert "did not come to its end" in build_report("o").read_text("utf-8")
     assert run_study(["00"], "tiny.yaml", out="o", resume=True) == {}
     assert record("o", "00_first")["resumed"]
@@ -348,27 +359,3 @@ def test_a_notebook_that_records_nothing_has_failed(here):
         "00_first": "it wrote no run.json: the last cell should be run.finish()"
     }
     assert record("outputs/tiny", "00_first")["status"] == "failed"
-
-
-def test_a_log_gets_a_line_now_and_then_and_a_terminal_one_line(monkeypatch, capsys):
-    def show(terminal):
-        clock = iter(range(100, 200, 2))
-        monkeypatch.setattr("time.monotonic", lambda: next(clock))
-        monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
-        progress = Progress("[1/2] 01_x", 7)
-        progress.start_cell(new_code_cell("# train\nfl.fit(model)"), 3)
-        for epoch in range(1, 7):
-            bar = f"\repoch:  50%|█████     | {epoch}/6 [00:10<00:10, 3.33s/epoch, loss 0.5]"
-            progress.write(bar)
-        progress.clear()
-        return capsys.readouterr().out
-
-    log = show(terminal=False)
-    assert "\r" not in log
-    first, *others = log.splitlines()
-    assert first == "[1/2] 01_x  cell 1/7  fl.fit(model)"
-    assert 1 <= len(others) <= 3
-    assert re.fullmatch(r"\[1/2\] 01_x  cell 1/7  epoch: \d/6 \[00:10<00:10, loss 0.5\]", others[0])
-    live = show(terminal=True)
-    assert "\n" not in live
-    assert "epoch: 6/6" in live

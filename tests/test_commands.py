@@ -63,7 +63,8 @@ def test_run_in_a_shell_names_the_failed_cell_and_exits_with_1(facelab, tmp_path
     )
     assert complaint in result.stderr.splitlines()
     assert "Traceback" not in result.stderr
-    assert "[1/1] 00_x  cell 1/3" in result.stdout
+    assert "[1/1] 00_x:   0%" in result.stderr
+    assert "/4 [" in result.stderr  # the cells, and the one with the parameters
     assert "[1/1] 00_x  FAILED after" in result.stdout
     assert "report: results/report.html" in result.stdout
     assert '"LR": -0.001' in Path(tmp_path / "results" / "00_x" / "run.json").read_text("utf-8")
@@ -115,7 +116,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):
     monkeypatch.setattr("facelab.study.batch.run_study", stop)
     result = facelab("run")
     assert result.exit_code == 130
-    assert "--resume goes on" in result.stderr
+    assert "--resume' goes on" in result.stderr
 
 
 def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):
@@ -130,7 +131,7 @@ def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):
     assert "_0001.jpg" in result.output
 
 
-def test_a_download_that_fails_is_one_line_and_exits_with_1(facelab, monkeypatch):
+def test_a_download_that_fails_is_one_line_and_exits_with_2(facelab, monkeypatch):
     from facelab.data import download
 
     def refuse(out, variant):
@@ -138,5 +139,5 @@ def test_a_download_that_fails_is_one_line_and_exits_with_1(facelab, monkeypatch
 
     monkeypatch.setattr(download, "fetch", refuse)
     result = facelab("data", "fetch", "--variant", "original")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr == "facelab: no network for original into data\n"

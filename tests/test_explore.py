@@ -6,6 +6,7 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import PIL.Image
@@ -18,6 +19,7 @@ from facelab.explorer.shown import Film, Shown
 from facelab.explorer.widget import Explorer, explore
 from facelab.faces import Faces
 from facelab.models import siamese_cnn
+from facelab.study.execute import WIDGET, strip
 from facelab.train import Training, embed
 from facelab.verification import Report
 
@@ -432,6 +434,18 @@ def test_explore_draws_the_first_state_as_a_figure(report, displayed):
     (image,) = displayed
     assert image.data.startswith(b"\x89PNG")
     assert [one.name for one in explorer.shown] == ["faces, View 1 test"]
+
+
+def test_an_executed_notebook_keeps_the_figure_and_drops_the_widget(tmp_path):
+    display = {"output_type": "display_data", "metadata": {}}
+    outputs = [display | {"data": {kind: "x", "text/plain": "y"}} for kind in ("image/png", WIDGET)]
+    cell = nbformat.v4.new_code_cell("fl.explore()", outputs=list(map(nbformat.from_dict, outputs)))
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {"state": {}}})
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    strip(tmp_path / "a.ipynb")
+    kept = nbformat.read(tmp_path / "a.ipynb", 4)
+    assert "widgets" not in kept.metadata
+    assert [list(output.data) for output in kept.cells[0].outputs] == [["image/png", "text/plain"]]
 
 
 def test_explore_puts_what_belongs_to_a_name_together(report, faces, training, displayed):

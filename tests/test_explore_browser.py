@@ -391,13 +391,17 @@ def test_make_explore_serves_a_page_to_who_has_its_token(page, folder, shown, tm
         assert page.locator("img[src^='data:image/png']").count() == 0  # no figure twice
 
 
-def test_the_notebook_opens_on_the_committed_results(page, tmp_path):
-    notebook = str(ROOT / "notebooks" / "explore.ipynb")
-    with server(["voila", notebook], "/voila/static/none", tmp_path) as address:
+def test_the_notebook_opens_on_committed_results(page, tmp_path):
+    name = "lfw-cpu/01_siamese_baseline"
+    shutil.copytree(ROOT / "outputs" / name, tmp_path / "outputs" / name)
+    (tmp_path / "notebooks").mkdir()
+    notebook = shutil.copy(ROOT / "notebooks/explore.ipynb", tmp_path / "notebooks")
+    with server(["voila", str(notebook)], "/voila/static/none", tmp_path) as address:
         page.goto(address, wait_until="commit")
         page.wait_for_selector(".fl-main .fl-grip")
         assert page.locator("select.fl-which option").count() > 1
         assert page.locator(".fl-badge").get_attribute("data-kind") == "chosen"
+        assert page.locator(".fl-source .fl-synthetic").count() == 0
         assert page.wrong == []
 
 

@@ -8,11 +8,10 @@ from pytorch_metric_learning import losses as pml
 from facelab.losses import AdaCos, ContrastiveLoss, adacos_scale
 
 
-def formula(embeddings, pairs, margin, normalize):
+def formula(embeddings, pairs, margin):
     """L(A, B, Y) of the source, pair by pair, in NumPy."""
     x = embeddings.detach().numpy().astype(np.float64)
-    if normalize:
-        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
     a, p, b, n = (np.asarray(t) for t in pairs)
     same = [((x[i] - x[j]) ** 2).sum() for i, j in zip(a, p, strict=True)]
     different = [
@@ -21,15 +20,14 @@ def formula(embeddings, pairs, margin, normalize):
     return np.mean(same + different)
 
 
-@pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(("n_same", "n_different"), [(8, 8), (3, 13), (0, 5), (5, 0)])
-def test_contrastive_loss_is_the_formula_averaged_over_the_pairs(normalize, n_same, n_different):
+def test_contrastive_loss_is_the_formula_averaged_over_the_pairs(n_same, n_different):
     torch.manual_seed(n_same)
     embeddings = torch.randn(40, 8) * 0.4
     labels = torch.arange(40)
     pairs = tuple(torch.randint(40, (k,)) for k in (n_same, n_same, n_different, n_different))
-    value = ContrastiveLoss(1.2, normalize)(embeddings, labels, pairs)
-    assert value.item() == pytest.approx(formula(embeddings, pairs, 1.2, normalize), rel=1e-5)
+    value = ContrastiveLoss(1.2)(embeddings, labels, pairs)
+    assert value.item() == pytest.approx(formula(embeddings, pairs, 1.2), rel=1e-5)
 
 
 @pytest.mark.parametrize("angle", [0.05, 0.3, 1.0, 1.5])
@@ -66,10 +64,10 @@ def test_gradient_pulls_same_and_pushes_different_images():
     assert push_0 > 0 > push_1  # and drives 2 and 3 apart
 
 
-@pytest.mark.parametrize(("margin", "normalize"), [(0, True), (-1, False), (2.5, True)])
-def test_impossible_margins_are_refused(margin, normalize):
+@pytest.mark.parametrize("margin", [0, -1, 2.5])
+def test_impossible_margins_are_refused(margin):
     with pytest.raises(ValueError, match=f"expected a margin .* got {margin}"):
-        ContrastiveLoss(margin, normalize)
+        ContrastiveLoss(margin)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,71 @@
+import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import facelab as fl
 
 README = Path(__file__).parents[1] / "README.md"
+PACKAGE = Path(fl.__file__).parent
+WINGS = ("data", "explorer", "study")
+MAY_IMPORT = {  # by room; all rooms may import the floor
+    "floor": {"floor"},
+    "data": {"floor", "data"},
+    "explorer": {"floor", "data", "explorer"},
+    "study": {"floor", "data", "explorer", "study"},
+    "__main__": {"study"},
+}
+
+
+def module_of(file):
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports(file):
+    """Every name that a file imports of the package, wherever in it: (module, name) each."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: expected absolute imports"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = inner in MODULES
+                found.append((inner, "") if is_module else (node.module, alias.name))
+    return [(module, name) for module, name in found if module.split(".")[0] == "facelab"]
+
+
+def room(module):
+    first = module.removeprefix("facelab.").split(".")[0]
+    return first if first in (*WINGS, "__main__") else "floor"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "facelab"])
+def test_a_module_imports_public_names_from_rooms_that_it_may_look_into(module):
+    for other, name in imports(MODULES[module]):
+        assert other in MODULES, f"expected a module of the package, got {other}"
+        private = [part for part in (*other.split("."), name) if part.startswith("_")]
+        assert not private, f"expected public names, got {private} of {other}"
+        assert room(other) in MAY_IMPORT[room(module)], f"expected none of {room(other)}"
+
+
+def test_no_imports_go_round_in_circles():
+    graph = {module: {other for other, _ in imports(file)} for module, file in MODULES.items()}
+    order = list(TopologicalSorter(graph).static_order())  # raises a CycleError
+    assert order.index("facelab.faces") < order.index("facelab.train")
+
+
+def test_no_test_imports_a_private_name():
+    for file in Path(__file__).parent.rglob("*.py"):
+        private = [name for _, name in imports(file) if name.startswith("_")]
+        assert not private, f"expected public names in {file.name}, got {private}"
 
 
 def test_every_name_of_the_map_is_where_it_says():

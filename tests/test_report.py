@@ -176,8 +176,8 @@ def test_the_time_is_that_of_the_trainings_where_a_run_went_on_from_checkpoints(
 def test_the_report_lists_what_is_missing_or_was_not_finished(tmp_path):
     write_record(tmp_path / "00_x", make_record(status="failed", cause="?", data={}))
     started = {"schema": 2, "notebook": "01_y", "status": "started", "parameters": {}}
-    (tmp_path / "01_y").mkdir()
-    (tmp_path / "01_y" / "started.json").write_text(json.dumps(started))
+    started |= {"data": {}, "results": [], "trainings": [], "reports": []}
+    write_record(tmp_path / "01_y", started)
     html = build_report(tmp_path, ["01_y", "02_z"]).read_text("utf-8")
     assert "did not come to its end" in html
     assert re.search(r"02.*Z.*Not run yet", html, re.DOTALL)

@@ -172,7 +172,9 @@ def test_a_record_of_another_schema_is_refused_by_name(tmp_path, text):
 def test_a_record_that_is_cut_off_is_refused_by_name(folder):
     path = folder / "03_others" / "run.json"
     path.write_text(path.read_text()[:100])
-    with pytest.raises(ValueError, match=r"03_others/run.json: expected a record of a run, got no"):
+    with pytest.raises(
+        ValueError, match=r"03_others/run.json: expected a record of schema 2, got none"
+    ):
         fl.load_runs(folder)
 
 

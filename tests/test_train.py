@@ -307,8 +307,9 @@ def own_rate(epoch):
 def test_settings_say_what_was_trained_on_what_and_how():
     model = network()
     loss = losses.ArcFaceLoss(12, 8)
-    settings = fit(model, 1, watch={"dev": DEV}, loss=loss, lr=np.float32(0.5)).settings
-    assert type(settings["lr"]) is float
+    numbers = {"lr": np.float64(0.5), "loss_lr": np.float32(0.5)}
+    settings = fit(model, 1, watch={"dev": DEV}, loss=loss, **numbers).settings
+    assert type(settings["lr"]) is type(settings["loss_lr"]) is float
     assert json.loads(json.dumps(settings)) == settings
     assert settings["people"] == 12
     assert settings["people_images"] == 96

@@ -154,19 +154,17 @@ def intervals(report: Report, n: int | None = None, seed: int = 0) -> dict[str, 
         (n_bands,), float32: the share of same pairs among all pairs in each band, if there were
         as many same as different ones in all.
     """
-    n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
-    sweep = report.sweep
-    bands = _bands(report.distances, sweep.thresholds)
-    grid = np.linspace(0, len(sweep.thresholds) - 1, N_GRID).round().astype(int)
-    chosen = [report.threshold, report.f1_threshold]
-    chosen += [value for value, _ in buttons(report).values() if value is not None]
-    thresholds = np.unique(np.concatenate([sweep.thresholds[grid], bands, chosen]))
-    at = sweep.at(thresholds)
+    if n is None:
+        n = int(np.clip(40_000_000 / len(report), 200, 2000))
+    bands = _bands(report)
+    thresholds = _thresholds(report, bands)
+    at = report.sweep.at(thresholds)
     band = np.searchsorted(thresholds, bands)
     drawn, shares = [], []
     for weights in resampled_weights(report, n, seed):
-        tp, fp = sweep.accepted(weights, at)  # (n_resamples, n_thresholds)
-        n_same, n_different = tp[:, -1:], fp[:, -1:]  # the last threshold accepts every pair
+        tp, fp = report.sweep.accepted(weights, at)  # (n_resamples, n_thresholds)
+        n_same = tp[:, -1:]  # the last threshold accepts every pair
+        n_different = fp[:, -1:]
         of_each = rates(tp, fp, n_same, n_different)
         drawn.append([of_each[metric] for metric in METRICS])
         with np.errstate(invalid="ignore"):  # 0 / 0 is undefined: nan
@@ -186,19 +184,35 @@ def intervals(report: Report, n: int | None = None, seed: int = 0) -> dict[str, 
     }
 
 
-def _bands(distances, candidates):
+def _bands(report):
     """Cut the distances into bands of about 40 pairs or more, at most 16."""
-    n = int(np.clip(len(distances) // 40, 1, 16))
-    places = np.linspace(0, len(distances) - 1, n + 1).round().astype(int)
-    inner = np.sort(distances)[places[1:-1]]
-    inner = candidates[np.searchsorted(candidates, inner)]
-    return np.unique(np.concatenate([candidates[:1], inner, candidates[-1:]]))
+    n = int(np.clip(len(report) // 40, 1, 16))
+    quantiles = _evenly(np.sort(report.distances), n + 1)
+    candidates = report.sweep.thresholds
+    inner = candidates[np.searchsorted(candidates, quantiles[1:-1])]
+    return np.unique([candidates[0], *inner, candidates[-1]])
+
+
+def _thresholds(report, bands):
+    """Where intervals are computed: evenly among the candidates, and wherever a reader jumps."""
+    chosen = [report.threshold, report.f1_threshold]
+    for value, _ in buttons(report).values():
+        if value is not None:
+            chosen.append(value)
+    grid = _evenly(report.sweep.thresholds, N_GRID)
+    return np.unique([*grid, *bands, *chosen])
+
+
+def _evenly(values, n):
+    places = np.linspace(0, len(values) - 1, n)
+    return values[places.round().astype(int)]
 
 
 def _ends(drawn):
     """95 % interval of each column: from (..., n, n_columns) to two arrays (..., n_columns)."""
     ends = np.apply_along_axis(percentiles, -2, drawn)  # (..., 2, n_columns)
-    return np.float32(ends[..., 0, :]), np.float32(ends[..., 1, :])
+    low, high = np.moveaxis(np.float32(ends), -2, 0)
+    return low, high
 
 
 def pack(value) -> tuple[object, list[bytes]]:

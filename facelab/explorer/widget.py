@@ -61,12 +61,12 @@ def explore(reports, films=None, faces=None, model=None, crop: int | None = 128)
         shown = list(reports)
     else:
         shown = _gather(reports, films, faces, model, crop)
-    first = next((one.report for one in shown if one.report is not None), None)
-    if first is None:
+    found = [one.report for one in shown if one.report is not None]
+    if not found:
         raise ValueError("expected a report or more, got none; 'facelab run' makes some")
     explorer = Explorer(shown, faces)
     if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # there nothing is stored
-        _show_figure(first)
+        _show_figure(found[0])
     return explorer
 
 
@@ -167,9 +167,10 @@ class Explorer(anywidget.AnyWidget):
                 pixels.append(uploaded(upload, size, shown.crop))
         if len(pixels) != 2:
             raise ValueError(f"expected two photos, got {len(pixels)}")
-        two = Faces(np.stack(pixels), np.arange(2), np.arange(2), ("a", "b"), np.ones(2, int))
-        pair = Pairs([0], [1], [False])
-        return {"distance": float(distances(shown.embed(two), pair)[0])}, []
+        rows = np.arange(2)
+        two = Faces(np.stack(pixels), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
+        (apart,) = distances(shown.embed(two), Pairs([0], [1], [False]))
+        return {"distance": float(apart)}, []
 
     def _run(self, message) -> Shown:
         """Return what a request is about."""

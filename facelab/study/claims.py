@@ -19,34 +19,12 @@ def written(value: float | None, form: str = ".3f", unit: str = "") -> str:
     return f"{value:{form}}{unit}"
 
 
-def make_claim(
-    sentence: str, numbers: Mapping[str, float | None], holds: bool, form: str, unit: str
-) -> dict:
-    """Return a claim as it is recorded.
-
-    Raises
-    ------
-    ValueError
-        If nothing finite was measured, or `form` cannot write it.
-    """
-    if numbers["value"] is None:
-        raise ValueError(f"{sentence}: expected a finite number, got none")
-    written(numbers["value"], form)  # a bad format is an error here, not in the report
-    interval = {"low": numbers["low"], "high": numbers["high"]}
-    words = {"format": form, "unit": unit}
-    return {"sentence": sentence, "value": numbers["value"]} | interval | {"holds": holds} | words
-
-
 def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
     """Return a recorded claim in words: claim, measured, 95 % interval, yes or no."""
     style = claim["format"], claim["unit"]
-    interval = "–"
-    if claim["low"] is not None:
-        low = written(claim["low"], *style)
-        high = written(claim["high"], *style)
-        interval = f"{low} to {high}"
-    answer = "yes" if claim["holds"] else "no"
-    return claim["sentence"], written(claim["value"], *style), interval, answer
+    value, low, high = (written(claim[number], *style) for number in ("value", "low", "high"))
+    interval = "–" if claim["low"] is None else f"{low} to {high}"
+    return claim["sentence"], value, interval, "yes" if claim["holds"] else "no"
 
 
 class Claims(pd.DataFrame):

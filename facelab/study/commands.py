@@ -2,22 +2,25 @@
 
 import os
 import sys
-from contextlib import contextmanager
 
 import click
 
 
-@contextmanager
-def _user_errors(exit_code: int = 2):
-    """Turn errors that the user can mend into one message without a traceback."""
-    try:
-        yield
-    except (ValueError, OSError) as e:
-        click.echo(f"facelab: {e}", err=True)
-        sys.exit(exit_code)
+class _Commands(click.Group):
+    """Turns errors that the user can mend into one line without a traceback."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except (ValueError, OSError) as e:
+            click.echo(f"facelab: {e}", err=True)
+            context.exit(2)
+        except KeyboardInterrupt:
+            click.echo("facelab: stopped; 'facelab run --resume' goes on from here", err=True)
+            context.exit(130)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facelab", prog_name="facelab")
 def main():
     """Metric learning for face verification: run the study, get the data."""
@@ -33,12 +36,7 @@ def run(notebooks, profile, parameters, out, resume):
     """Execute notebooks (all, or by name: 01) and write a report."""
     from facelab.study.batch import run_study
 
-    try:
-        with _user_errors():
-            failed = run_study(notebooks, profile, dict(parameters), out, resume)
-    except KeyboardInterrupt:
-        click.echo("facelab: stopped; the same command with --resume goes on from here", err=True)
-        sys.exit(130)
+    failed = run_study(notebooks, profile, dict(parameters), out, resume)
     for name, cause in failed.items():
         click.echo(f"facelab: {name} failed in {cause}", err=True)
     sys.exit(bool(failed))
@@ -65,12 +63,11 @@ def report(folders, readme):
     from facelab.study.tables import write_results
 
     expected = [path.stem for path in chapters(notebooks_folder())]
-    with _user_errors():
-        for folder in folders:
-            click.echo(build_report(folder, expected))
-        if readme:
-            write_results(readme, folders)
-            click.echo(readme)
+    for folder in folders:
+        click.echo(build_report(folder, expected))
+    if readme:
+        write_results(readme, folders)
+        click.echo(readme)
 
 
 @main.group()
@@ -85,8 +82,7 @@ def fetch(out, variant):
     """Download LFW and its lists of pairs; goes on where it stopped."""
     from facelab.data.download import fetch
 
-    with _user_errors(1):
-        click.echo(f"{fetch(out, variant)} holds LFW; name it as FACELAB_LFW, or as DATA")
+    click.echo(f"{fetch(out, variant)} holds LFW; name it as FACELAB_LFW, or as DATA")
 
 
 @data.command()
@@ -95,8 +91,7 @@ def info(path):
     """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
     from facelab.data.inspect import info
 
-    with _user_errors():
-        text, ok = info(path)
+    text, ok = info(path)
     click.echo(text)
     sys.exit(not ok)
 
@@ -109,5 +104,4 @@ def synthesize(out, people, seed):
     """Draw faces into OUT, laid out like LFW."""
     from facelab.data.drawn.people import synthesize
 
-    with _user_errors():
-        click.echo(synthesize(out, people=people, seed=seed))
+    click.echo(synthesize(out, people=people, seed=seed))

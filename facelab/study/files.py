@@ -18,8 +18,7 @@ def slug(title: str) -> str:
     >>> slug("triplet + semi-hard, 100 epochs")
     'triplet-semi-hard-100-epochs'
     """
-    words = re.findall(r"[a-z0-9.]+", title.lower())
-    return "-".join(words) or "untitled"
+    return "-".join(re.findall(r"[a-z0-9.]+", title.lower())) or "untitled"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,6 +41,5 @@ def _strict(value):
         return [_strict(inner) for inner in value]
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    unknown = isinstance(value, float) and not math.isfinite(value)
+    return None if unknown else value

@@ -15,11 +15,6 @@ PACKAGES = ("facelab", "torch", "torchvision", "pytorch-metric-learning", "numpy
 def parameters(namespace: Mapping[str, object]) -> dict[str, object]:
     """Collect the UPPER_CASE str, int, float, bool, None and lists of these.
 
-    Parameters
-    ----------
-    namespace : mapping of str to object
-        Usually ``globals()`` of a notebook.
-
     Examples
     --------
     >>> parameters({"EPOCHS": 20, "MARGIN": 0.5, "faces": "no parameter", "_X": 1, "TABLE": {}})
@@ -39,28 +34,18 @@ def _is_plain(value) -> bool:
 
 
 def commit() -> dict[str, object]:
-    """Return the commit of the checkout that holds the package, or else the working folder.
-
-    Returns
-    -------
-    dict
-        ``commit``, and ``changed``: whether package or notebooks differ from it.
-    """
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        root = Path.cwd()
+    """Return the ``commit`` around the package; ``changed`` if package or notebooks differ."""
     try:
-        root = Path(_git(root, "rev-parse", "--show-toplevel"))
+        root = _git(Path(__file__).resolve().parent, "rev-parse", "--show-toplevel")
         changes = _git(root, "status", "--porcelain", "--", "facelab", "notebooks")
         return {"commit": _git(root, "rev-parse", "HEAD"), "changed": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "changed": None}
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: str | Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, check=True, text=True)
-    return done.stdout.strip()
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
 
 
 def versions() -> dict[str, str]:
@@ -71,30 +56,24 @@ def versions() -> dict[str, str]:
 
 def device() -> dict[str, object]:
     """Return processor, cores, torch's threads, the GPU if one was used, and glibc's settings."""
-    allocator = {
-        name: value
-        for name, value in sorted(os.environ.items())
-        if name.startswith(("MALLOC_", "GLIBC_"))
-    }
     torch = sys.modules.get("torch")  # not imported means not used
+    set_here = sorted(name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_")))
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads() if torch else None,
-        "gpu": _gpu(torch) if torch else None,
-        "malloc": allocator,
+        "gpu": _gpu(torch.cuda) if torch else None,
+        "malloc": {name: os.environ[name] for name in set_here},
     }
 
 
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
-    if information.exists():
-        model = re.search(r"model name\s*: (.*)", information.read_text())
-        if model:
-            return model[1]
-    return platform.processor() or platform.machine()
+    text = information.read_text() if information.exists() else ""
+    model = re.search(r"model name\s*: (.*)", text)
+    return model[1] if model else platform.processor() or platform.machine()
 
 
-def _gpu(torch) -> str | None:
-    used = torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0
-    return torch.cuda.get_device_name() if used else None
+def _gpu(cuda) -> str | None:
+    used = cuda.is_available() and cuda.max_memory_allocated() > 0
+    return cuda.get_device_name() if used else None

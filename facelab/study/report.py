@@ -1,7 +1,6 @@
 """Build one HTML file of a study's results, from what its runs have recorded."""
 
 import base64
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,12 +11,13 @@ from scipy import stats
 from facelab.explorer.payload import front_end, inline, payload
 from facelab.study.claims import claim_row, written
 from facelab.study.files import write_text
-from facelab.study.results import read_runs
+from facelab.study.results import load_results, read_runs
 from facelab.study.shown import load_shown
-from facelab.study.tables import VIEW1, VIEW2, best_of_chapters, label, of_strangers
+from facelab.study.tables import VIEW1, VIEW2, best_of_chapters, label
 
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg"}
-WIDE = 800  # pixels from which a figure gets a row of its own: at half its size nobody reads it
+NOTHING = {"data": {}, "profile": "", "claims": [], "trainings": [], "figures": []}
+NOTHING |= {"seconds": 0, "test_looks": 0, "finished": ""}
 
 
 def duration(seconds: float) -> str:
@@ -41,96 +41,50 @@ def spent(run: dict) -> tuple[float, str]:
 
     A run that went on from its checkpoints took less than the trainings that it records.
     """
-    trained = sum(training["seconds"] for training in run.get("trainings", ()))
-    seconds = run.get("seconds", 0)
-    return (trained, "of trainings") if trained > seconds else (seconds, "")
+    trained = sum(training["seconds"] for training in run["trainings"])
+    return (trained, "of trainings") if trained > run["seconds"] else (run["seconds"], "")
 
 
 def cards(out: str | Path) -> list[dict]:
-    """Choose the study's headlines: of each chapter its best result on test pairs.
+    """Return the study's headlines, rows of `load_results`: see `best_of_chapters`; View 2 first.
 
-    See `best_of_chapters`. A chapter that has done View 2 shows that, before the others.
-
-    Returns
-    -------
-    list of dict
-        Rows of `load_results`; of View 2 ``auc, accuracy`` are means over the folds, and
-        ``_low, _high`` the ends of their 95 % intervals (Student's t).
+    A chapter that has done View 2 shows that: ``auc, accuracy`` are then means over folds, and
+    ``_low, _high`` the ends of their 95 % intervals (Student's t).
     """
-    view2 = of_strangers(out, VIEW2)
-    view1 = of_strangers(out, VIEW1)
-    if len(view1) and len(view2):
-        view1 = view1[~view1["chapter"].isin(view2["chapter"])]
-    chosen = []
-    for results in (view2, view1):
-        if len(results):
-            chosen += best_of_chapters(results).to_dict("records")
-    for card in chosen:
-        if card["split"] == VIEW2:
-            _average_folds(card)
-    return chosen
-
-
-def _average_folds(card: dict) -> None:
-    """Put the mean over folds in the place of rates of all pairs together."""
-    for rate in ("auc", "accuracy"):
-        n = card[f"{rate}_n"]
-        if n > 1:
-            mean, error = card[f"{rate}_mean"], card[f"{rate}_error"]
-            card[rate] = mean
-            card[f"{rate}_low"], card[f"{rate}_high"] = stats.t.interval(0.95, n - 1, mean, error)
+    results = load_results(out)
+    strangers = results[results["seen"] == ""]
+    view2 = strangers[strangers["split"] == VIEW2]
+    view1 = strangers[strangers["split"] == VIEW1]
+    view1 = view1[~view1["chapter"].isin(view2["chapter"])]
+    folds = best_of_chapters(view2).to_dict("records")
+    for card in folds:
+        for rate in ("auc", "accuracy"):
+            mean, error, n = (card[f"{rate}_{end}"] for end in ("mean", "error", "n"))
+            if n > 1:
+                ends = stats.t.interval(0.95, n - 1, mean, error)
+                card[rate], (card[f"{rate}_low"], card[f"{rate}_high"]) = mean, ends
+    return folds + best_of_chapters(view1).to_dict("records")
 
 
 def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
-    """Write ``report.html`` into `out`: one file that needs nothing else, not even a network.
+    """Write ``report.html`` into `out`, a folder of runs: one file that needs nothing else.
 
-    Parameters
-    ----------
-    out : path
-        The folder that holds a folder for every notebook.
-    expected : iterable of str
-        Notebooks of the study; those that were not run are listed as missing.
-
-    Returns
-    -------
-    Path
-        The report.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing to report.
+    Notebooks in `expected` that were not run are listed as missing. Without any run it is a
+    FileNotFoundError.
     """
     out = Path(out)
-    runs = _all_runs(out, expected)
-    done = [run for run in runs if run["status"] == "done"]
-    sources = {"real": [], "drawn": []}
-    for data in [run["data"] for run in runs if run.get("data")]:
-        kind = sources["drawn" if data["synthetic"] else "real"]
-        source = f"{data['source']}, {data['protocol']}".removesuffix(", ")
-        if source not in kind:
-            kind.append(source)
-    times = {run["notebook"]: spent(run) for run in runs}
-    html = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            explorer=_explorer(out),
-            runs=runs,
-            cards=cards(out),
-            profiles=sorted({run["profile"] for run in runs if run.get("profile")}),
-            sources=sources,
-            n_done=len(done),
-            claims=[claim for run in done for claim in run["claims"]],
-            looks=sum(run.get("test_looks", 0) for run in runs),
-            times=times,
-            seconds=sum(seconds for seconds, _ in times.values()),
-            trained=any(of for _, of in times.values()),
-            finished=max((run["finished"] for run in done), default=""),
-        )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
+    functions = {"label": label, "written": written, "duration": duration, "claim_row": claim_row}
+    template = environment.get_template("report.html", globals=functions)
+    runs = _all_runs(out, expected)
     path = out / "report.html"
-    write_text(path, html)
+    write_text(path, template.render(runs=runs, cards=cards(out), explorer=_explorer(out)))
     return path
 
 
@@ -138,16 +92,15 @@ def _all_runs(out: Path, expected: Iterable[str]) -> list[dict]:
     """Read what was run, was begun or is missing, in order, and the figures with it."""
     found = {}
     for folder, run in read_runs(out).items():
-        found[run["notebook"]] = run
+        found[run["notebook"]] = NOTHING | run
         for figure in run.get("figures", ()):
             figure |= _picture(folder / figure["file"])
-    for path in sorted(out.glob("*/started.json")):
-        run = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault(run["notebook"], run)
     if not found:
         raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")
     for name in expected:
-        found.setdefault(name, {"notebook": name, "status": "missing"})
+        found.setdefault(name, NOTHING | {"notebook": name, "status": "missing"})
+    for run in found.values():
+        run["spent"] = spent(run)
     return [found[name] for name in sorted(found)]
 
 
@@ -156,8 +109,7 @@ def _picture(file: Path) -> dict[str, object]:
     with PIL.Image.open(file) as image:
         width, height = image.size
     data = base64.b64encode(file.read_bytes()).decode()
-    source = f"data:{MEDIA[file.suffix]};base64,{data}"
-    return {"width": width, "height": height, "wide": width > WIDE, "source": source}
+    return {"width": width, "height": height, "source": f"data:{MEDIA[file.suffix]};base64,{data}"}
 
 
 def _explorer(out: Path) -> dict[str, str] | None:
@@ -166,16 +118,3 @@ def _explorer(out: Path) -> dict[str, str] | None:
         return None
     script, style = front_end()
     return {"data": inline(*payload(shown)), "script": script, "style": style}
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    for function in (label, written, duration, claim_row):
-        environment.globals[function.__name__] = function
-    return environment

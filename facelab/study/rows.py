@@ -9,7 +9,7 @@ from facelab.verification import Estimate, difference_of, mean_of
 
 
 class Key(NamedTuple):
-    """What a number is: which method and seed, on which pairs, and the name of the metric."""
+    """What a number is: of which method and seed, on which pairs, and its metric."""
 
     method: str
     seed: int | None
@@ -21,83 +21,65 @@ class Key(NamedTuple):
 def numbers(value: float | Estimate) -> dict[str, float | None]:
     """Return an estimate as columns of a row; what is not known or not finite is None."""
     estimate = value if isinstance(value, Estimate) else Estimate(value)
-    columns: dict[str, float | None] = {}
+    columns = {}
     for name, number in estimate._asdict().items():
-        if number is None or not math.isfinite(number):
-            columns[name] = None
-        else:
-            columns[name] = int(number) if name == "n" else float(number)
-    return columns
+        known = number is not None and math.isfinite(number)
+        columns[name] = float(number) if known else None
+    return columns | {"n": int(estimate.n)}
 
 
 class Rows:
     """Numbers by `Key`: ``value, low, high`` (95 %), and over seeds ``error`` and ``n``."""
 
     def __init__(self):
-        self._rows: dict[Key, dict[str, float | None]] = {}
+        self.rows: dict[Key, dict[str, float | None]] = {}
 
-    def add(self, key: Key, value: float | Estimate) -> None:
-        """Add a number.
+    def result(
+        self, metric: str, value: float | Estimate, *, method="", seed=None, split="", role=""
+    ) -> None:
+        """Record a number, or an `Estimate` with its interval; twice the same is a ValueError.
 
-        Raises
-        ------
-        ValueError
-            If there is one for this key.
+        `method` and `seed` say what was measured, `split` and `role` on which pairs.
         """
-        if key in self._rows:
+        key = Key(method, seed, split, role, metric)
+        if key in self.rows:
             raise ValueError(f"expected one number for each key, got a second for {key}")
-        self._rows[key] = numbers(value)
+        self.rows[key] = numbers(value)
 
-    def over_seeds(self, metric: str, split: str) -> pd.DataFrame:
-        """Average a metric over the seeds of each method.
+    def over_seeds(self, metric: str, split: str = "View 1 test") -> pd.DataFrame:
+        """Average over seeds, a row per method: mean, error, low, high (Student's t), n (seeds)."""
+        means = {method: mean_of(of) for method, of in self._by_method(metric, split).items()}
+        table = pd.DataFrame.from_dict(means, orient="index", columns=Estimate._fields)
+        return table.rename(columns={"value": "mean"})[["mean", "error", "low", "high", "n"]]
 
-        Returns
-        -------
-        DataFrame
-            A row per method: ``mean``, ``error`` (standard error), ``low`` and ``high`` (95 %,
-            Student's t; nan for a single seed), ``n`` (seeds).
-        """
-        table = {}
-        for method, by_seed in self._by_method(metric, split).items():
-            mean = mean_of(list(by_seed.values()))
-            table[method] = [mean.value, mean.error, mean.low, mean.high, mean.n]
-        columns = ["mean", "error", "low", "high", "n"]
-        return pd.DataFrame.from_dict(table, orient="index", columns=columns)
+    def difference(
+        self, better: str, worse: str, metric: str = "auc", split: str = "View 1 test"
+    ) -> Estimate:
+        """Return by how much one method exceeds another, paired by seed, with Student's interval.
 
-    def difference(self, better: str, worse: str, metric: str, split: str) -> Estimate:
-        """Return by how much one method exceeds another, paired by seed, with Student's t interval.
-
-        Raises
-        ------
-        ValueError
-            If the two have no seed in common.
+        It is a ValueError if the two have no seed in common.
         """
         found = self._by_method(metric, split)
-        ours = found.get(better, {})
-        theirs = found.get(worse, {})
-        seeds = [seed for seed in ours if seed in theirs]
-        if not seeds:
-            raise ValueError(
-                f"expected {metric} on {split} of {better!r} and {worse!r} with a seed in common, "
-                f"got {len(ours)} and {len(theirs)} numbers"
-            )
-        return difference_of([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+        for method in (better, worse):
+            if method not in found:
+                raise ValueError(f"expected {metric} on {split} of {method!r}, got {[*found]}")
+        return difference_of(found[better], found[worse])
 
-    def _by_method(self, metric: str, split: str) -> dict[str, dict[int, float]]:
-        found: dict[str, dict[int, float]] = {}
-        for key, row in self._rows.items():
+    def _by_method(self, metric: str, split: str) -> dict[str, pd.Series]:
+        found = {}
+        for key, row in self.rows.items():
             if (key.metric, key.split) == (metric, split) and key.seed is not None:
                 found.setdefault(key.method, {})[key.seed] = row["value"]
-        return found
+        return {method: pd.Series(values, dtype=float) for method, values in found.items()}
 
     def recorded(self) -> list[dict]:
         """Return all rows as ``run.json`` holds them; means over seeds have no seed."""
-        rows = [key._asdict() | row for key, row in self._rows.items()]
-        over_seeds: dict[Key, list[float]] = {}
-        for key, row in self._rows.items():
+        rows = [key._asdict() | row for key, row in self.rows.items()]
+        seeds = {}
+        for key, row in self.rows.items():
             if key.seed is not None and row["value"] is not None:
-                over_seeds.setdefault(key._replace(seed=None), []).append(row["value"])
-        for key, values in over_seeds.items():
-            if len(values) > 1 and key not in self._rows:
+                seeds.setdefault(key._replace(seed=None), []).append(row["value"])
+        for key, values in seeds.items():
+            if len(values) > 1 and key not in self.rows:
                 rows.append(key._asdict() | numbers(mean_of(values)))
         return rows

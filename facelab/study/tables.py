@@ -1,6 +1,7 @@
 """What the runs of a study came to: the best of each chapter, and the tables of the README."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -13,18 +14,18 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
 VIEW2 = "View 2 test"  # all folds together; means over seeds are those over folds
 MOST_ROWS = 10  # of the first table; the rest is folded
+RULES = {
+    "accuracy and f1": "accuracy and F1, each at the dev threshold best for it",
+    "f1": "older runs: everything at the dev threshold of best F1, "
+    "until their chapter is run again",
+    "given": "everything at a threshold that was given",
+}
 RATES = {  # as columns: title and form
     "auc": ("AUC", ".3f"),
     "accuracy": ("accuracy", ".1%"),
     "f1": ("F1", ".3f"),
     "eer": ("EER", ".1%"),
     "tar_at_far_1%": ("TAR at FAR 1 %", ".1%"),
-}
-RULES = {
-    "accuracy and f1": "accuracy and F1, each at the dev threshold best for it",
-    "f1": "older runs: everything at the dev threshold of best F1, until their chapter is "
-    "run again",
-    "given": "everything at a threshold that was given",
 }
 
 
@@ -40,14 +41,6 @@ def label(name: str) -> str:
     return f"{number} {rest.replace('_', ' ').capitalize()}".strip()
 
 
-def of_strangers(folder: str | Path, split: str) -> pd.DataFrame:
-    """Return the rows of `load_results` that are of these pairs, and of nobody trained on."""
-    results = load_results(folder)
-    if results.empty:
-        return results
-    return results[(results["split"] == split) & (results["seen"] == "")]
-
-
 def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
     """Keep one row of each chapter: the best by dev AUC; without any, the best by AUC."""
     ordered = results.sort_values(["dev_auc", "auc"], ascending=False, kind="stable")
@@ -57,26 +50,20 @@ def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
 def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
     """Write the results of real runs as Markdown tables: View 1, then View 2, folder by folder.
 
-    Parameters
-    ----------
-    folders : iterable of path
-        Each holds a folder for every notebook.
-    root : path
-        The folder of the page, from which links start.
-
-    Raises
-    ------
-    ValueError
-        If a run is of synthetic faces.
+    Links start from the folder `root`. A run of synthetic faces is a ValueError.
     """
     parts = []
     chapters = sorted((Path(root) / "notebooks").glob("[0-9]*.ipynb"))
     for folder in map(Path, folders):
         links = _links(folder, root)
-        for rule, results in _by_rule(of_strangers(folder, VIEW1)):
-            parts += _view1_tables(results, rule, links)
-        for rule, results in _by_rule(of_strangers(folder, VIEW2)):
-            parts += _view2_table(results, rule, links)
+        results = load_results(folder)
+        results["link"] = results["chapter"].map(links)
+        for split, tables in {VIEW1: _view1, VIEW2: _view2}.items():
+            alike = comparable(results[results["split"] == split])
+            alike = alike.sort_values("auc", ascending=False, kind="stable")
+            for rule, words in RULES.items():
+                ranked = alike[alike["rule"] == rule]
+                parts += tables(ranked, words) if len(ranked) else []
         missing = [label(path.stem) for path in chapters if path.stem not in links]
         if missing:
             place = folder.relative_to(root).as_posix()
@@ -97,66 +84,52 @@ def _links(folder: Path, root: str | Path) -> dict[str, str]:
     return links
 
 
-def _by_rule(results: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Part results by the rule of their thresholds, which is put in words; best AUC first."""
-    if results.empty:
-        return []
-    results = comparable(results).sort_values("auc", ascending=False, kind="stable")
-    parts = [(words, results[results["rule"] == rule]) for rule, words in RULES.items()]
-    return [(words, part) for words, part in parts if len(part)]
-
-
-def _view1_tables(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
-    head = (
-        f"**View 1**, {_about(results)}; {rule}. In brackets 95 % intervals, people resampled. "
-        "Over seeds: mean ± standard error (number of trainings)."
-    )
+def _view1(results: pd.DataFrame, rule: str) -> list[str]:
     best = best_of_chapters(results).sort_values("auc", ascending=False).index[:MOST_ROWS]
     rest = results.drop(best)
-    parts = [head, _markdown(results.loc[best], _view1_row, links)]
+    parts = [
+        f"**View 1**, {_about(results)}; {rule}. In brackets 95 % intervals, people resampled. "
+        "Over seeds: mean ± standard error (number of trainings).",
+        _markdown(results.loc[best], _view1_row),
+    ]
     if len(rest):
         parts.append(f"<details>\n<summary>All others: {len(rest)}</summary>")
-        parts += [_markdown(rest, _view1_row, links), "</details>"]
+        parts += [_markdown(rest, _view1_row), "</details>"]
     return parts
 
 
-def _view2_table(results: pd.DataFrame, rule: str, links: Mapping[str, str]) -> list[str]:
-    head = (
+def _view2(results: pd.DataFrame, rule: str) -> list[str]:
+    return [
         f"**View 2**, {_about(results)}; {rule}. Mean over {results['auc_n'].max():.0f} folds ± "
-        "standard error, std(ddof=1)/√n; one training and one choice of thresholds for each fold."
-    )
-    return [head, _markdown(results, _view2_row, links)]
+        "standard error, std(ddof=1)/√n; one training and one choice of thresholds for each fold.",
+        _markdown(results, _view2_row),
+    ]
 
 
 def _about(results: pd.DataFrame) -> str:
     first = results.iloc[0]
-    n_pairs = f"{len(first['report']):,} pairs of strangers"
-    return f"{first['source']}, profile `{first['profile']}`, {n_pairs}"
+    n_pairs = len(first["report"])
+    return f"{first['source']}, profile `{first['profile']}`, {n_pairs:,} pairs of strangers"
 
 
-def _markdown(results: pd.DataFrame, row_of, links: Mapping[str, str]) -> str:
-    rows = []
+def _markdown(results: pd.DataFrame, row_of: Callable[[dict], dict[str, str]]) -> str:
+    lines = []
     for result in results.to_dict("records"):
-        method = result["method"].replace("|", r"\|")
-        row = {"method": method, "chapter": links[result["chapter"]]}
-        rows.append(row | row_of(result) | {"category": result["category"]})
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [list(row.values()) for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        row = {"method": result["method"].replace("|", r"\|"), "chapter": result["link"]}
+        row |= row_of(result) | {"category": result["category"]}
+        lines.append(f"| {' | '.join(row.values())} |")
+    head = f"| {' | '.join(row)} |"
+    return "\n".join([head, re.sub(r"[^|]+", " --- ", head), *lines])
 
 
 def _view1_row(result: dict) -> dict[str, str]:
     row = {}
     for rate, (title, form) in RATES.items():
-        row[title] = written(result[rate], form)
-        if rate in ("auc", "accuracy"):
-            low = written(result[f"{rate}_low"], form)
-            high = written(result[f"{rate}_high"], form)
-            row[title] += f" ({low}–{high})"
+        value, low, high = (written(result[f"{rate}{end}"], form) for end in ("", "_low", "_high"))
+        row[title] = f"{value} ({low}–{high})" if rate in ("auc", "accuracy") else value
         if rate == "auc":
-            row["AUC over seeds"] = _mean(result, rate)
-            if result["auc_n"] > 1:
-                row["AUC over seeds"] += f" ({result['auc_n']:.0f})"
+            n = result["auc_n"]
+            row["AUC over seeds"] = _mean(result, rate) + (f" ({n:.0f})" if n > 1 else "")
     return row
 
 
@@ -165,27 +138,19 @@ def _view2_row(result: dict) -> dict[str, str]:
 
 
 def _mean(result: dict, rate: str) -> str:
-    """Write a mean over several seeds or folds."""
-    if not result[f"{rate}_n"] > 1:  # nan: none was recorded
-        return "–"
+    """Write a mean over several seeds or folds; a dash if none was recorded."""
     form = RATES[rate][1]
-    return f"{written(result[f'{rate}_mean'], form)} ± {written(result[f'{rate}_error'], form)}"
+    mean, error = (written(result[f"{rate}{end}"], form) for end in ("_mean", "_error"))
+    return f"{mean} ± {error}" if result[f"{rate}_n"] > 1 else "–"
 
 
 def write_results(readme: str | Path, folders: Iterable[str | Path]) -> None:
-    """Put the tables of `results_tables` between the two marks of a README.
-
-    Raises
-    ------
-    ValueError
-        If the marks are not there, once each and in order.
-    """
+    """Put the tables of `results_tables` between the two marks of a README, once each in it."""
     readme = Path(readme)
     text = readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or BEGIN in rest or END in after:
         raise ValueError(f"expected {BEGIN} and, below it, {END} once each in {readme}")
-    folders = [Path(folder).resolve() for folder in folders]
-    tables = results_tables(folders, readme.resolve().parent)
+    tables = results_tables([Path(folder).resolve() for folder in folders], readme.resolve().parent)
     write_text(readme, f"{before}{BEGIN}\n{tables}\n{END}{after}")

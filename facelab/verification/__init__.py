@@ -1,42 +1,10 @@
 """Decide from a distance whether two images show one person, and say how sure that is."""
 
+# ruff: noqa: F401, I001
 from facelab.verification.all_pairs import AllPairs, all_pairs
-from facelab.verification.comparison import Comparison, compare, compare_all, same_result
-from facelab.verification.estimates import Estimate, Folds, difference_of, holm, mean_of, over_folds
-from facelab.verification.measure import distances
-from facelab.verification.people import percentiles, resampled_rates, resampled_weights
-from facelab.verification.report import Report, verify
-from facelab.verification.sweep import FARS, Sweep, area, auc, best, eer, rates, tar
-from facelab.verification.threshold import Threshold, every_pair, fit_threshold
-
-__all__ = [
-    "FARS",
-    "AllPairs",
-    "Comparison",
-    "Estimate",
-    "Folds",
-    "Report",
-    "Sweep",
-    "Threshold",
-    "all_pairs",
-    "area",
-    "auc",
-    "best",
-    "compare",
-    "compare_all",
-    "difference_of",
-    "distances",
-    "eer",
-    "every_pair",
-    "fit_threshold",
-    "holm",
-    "mean_of",
-    "over_folds",
-    "percentiles",
-    "rates",
-    "resampled_rates",
-    "resampled_weights",
-    "same_result",
-    "tar",
-    "verify",
-]
+from facelab.verification.comparison import Comparison, Estimate, Folds, compare, compare_all
+from facelab.verification.comparison import difference_of, holm, mean_of, over_folds, same_result
+from facelab.verification.report import Report, percentiles, resampled_rates, resampled_weights
+from facelab.verification.report import verify
+from facelab.verification.sweep import FARS, Sweep, area, auc, best, distances, eer, rates, tar
+from facelab.verification.thresholds import Threshold, every_pair, fit_threshold

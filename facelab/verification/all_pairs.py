@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.verification.measure import unit_length
-from facelab.verification.sweep import eer
+from facelab.verification.sweep import eer, unit_length
 
 STEPS = 2**23  # per unit of distance
 LARGEST = 2 * STEPS

@@ -1,27 +1,100 @@
-"""Compare networks on the same pairs."""
+"""Compare networks: on the same pairs by resampled people, and over seeds by Student's t."""
 
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
-from facelab.verification.estimates import Estimate, holm
-from facelab.verification.people import percentiles, resampled_rates
-from facelab.verification.report import Report
+from facelab.verification.report import Report, percentiles, resampled_rates
+
+
+class Estimate(NamedTuple):
+    """A value, its 95 % interval and standard error, and of how many seeds or resamples.
+
+    Low, high and error are nan where nothing says how sure the value is: one seed.
+    """
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    error: float = np.nan
+    n: int = 1
+
+
+def mean_of(values) -> Estimate:
+    """Estimate a mean over seeds, of values (n_seeds,), by Student's t (Biometrika 6(1), 1908)."""
+    values = np.asarray(values, float)
+    n = values.size
+    if values.ndim != 1 or not n:
+        raise ValueError(f"expected one value per seed, at least 1, got shape {values.shape}")
+    mean = float(values.mean())
+    if n == 1:
+        return Estimate(mean)
+    error = float(values.std(ddof=1) / np.sqrt(n))
+    half = float(stats.t.ppf(0.975, n - 1)) * error
+    return Estimate(mean, mean - half, mean + half, error, n)
+
+
+def difference_of(a, b) -> Estimate:
+    """Estimate the mean of a - b over seeds, paired by seed.
+
+    Of two Series indexed by seed, the seeds that both have count; arrays of one length,
+    (n_seeds,), are paired by place. Anything else is a ValueError.
+    """
+    if not (isinstance(a, pd.Series) and isinstance(b, pd.Series)):
+        if len(a) != len(b):
+            raise ValueError(f"expected as many values of a as of b, got {len(a)} and {len(b)}")
+        return mean_of(np.subtract(a, b))
+    seeds = a.index.intersection(b.index)
+    if seeds.empty or not (a.index.is_unique and b.index.is_unique):
+        got = f"{[*a.index]} and {[*b.index]}"
+        raise ValueError(f"expected common seeds, each seed once, got {got}")
+    return mean_of(a[seeds] - b[seeds])
+
+
+def holm(p) -> np.ndarray:
+    """Correct p values for their number (Holm, Scandinavian Journal of Statistics 6(2), 1979)."""
+    ascending = pd.Series(np.asarray(p, float)).sort_values(kind="stable")
+    steps = ascending * np.arange(len(ascending), 0, -1)
+    return steps.cummax().clip(upper=1).sort_index().to_numpy()
+
+
+class Folds(NamedTuple):
+    """Mean accuracy over folds, its standard error, and a DataFrame with a row per fold."""
+
+    mean: float
+    standard_error: float
+    table: pd.DataFrame
+
+
+def over_folds(reports: list[Report]) -> Folds:
+    """Average the accuracy of View 2's folds, one fold in each report, at its own threshold.
+
+    The standard error is std(ddof=1) / sqrt(n_folds), as LFW asks (Huang, Ramesh, Berg and
+    Learned-Miller, "Labeled Faces in the Wild", UMass TR 07-49, 2007, section III).
+    """
+    folds = [np.unique(report.fold).tolist() for report in reports]
+    one_each = len(np.unique(np.concatenate(folds))) == sum(map(len, folds)) == len(reports)
+    if len(reports) < 2 or not one_each:
+        raise ValueError(f"expected two reports or more, of one fold each, got folds {folds}")
+    rows = []
+    for (fold,), report in zip(folds, reports, strict=True):
+        chosen = {"threshold": report.threshold, "f1_threshold": report.f1_threshold}
+        rows.append({"fold": fold} | chosen | report.metrics())
+    table = pd.DataFrame(rows)
+    estimate = mean_of(table["accuracy"])
+    return Folds(estimate.value, estimate.error, table)
 
 
 class Comparison(NamedTuple):
-    """What `compare` found.
+    """A row per metric, and how many pairs only a, or only b, decides rightly at its threshold.
 
-    Parameters
-    ----------
-    table : DataFrame
-        A row per metric: a, b, difference = b - a, its 95 % interval (low, high), p, the standard
-        error of the difference, and n, the resamples in which it is defined.
-    only_a, only_b : int
-        Pairs that only a or only b decides rightly at its threshold.
+    The rows hold a, b, difference = b - a, its 95 % interval (low, high), p, the standard error of
+    the difference, and n, the resamples in which it is defined.
     """
 
-    table: object
+    table: pd.DataFrame
     only_a: int
     only_b: int
 
@@ -32,97 +105,60 @@ class Comparison(NamedTuple):
 
 
 def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
-    """Compare two reports on the same pairs, each at its own thresholds.
+    """Compare two reports on the same pairs in the same order, each at its own thresholds.
 
     Both are resampled with the same people (see `Report.intervals`), so what makes a pair hard
     for both cancels. p is two-sided: twice the share of resampled differences on the other side
     of zero. McNemar's test on ``only_a`` and ``only_b`` would take pairs that share a person for
     independent, and is not used.
-
-    Raises
-    ------
-    ValueError
-        If the reports do not hold the same pairs in the same order.
     """
-    import pandas as pd
-
-    _check_pairs(a, b)
-    value_a, value_b = a.metrics(), b.metrics()
+    if not _same_pairs(a, b):
+        raise ValueError(f"expected the same pairs in the same order, got {a!r} and {b!r}")
+    of_a = a.metrics()
+    of_b = b.metrics()
     drawn_a, drawn_b = resampled_rates([a, b], n, seed)
     rows = []
-    for metric in drawn_a:
-        row = {"metric": metric, "a": value_a[metric], "b": value_b[metric]}
-        row["difference"] = row["b"] - row["a"]
-        rows.append(row | _tested(drawn_b[metric] - drawn_a[metric]))
+    for metric, drawn in (drawn_b - drawn_a).items():
+        low, high = percentiles(drawn)
+        row = {"metric": metric, "a": of_a[metric], "b": of_b[metric]}
+        row |= {"difference": of_b[metric] - of_a[metric], "low": low, "high": high}
+        d = drawn.dropna().to_numpy()
+        beyond = min((d <= 0).sum(), (d >= 0).sum())
+        row["p"] = min(1.0, 2 * (1 + beyond) / (1 + len(d))) if len(d) else np.nan
+        row["error"] = d.std(ddof=1) if len(d) > 1 else np.nan
+        row["n"] = len(d)
+        rows.append(row)
     right_a, right_b = a.accepted == a.same, b.accepted == b.same
     only_a = int((right_a & ~right_b).sum())
     only_b = int((right_b & ~right_a).sum())
     return Comparison(pd.DataFrame(rows), only_a, only_b)
 
 
-def compare_all(reference: Report, reports: dict[str, Report], metric: str = "auc", seed: int = 0):
+def compare_all(
+    reference: Report, reports: dict[str, Report], metric: str = "auc", seed: int = 0
+) -> pd.DataFrame:
     """Compare many reports with one reference, and correct for their number.
 
-    The same people are resampled for all, at least 2,000 times and so often that the smallest p
-    that can come out stays below 0.005 after Holm's correction.
-
-    Returns
-    -------
-    DataFrame
-        A row per report: method, difference = report - reference, its 95 % interval (low, high),
-        p (see `compare`) and p_holm.
-
-    Raises
-    ------
-    ValueError
-        If there is no report, or one does not hold the pairs of the reference.
+    A row per report: method, difference = report - reference, low, high and p (see `compare`) and
+    p_holm. People are resampled so often that the smallest p stays below 0.005 when corrected.
     """
-    import pandas as pd
-
     if not reports:
         raise ValueError("expected at least one report to compare, got none")
-    for report in reports.values():
-        _check_pairs(reference, report)
     n = max(2000, 400 * len(reports))  # the smallest p is 2 / (1 + n)
-    of_reference, *drawn = resampled_rates([reference, *reports.values()], n, seed)
-    value = reference.metrics()[metric]
-    rows = []
-    for (method, report), own in zip(reports.items(), drawn, strict=True):
-        row = {"method": method, "difference": report.metrics()[metric] - value}
-        rows.append(row | _tested(own[metric] - of_reference[metric]))
-    table = pd.DataFrame(rows)
+    rows = {}
+    for method, report in reports.items():
+        table = compare(reference, report, n, seed).table
+        rows[method] = table.set_index("metric").loc[metric]
+    table = pd.DataFrame(rows).T.rename_axis("method").reset_index()
     table["p_holm"] = holm(table["p"])
     return table[["method", "difference", "low", "high", "p", "p_holm"]]
 
 
 def same_result(a: Report, b: Report) -> bool:
     """Whether two reports are of one network: equal distances on equal pairs."""
-    return not _differing(a, b).any() and np.array_equal(a.distances, b.distances)
+    return _same_pairs(a, b) and np.array_equal(a.distances, b.distances)
 
 
-def _tested(differences):
-    """Interval, p, standard error and number of resampled differences, as a row's columns."""
-    low, high = percentiles(differences)
-    d = differences[~np.isnan(differences)]
-    beyond = min((d <= 0).sum(), (d >= 0).sum())
-    p = min(1.0, 2 * (1 + beyond) / (1 + len(d))) if len(d) else np.nan
-    error = float(d.std(ddof=1)) if len(d) > 1 else np.nan
-    return {"low": low, "high": high, "p": p, "error": error, "n": len(d)}
-
-
-def _differing(a, b):
-    """Which pairs are not the same in both reports, bool; all if their numbers differ."""
-    if len(a) != len(b):
-        return np.ones(len(a), bool)
-    return (a.left_ids != b.left_ids) | (a.right_ids != b.right_ids) | (a.same != b.same)
-
-
-def _check_pairs(a, b):
-    if len(a) != len(b):
-        raise ValueError(f"expected the same pairs, got {len(a):,} and {len(b):,}")
-    differ = _differing(a, b)
-    if differ.any():
-        raise ValueError(
-            f"expected the same pairs in the same order, but {differ.sum():,} of {len(a):,} "
-            f"differ, pair {np.argmax(differ)} first"
-        )
+def _same_pairs(a, b):
+    fields = ("left_ids", "right_ids", "same")
+    return all(np.array_equal(getattr(a, field), getattr(b, field)) for field in fields)

@@ -1,17 +1,15 @@
 """Hold tested pairs against thresholds that other people chose, and say how sure the rates are."""
 
-import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from facelab.faces import Faces
-from facelab.verification.measure import check_rows, distances_of, people_of
-from facelab.verification.people import percentiles, resampled_rates
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar
-from facelab.verification.threshold import Threshold
+from facelab.verification.thresholds import Threshold, distances_of, people_of
 
 RULES = ("accuracy and f1", "f1", "given")
 
@@ -22,35 +20,23 @@ class Report:
 
     Parameters
     ----------
-    distances : ndarray of shape (n_pairs,), float32
-        Euclidean distance between unit-length embeddings, in [0, 2].
-    same : ndarray of shape (n_pairs,), bool
-        True where both images show the same person.
-    fold, left, right : ndarray of shape (n_pairs,), int64
-        Fold of each pair, and its two images as positions in `image_ids`.
+    distances, same, fold : ndarray of shape (n_pairs,), float32, bool and int64
+        Distance between unit-length embeddings, in [0, 2]; whether both images show one person.
+    left, right : ndarray of shape (n_pairs,), int64
+        The two images of each pair, as positions in `image_ids`.
     image_ids, people : ndarray of shape (n_images,), str
         Each image's name, for example ``"NAME_0001"``, and the person whom it shows.
-    threshold : float
-        A pair is accepted as the same person when its distance is below.
-    f1_threshold : float, optional
-        The threshold at which F1, precision and recall are reported; default: `threshold`.
-    threshold_from : str
-        How they were chosen: ``"given"``, or ``"best accuracy and best F1 on dev"``.
-    rule : {"accuracy and f1", "f1", "given"}
-        By what the two thresholds were chosen; results of different rules are not compared.
-    name, role, source : str
-        What the pairs are, for example ``"View 1 test"``; what their people are to a network
-        (``"train"``, ``"dev"``, ``"test"`` or empty); what the images are, ``"LFW funneled"``.
-    synthetic : bool
-        Whether the faces are drawn.
+    threshold, f1_threshold : float
+        A pair is accepted as the same person when its distance is below the first; F1, precision
+        and recall are those at the second, by default the same.
+    threshold_from, rule : str
+        How they were chosen: in words, and one of `RULES`, which are not to be compared.
+    name, role, source, synthetic : str, str, str and bool
+        Of the pairs, see `Pairs`, and of their images, see `Faces`.
     seen : str
         In words, why the people of the pairs are no strangers; empty for strangers.
 
-    Raises
-    ------
-    ValueError
-        If there is no pair, the arrays do not fit one another, `people` contradict `same`, a
-        distance is negative or not finite, a threshold is not finite, or the rule is another.
+    Arrays that do not fit, `people` that contradict `same` and no such rule are a ValueError.
     """
 
     distances: np.ndarray
@@ -73,55 +59,37 @@ class Report:
     def __post_init__(self):
         if self.f1_threshold is None:
             object.__setattr__(self, "f1_threshold", self.threshold)
+        kinds = dict(distances=np.float32, same=bool, fold=int, left=int, right=int)
+        kinds |= dict(image_ids=str, people=str)
         # Against a float64 NumPy compares float32 distances in float64. It rounds a Python float
         # to float32 first, where the midpoint of two neighbours becomes one of them.
-        kinds = {
-            "distances": np.float32,
-            "same": bool,
-            "fold": np.int64,
-            "left": np.int64,
-            "right": np.int64,
-            "image_ids": str,
-            "people": str,
-            "threshold": np.float64,
-            "f1_threshold": np.float64,
-        }
+        kinds |= dict(threshold=np.float64, f1_threshold=np.float64)
         for name, kind in kinds.items():
             object.__setattr__(self, name, np.asarray(getattr(self, name), kind)[()])
         shapes = [a.shape for a in (self.distances, self.same, self.fold, self.left, self.right)]
         if set(shapes) != {(self.distances.size,)} or not self.distances.size:
             raise ValueError(f"expected five arrays of one length, at least 1, got {shapes}")
         if not (np.isfinite(self.distances).all() and self.distances.min() >= 0):
-            raise ValueError("expected finite distances of 0 or more, got others")
-        for threshold in (self.threshold, self.f1_threshold):
-            if not np.isfinite(threshold):
-                raise ValueError(f"expected a finite threshold, got {threshold}")
+            raise ValueError(f"expected finite distances of 0 or more, got {self.distances.min()}")
+        if not np.isfinite([self.threshold, self.f1_threshold]).all():
+            got = f"{self.threshold} and {self.f1_threshold}"
+            raise ValueError(f"expected finite thresholds, got {got}")
         if self.rule not in RULES:
             raise ValueError(f"expected a rule in {RULES}, got {self.rule!r}")
-        if len(self.people) != len(self.image_ids):
-            raise ValueError(
-                f"expected people of as many images as ids, {len(self.image_ids)}, "
-                f"got {len(self.people)}"
-            )
-        check_rows(self.left, self.right, len(self.image_ids))
         wrong = (self.people[self.left] == self.people[self.right]) != self.same
         if wrong.any():
-            raise ValueError(
-                f"expected people who agree with same, got {wrong.sum()} pairs in which they do "
-                f"not, pair {np.argmax(wrong)} first"
-            )
+            got = f"{wrong.sum()} other pairs, pair {np.argmax(wrong)} first"
+            raise ValueError(f"expected people who agree with same, got {got}")
 
     def __len__(self) -> int:
         return len(self.distances)
 
     def __repr__(self) -> str:
         m = self.metrics()
-        n_same = self.same.sum()
-        source = f"{self.source}, {self.seen}" if self.seen else self.source
+        who = f"{self.source}, {self.seen}" if self.seen else self.source
         return (
-            f"Report({source}, {self.name}: {n_same:,} same and {len(self) - n_same:,} "
-            f"different pairs, accuracy {m['accuracy']:.3f} at threshold {self.threshold:.3f} "
-            f"({self.threshold_from}), AUC {m['auc']:.3f})"
+            f"Report({who}, {self.name}: {len(self):,} pairs, accuracy {m['accuracy']:.3f} at "
+            f"threshold {self.threshold:.3f} ({self.threshold_from}), AUC {m['auc']:.3f})"
         )
 
     @cached_property
@@ -145,13 +113,7 @@ class Report:
         return self.image_ids[self.right]
 
     def metrics(self) -> dict[str, float]:
-        """Return counts and rates at the thresholds, and what no threshold decides.
-
-        Returns
-        -------
-        dict
-            ``tp, fp, tn, fn``: pairs at `threshold`, and the rates of `rates`.
-        """
+        """Return ``tp, fp, tn, fn``, pairs at `threshold`, and the rates of `rates`."""
         accepted = np.bincount(2 * self.accepted + self.same, minlength=4)
         counts = dict(zip(("tn", "fn", "fp", "tp"), map(int, accepted), strict=True))
         return counts | {metric: float(value) for metric, value in self.rates().items()}
@@ -159,38 +121,24 @@ class Report:
     def rates(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Return every rate, for pairs that count by weights of shape (..., n_pairs).
 
-        Returns
-        -------
-        dict of ndarray of shape (...)
-            ``accuracy, far, frr`` at `threshold`; ``f1, precision, recall`` at `f1_threshold`;
-            ``auc``: the chance that a same pair is nearer than a different one, ties one half;
-            ``eer``: the rate at which the ROC polyline has far = frr; ``tar_at_far_1%,
-            tar_at_far_0.1%``: see `tar_at_far`, nan where that refuses. Undefined rates are nan.
+        ``accuracy, far, frr`` at `threshold`; ``f1, precision, recall`` at `f1_threshold`;
+        ``auc``: the chance that a same pair is nearer than a different one, ties one half;
+        ``eer``: the rate at which the ROC polyline has far = frr; ``tar_at_far_1%,
+        tar_at_far_0.1%``: see `tar_at_far`, nan where that refuses. Undefined rates are nan.
         """
         tp, fp = self.sweep.accepted(weights)
         n_same, n_different = tp[..., -1], fp[..., -1]
         k, k_f1 = self.sweep.at(np.array([self.threshold, self.f1_threshold]))
         found = rates(tp[..., k], fp[..., k], n_same, n_different)
         at_f1 = rates(tp[..., k_f1], fp[..., k_f1], n_same, n_different)
-        for metric in ("f1", "precision", "recall"):
-            found[metric] = at_f1[metric]
-        found["auc"] = area(tp, fp)
-        found["eer"] = eer(tp, fp)
+        found |= {metric: at_f1[metric] for metric in ("f1", "precision", "recall")}
+        found |= {"auc": area(tp, fp), "eer": eer(tp, fp)}
         for metric, far in FARS.items():
             found[metric] = tar(tp, fp, far) * (np.nan if self.refusal(far) else 1)
         return found
 
     def tar_at_far(self, far: float) -> float:
-        """Return the greatest true accept rate of all candidate thresholds with FAR <= `far`.
-
-        Raises
-        ------
-        ValueError
-            If `far` is not in (0, 1], there are no same pairs, or fewer than 1 / `far` different
-            ones, so that a single false accept would exceed `far`.
-        """
-        if not 0 < far <= 1:
-            raise ValueError(f"expected a far above 0 and at most 1, got {far}")
+        """Return the greatest true accept rate with FAR <= `far`; a ValueError with `refusal`."""
         if refusal := self.refusal(far):
             raise ValueError(refusal)
         return float(tar(*self.sweep.accepted(), far))
@@ -198,15 +146,13 @@ class Report:
     def refusal(self, far: float) -> str:
         """Say why `tar_at_far` has no answer on these pairs; empty where it has one."""
         n = int((~self.same).sum())
-        if n * far < 1:
+        if n * far < 1:  # a single false accept would exceed `far`
             needed = np.ceil(1 / far)
             return f"FAR {100 * far:g} % needs {needed:,.0f} different pairs or more, got {n:,}"
         return "" if self.same.any() else "a TAR needs same pairs, got none"
 
-    def roc(self):
-        """Return a DataFrame of the rates at every candidate threshold, the strictest first."""
-        import pandas as pd
-
+    def roc(self) -> pd.DataFrame:
+        """Return the rates at every candidate threshold, the strictest first."""
         tp, fp = self.sweep.accepted()
         table = pd.DataFrame({"threshold": self.sweep.thresholds} | rates(tp, fp, tp[-1], fp[-1]))
         table["tar"] = table["recall"]
@@ -221,60 +167,37 @@ class Report:
         (drawn,) = resampled_rates([self], n, seed)
         return {metric: percentiles(values) for metric, values in drawn.items()}
 
-    def table(self, n: int = 2000, seed: int = 0):
-        """Return a DataFrame: metric, value, low, high (95 %, see `intervals`), note."""
-        import pandas as pd
-
+    def table(self, n: int = 2000, seed: int = 0) -> pd.DataFrame:
+        """Return a row per rate: metric, value, low, high (95 %, see `intervals`), note."""
         values = self.metrics()
         (drawn,) = resampled_rates([self], n, seed)
         rows = []
         for metric, resampled in drawn.items():
-            undefined = int(np.isnan(resampled).sum())
-            note = f"undefined in {undefined:,} of {n:,} resamples" if undefined else ""
-            if metric in FARS:
-                note = self.refusal(FARS[metric]) or note
+            note = self.refusal(FARS[metric]) if metric in FARS else ""
             rows.append((metric, values[metric], *percentiles(resampled), note))
         return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "note"])
 
-    def mistakes(self, n: int = 10):
-        """Return a DataFrame of the nearest `n` false accepts and the farthest `n` false rejects.
+    def mistakes(self, n: int = 10) -> pd.DataFrame:
+        """Return the nearest `n` false accepts and the farthest `n` false rejects.
 
         Columns: kind, pair (its number in the report), distance, left_id, right_id.
         """
-        import pandas as pd
-
         order = np.argsort(self.distances, kind="stable")
         wrong = order[self.accepted[order] != self.same[order]]
         false_accepts = wrong[~self.same[wrong]]
         false_rejects = wrong[self.same[wrong]][::-1]
         pair = np.concatenate([false_accepts[:n], false_rejects[:n]])
-        return pd.DataFrame(
-            {
-                "kind": np.where(self.same[pair], "false reject", "false accept"),
-                "pair": pair,
-                "distance": self.distances[pair],
-                "left_id": self.left_ids[pair],
-                "right_id": self.right_ids[pair],
-            }
-        )
+        kind = np.where(self.same[pair], "false reject", "false accept")
+        table = pd.DataFrame({"kind": kind, "pair": pair, "distance": self.distances[pair]})
+        return table.assign(left_id=self.left_ids[pair], right_id=self.right_ids[pair])
 
     def save(self, path) -> None:
         """Write every field to one ``.npz`` file that `load` reads back, without pickle."""
-        with Path(path).open("wb") as file:
-            np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+        np.savez_compressed(path, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path) -> "Report":
-        """Read a report that `save` wrote.
-
-        Raises
-        ------
-        ValueError
-            If the file holds anything else.
-        """
-        with Path(path).open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError(f"{path}: expected the .npz file of a report, got another kind")
+        """Read a report that `save` wrote; a ValueError if the file holds anything else."""
         with np.load(path, allow_pickle=False) as file:
             expected = sorted(field.name for field in fields(cls))
             if sorted(file.files) != expected:
@@ -287,58 +210,74 @@ def verify(
 ) -> Report:
     """Hold the pairs of `faces` against thresholds that other people chose.
 
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n_images, embedding_size)
-        One row per image of `faces`.
-    faces : Faces
-        With the pairs to test.
-    threshold : Threshold or float
-        From `fit_threshold`; a number serves as both thresholds and is recorded as given.
-    seen : str
-        In words, why the tested people are not strangers, for example ``"people it was trained
-        on"``.
-
-    Raises
-    ------
-    ValueError
-        If the threshold was chosen on people that are tested here and `seen` does not say so.
+    Embeddings have the shape (n_images, embedding_size). A number serves as both thresholds and is
+    recorded as given. If people chose the threshold who are tested here, `seen` has to say in
+    words why, for example ``"people it was trained on"``; else it is a ValueError.
     """
-    apart = distances_of(embeddings, faces)
-    chosen = {"threshold": threshold, "threshold_from": "given", "rule": "given"}
-    if isinstance(threshold, Threshold):
-        _refuse_shared(threshold.people, people_of(faces), seen)
-        chosen = {
-            "threshold": threshold.value,
-            "f1_threshold": threshold.f1,
-            "threshold_from": f"best accuracy and best F1 on {threshold.name}",
-            "rule": "accuracy and f1",
-        }
     pairs = faces.pairs
+    about = dict(source=faces.source, synthetic=faces.synthetic, seen=seen, threshold=threshold)
+    apart = distances_of(embeddings, faces)
+    if isinstance(threshold, Threshold):
+        shared = sorted(threshold.people & people_of(faces))
+        if shared and not seen:
+            got = f"{len(shared)} of the people tested, {shared[0]} first"
+            raise ValueError(f"expected a threshold from other people, or `seen`, got {got}")
+        about["threshold"] = threshold.value
+        about["f1_threshold"] = threshold.f1
+        about["threshold_from"] = f"best accuracy and best F1 on {threshold.name}"
+        about["rule"] = "accuracy and f1"
     rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
-    left, right = ends.reshape(2, -1)
     return Report(
-        distances=apart,
-        same=pairs.same,
-        fold=pairs.fold,
-        left=left,
-        right=right,
+        apart,
+        pairs.same,
+        pairs.fold,
+        *ends.reshape(2, -1),
         image_ids=faces.image_ids[rows],
         people=np.array(faces.names)[faces.labels[rows]],
         name=pairs.name,
         role=pairs.role,
-        source=faces.source,
-        synthetic=faces.synthetic,
-        seen=seen,
-        **chosen,
+        **about,
     )
 
 
-def _refuse_shared(chose, tested, seen):
-    shared = sorted(chose & tested)
-    if shared and not seen:
-        raise ValueError(
-            f"expected a threshold from other people, but {len(shared)} of the {len(tested)} "
-            f"people tested chose it, {shared[0]} first; fit it on dev people, or say in seen=... "
-            "why this is meant"
-        )
+def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each pair counts in each of `n` resamples of its people, (m, n_pairs) int32.
+
+    Pairs that share a person are not independent, so people are resampled: where person p is drawn
+    w_p times with replacement, a same pair of p counts w_p times, and a different pair of p and q
+    w_p * w_q times (Bolle, Ratha, Pankanti, CVIU 93, 2004: the subsets bootstrap; Owen, Annals of
+    Applied Statistics 1(2), 2007: the pigeonhole bootstrap).
+    """
+    names = report.people[[report.left, report.right]]  # (2, n_pairs)
+    people, ends = np.unique(names, return_inverse=True)
+    left, right = ends.reshape(2, -1)
+    k = len(people)
+    rng = np.random.default_rng(seed)
+    step = max(1, 250_000 // len(report))  # arrays of this many pairs stay in the processor cache
+    for start in range(0, n, step):
+        m = min(step, n - start)
+        drawn = rng.integers(k, size=(m, k))
+        drawn += k * np.arange(m)[:, None]  # each resample counts in places of its own
+        times = np.bincount(drawn.ravel(), minlength=m * k)
+        times = times.reshape(m, k).astype(np.int32)
+        of_left = times.take(left, axis=1)
+        of_right = times.take(right, axis=1)
+        yield of_left * np.where(report.same, 1, of_right)
+
+
+def resampled_rates(reports: list[Report], n: int, seed: int) -> list[pd.DataFrame]:
+    """`Report.rates` of reports on the same pairs, the same people drawn for all: n rows each."""
+    parts = [[] for _ in reports]
+    for weights in resampled_weights(reports[0], n, seed):
+        for report, own in zip(reports, parts, strict=True):
+            own.append(pd.DataFrame(report.rates(weights)))
+    return [pd.concat(own, ignore_index=True) for own in parts]
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """Return the 2.5th and 97.5th percentile of those values that are defined."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return np.nan, np.nan
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

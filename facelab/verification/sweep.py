@@ -1,7 +1,7 @@
-"""Count the accepted pairs at every threshold at once, and what follows from the counts.
+"""From embeddings to distances, and from distances to counts and rates at every threshold.
 
-A pair is accepted as the same person when distance < threshold. One tie rule: among equally good
-candidate thresholds the smallest, the strictest, wins. Undefined rates are nan.
+A pair is accepted when distance < threshold. Among equally good candidate thresholds the smallest,
+the strictest, wins. Undefined rates are nan.
 """
 
 from functools import cached_property
@@ -11,20 +11,38 @@ import numpy as np
 FARS = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
 
 
+def unit_length(embeddings: np.ndarray) -> np.ndarray:
+    """Divide embeddings, (n_images, embedding_size), by their lengths; float64."""
+    x = np.asarray(embeddings)
+    if x.ndim != 2 or x.dtype.kind not in "fiu":
+        raise ValueError(f"expected a table of numbers, got {x.dtype} of shape {x.shape}")
+    length = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
+    good = np.isfinite(length) & (length > 0)
+    if not good.all():
+        got = f"{length[~good][0]} in row {np.argmin(good)}"
+        raise ValueError(f"expected embeddings of finite length above 0, got {got}")
+    return x / length[:, None]
+
+
+def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
+    """Measure how far apart the two images of each pair lie on the unit sphere, in [0, 2].
+
+    Embeddings, (n_images, embedding_size), are normalised here; one without a direction is a
+    ValueError.
+    """
+    x = unit_length(embeddings)
+    apart = np.empty(len(pairs.left), np.float32)
+    for start in range(0, len(apart), 65_536):  # bounds the memory of a million pairs
+        piece = slice(start, start + 65_536)
+        between = x[pairs.left[piece]] - x[pairs.right[piece]]  # (B, D)
+        apart[piece] = np.linalg.norm(between, axis=1)
+    return apart
+
+
 class Sweep:
     """Pairs sorted by distance once, to be counted under any weights.
 
-    Parameters
-    ----------
-    distances : ndarray of shape (n_pairs,)
-        Of 0 or more.
-    same : ndarray of shape (n_pairs,), bool
-        True where both images show one person.
-
-    Raises
-    ------
-    ValueError
-        If there is no pair, the shapes differ, or a distance is negative or nan.
+    Distances are 0 or more; same, bool, is whether both images show one person; (n_pairs,) each.
 
     Examples
     --------
@@ -37,11 +55,9 @@ class Sweep:
 
     def __init__(self, distances: np.ndarray, same: np.ndarray):
         distances, same = np.asarray(distances), np.asarray(same, bool)
-        if distances.shape != same.shape or distances.ndim != 1 or not len(same):
-            raise ValueError(
-                "expected two arrays of one length, at least 1, "
-                f"got shapes {distances.shape} and {same.shape}"
-            )
+        if distances.shape != same.shape or not len(same):
+            got = f"{distances.shape} and {same.shape}"
+            raise ValueError(f"expected two arrays of one length, at least 1, got shapes {got}")
         if not (distances >= 0).all():
             raise ValueError(f"expected distances of 0 or more, got {distances.min()}")
         self._order = np.argsort(distances, kind="stable")
@@ -53,11 +69,7 @@ class Sweep:
 
     @cached_property
     def thresholds(self) -> np.ndarray:
-        """Candidates, ascending, float64 of shape (n_candidates,).
-
-        The midpoints between neighbouring distinct distances, one below the smallest (accepts
-        nothing) and one above the largest (accepts everything).
-        """
+        """Candidates, (n_candidates,): midpoints of neighbours, one below all and one above."""
         d = self._distinct.astype(np.float64)  # keeps midpoints strictly between
         below = np.nextafter(d[0], -np.inf)
         above = np.nextafter(d[-1], np.inf)
@@ -68,33 +80,26 @@ class Sweep:
         return np.searchsorted(self._distinct, np.float64(threshold))
 
     def accepted(self, weights: np.ndarray | None = None, at: np.ndarray | None = None):
-        """Add up the weights of the accepted pairs.
+        """Add up the weights of the accepted same and different pairs, (..., n_candidates) each.
 
-        Parameters
-        ----------
-        weights : ndarray of shape (..., n_pairs), optional
-            How much each pair counts, one row per resample; default: 1.
-        at : ndarray of shape (n_chosen,), optional
-            Indices of candidates, to save memory; default: all. The last, -1, accepts all pairs.
-
-        Returns
-        -------
-        same, different : ndarray of shape (..., n_candidates or n_chosen), float64
+        Weights have the shape (..., n_pairs), default 1; `at` are indices of candidates, default
+        all. The last candidate accepts all pairs.
         """
         weights = np.ones(len(self._same), np.int64) if weights is None else np.asarray(weights)
         ends = self._n_accepted if at is None else self._n_accepted[at]
         weights = weights.take(self._order, axis=-1)
         of_same = weights * self._same
         kind = np.result_type(weights, np.int32)
-        sums = np.empty((2, *weights.shape[:-1], len(ends)))
-        for total, part in zip(sums, (of_same, weights - of_same), strict=True):
-            total[...] = part.cumsum(axis=-1, dtype=kind).take(ends - 1, axis=-1)
-        sums[..., ends == 0] = 0
-        return sums[0], sums[1]
+
+        def total(part):
+            sums = part.cumsum(axis=-1, dtype=kind)
+            return np.where(ends > 0, sums.take(ends - 1, axis=-1), 0.0)
+
+        return total(of_same), total(weights - of_same)
 
 
 def best(sweep: Sweep, by: str, weights: np.ndarray | None = None) -> float:
-    """Return the first, so the strictest, candidate with the greatest rate `by` (see `rates`).
+    """Return the strictest candidate with the greatest rate `by`, a name in `rates`.
 
     Weighted rates count as equal within 1e-12, the rounding of sums of fractions.
     """
@@ -143,15 +148,7 @@ def tar(tp: np.ndarray, fp: np.ndarray, far: float) -> np.ndarray:
 
 
 def auc(distances: np.ndarray, same: np.ndarray) -> float:
-    """Return the chance that a same pair is nearer than a different one, ties one half.
-
-    Parameters
-    ----------
-    distances : ndarray of shape (n_pairs,)
-        How far apart the two images of each pair are.
-    same : ndarray of shape (n_pairs,), bool
-        True where both show one person. Without both kinds of pairs the result is nan.
-    """
+    """Return the chance that a same pair is nearer than a different one, ties one half."""
     return float(area(*Sweep(distances, same).accepted()))
 
 
@@ -160,6 +157,5 @@ def _ratio(a, b):
         return np.true_divide(a, b)
 
 
-def _pick(values, index):
-    """One value of each row."""
+def _pick(values, index):  # one value of each row
     return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]

@@ -276,7 +276,7 @@ function mountPage(el, { meta, buffers }) {
   return mount(el, decode(meta, bytes), {
     photos: async () => ({ urls: new Map(), why }),
     measure: async () => ({ error: "These two are no pair of this run. A notebook with the network can " +
-      "measure any two photos: fl.explore(report, model=model)." }),
+      "measure any two photos: fl.explore(report, faces=faces, model=model)." }),
   });
 }
 

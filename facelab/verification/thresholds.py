@@ -1,0 +1,124 @@
+"""Choose thresholds on the pairs of people who are not tested."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facelab.faces import Faces, Pairs
+from facelab.verification.sweep import Sweep, best, distances
+
+MOST_DIFFERENT = 10_000
+
+
+@dataclass(frozen=True, repr=False)
+class Threshold:
+    """Two distances chosen on the same pairs, and the people who chose them.
+
+    `value` has the best accuracy and `f1` the best F1; `name` and `role` are those of the pairs;
+    `verify` refuses to test on any of `people`.
+    """
+
+    value: float
+    f1: float
+    name: str
+    role: str
+    people: frozenset[str]
+    n_same: int
+    n_different: int
+
+    def __repr__(self) -> str:
+        best = f"{self.value:.4f} by accuracy, {self.f1:.4f} by F1"
+        pairs = f"{self.n_same:,} same and {self.n_different:,} different pairs"
+        return f"Threshold({best}; {self.name}: {pairs} of {len(self.people):,} people)"
+
+
+def fit_threshold(embeddings: np.ndarray, faces: Faces, pairs: Pairs | None = None) -> Threshold:
+    """Choose the thresholds of best accuracy and of best F1, each the smallest of the best.
+
+    Give it dev people: the people a network was trained on lie far closer together than
+    strangers, so their best threshold is too strict for anyone else. Embeddings have the shape
+    (n_images, embedding_size). Pairs, by default `every_pair`, count by their ``weights``; only
+    same or only different ones are a ValueError.
+    """
+    faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
+    pairs = faces.pairs
+    apart = distances_of(embeddings, faces)
+    n_same = int(pairs.same.sum())
+    n_different = len(pairs) - n_same
+    if not (n_same and n_different):
+        got = f"{n_same} same, {n_different} different"
+        raise ValueError(f"{pairs.name}: expected both kinds, got {got}")
+    sweep = Sweep(apart, pairs.same)
+    return Threshold(
+        value=best(sweep, "accuracy", pairs.weights),
+        f1=best(sweep, "f1", pairs.weights),
+        name=pairs.name,
+        role=pairs.role,
+        people=people_of(faces),
+        n_same=n_same,
+        n_different=n_different,
+    )
+
+
+def distances_of(embeddings: np.ndarray, faces: Faces) -> np.ndarray:
+    """`distances` of the pairs that `faces` carries, one embedding for each image."""
+    if faces.pairs is None or not len(faces.pairs):
+        raise ValueError(f"expected faces with pairs, got none in {faces!r}")
+    if len(embeddings) != len(faces):
+        expected = f"expected one embedding for each of {len(faces):,} images"
+        raise ValueError(f"{expected}, got {len(embeddings):,}")
+    return distances(embeddings, faces.pairs)
+
+
+def people_of(faces: Faces) -> frozenset[str]:
+    """Names of everyone in the pairs of `faces`."""
+    labels = np.unique(faces.labels[[faces.pairs.left, faces.pairs.right]])
+    return frozenset(faces.names[k] for k in labels)
+
+
+def every_pair(faces: Faces) -> Pairs:
+    """Return all same pairs and up to 10,000 different ones, weighted for a threshold.
+
+    The different pairs are distinct and drawn as LFW drew its own, always the same: two people
+    first, then an image of each. ``weights`` add up to 1: half for the same pairs, of which each
+    person has an equal share, and half for the different ones. Name and role are those of the
+    pairs that `faces` carries, if it does.
+    """
+    rows_of = faces.rows_by_person()
+    of_same = [rows[np.stack(np.triu_indices(len(rows), 1))] for rows in rows_of]
+    same = np.concatenate(of_same, axis=1)  # (2, n_same)
+    pairs_of = np.array([part.shape[1] for part in of_same])  # (n_people,)
+    n_same = pairs_of.sum()
+    if len(faces) * (len(faces) - 1) // 2 - n_same <= MOST_DIFFERENT:
+        different = np.nonzero(np.triu(faces.labels[:, None] != faces.labels))
+    else:
+        different = _draw_different(np.concatenate(rows_of), faces.counts)
+    left, right = np.append(same, different, axis=1)
+    n_different = len(left) - n_same
+    share = 0.5 / (np.count_nonzero(pairs_of) * pairs_of[faces.labels[same[0]]])
+    carried = faces.pairs
+    return Pairs(
+        left=left,
+        right=right,
+        same=np.repeat([True, False], [n_same, n_different]),
+        name="every pair" if carried is None else carried.name,
+        role="" if carried is None else carried.role,
+        weights=np.append(share, np.repeat(0.5, n_different) / n_different),
+    )
+
+
+def _draw_different(of_person, counts):
+    """Draw distinct pairs of two people's images, person first: two arrays of rows."""
+    rng = np.random.default_rng(0)
+    n_images = len(of_person)
+    n_people = len(counts)
+    starts = np.cumsum(counts) - counts
+    keys = np.zeros(0, np.int64)  # one integer per pair, in the order drawn
+    while len(keys) < MOST_DIFFERENT:
+        a = rng.integers(n_people, size=2 * MOST_DIFFERENT)
+        b = (a + rng.integers(1, n_people, size=len(a))) % n_people
+        people = np.stack([a, b])  # (2, n_drawn)
+        images = of_person[starts[people] + rng.integers(counts[people])]
+        keys = np.append(keys, images.min(axis=0) * n_images + images.max(axis=0))
+        keys = keys[np.sort(np.unique(keys, return_index=True)[1])]
+    return np.divmod(keys[:MOST_DIFFERENT], n_images)
