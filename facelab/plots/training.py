@@ -129,18 +129,20 @@ def plot_mined(mined, everything, of, axes=None):
         axes = new_panels(len(mined), 3, 5.2, 3.9, sharex=True, sharey=True)
     bins, scale = _bins(np.concatenate([everything, *mined.values()]))
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):
-        ax.hist(everything, bins, color=GREY, alpha=0.4)
+        ax.hist(everything, bins, color=GREY, alpha=0.4, label="all negatives")
         ax.set(xscale=scale, yscale="log", xlim=(bins[0], bins[-1]))
         ax.tick_params(labelbottom=True, labelleft=True)
         share = "none"
         if len(picked):
-            share = f"{100 * len(picked) / len(everything):.2g}\u00a0%"
-            ax.hist(picked, bins, color=DIFFERENT, histtype="step", lw=2.2)
+            share = f"{number(100 * len(picked) / len(everything))}\u00a0%"
+            style = dict(color=DIFFERENT, histtype="step", lw=2.2, label="picked")
+            ax.hist(picked, bins, **style)
             _mark_median(ax, np.median(picked))
         title = f"{name}: {share}"
         note = f"{len(picked):,} picked of {len(everything):,}"
         describe(ax, title, of, "distance of a negative", "negatives", note)
     axes[0].set_ylim(0.7, 8 * max(ax.dataLim.ymax for ax in axes))  # room for the median's name
+    legend(axes[-1])
     return axes
 
 
