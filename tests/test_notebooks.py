@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -89,21 +90,22 @@ def test_every_key_of_a_profile_is_a_parameter_of_some_chapter(path):
     assert set(yaml.safe_load(path.read_text())) <= known
 
 
-def test_one_documented_cell_adds_a_miner_of_ones_own_to_the_comparison(small_faces):
+def test_one_documented_line_adds_a_miner_of_ones_own_to_the_comparison(small_faces):
     cells = [c.source for c in code(FOLDER / "03_mining_comparison.ipynb")]
     imports, methods = cells[0], next(k for k, c in enumerate(cells) if c.startswith("METHODS"))
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (len(small_faces), 3, 16, 16), np.uint8)
-    train = replace(small_faces, packed=pixels).at_least(2)
-    space = {"IMAGES_PER_PERSON": 2, "train": train}
+    learners = replace(small_faces, packed=pixels).at_least(2)
+    space = {"learners": learners}
     exec("\n".join(line for line in imports.splitlines() if "import" in line), space)
     for cell in cells[methods - 1 : methods + 2]:  # losses and miners, the six, and one's own
         exec(cell.replace("# METHODS", "METHODS"), space)
     assert len(space["METHODS"]) == 7
-    candidates, make = space["METHODS"]["my own"]
-    loss, miner, sampler = make(candidates[0])
+    assert space["METHODS"].keys() == space["CANDIDATES"].keys()
+    loss, miner = space["METHODS"]["my own"](space["CANDIDATES"]["my own"][0])
+    sampler = partial(fl.people_by_images, images_per_person=2)
     model = fl.siamese_cnn(8, 16)
     before = [p.clone() for p in model.parameters()]
-    history, _ = fl.fit(model, train, loss, miner, sampler=sampler, epochs=1, batch_size=16)
-    assert history.mined.item() == 16  # an anchor for every image of the batch
+    training = fl.fit(model, learners, loss, miner, sampler=sampler, epochs=1, batch_size=16)
+    assert training.history.mined.item() == 16  # an anchor for every image of the batch
     assert any((a != b).any() for a, b in zip(before, model.parameters(), strict=True))

@@ -87,17 +87,19 @@ def plot_mined(mined, everything, of):
     axes = new_panels(len(mined), 5.6, 4, sharex=True, sharey=True)
     bins = np.histogram_bin_edges(everything, 60)
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):
-        ax.hist(everything, bins, color=GREY, alpha=0.4)
+        ax.hist(everything, bins, color=GREY, alpha=0.4, label="all negatives")
         title = f"{name}: {len(picked) / len(everything):.1%}"
         if len(picked):
             median = np.median(picked)
             title = f"{title}, median {number(median)}"
-            ax.hist(picked, bins, color=DIFFERENT, histtype="step", lw=2.2)
-            ax.axvline(median, color=DIFFERENT, ls="--")
+            ax.hist(picked, bins, color=DIFFERENT, histtype="step", lw=2.2, label="picked")
+            ax.axvline(median, color=DIFFERENT, ls="--", label="median of picked")
         ax.set(yscale="log", ylim=(0.7, None))
         ax.tick_params(labelbottom=True, labelleft=True)
         note = f"{len(picked):,} picked of {len(everything):,}"
         describe(ax, title, of, "distance of a negative", "negatives", note)
+    axes[0].set_ylim(0.7, 30 * max(ax.dataLim.ymax for ax in axes))  # room for the legend
+    axes[0].legend(loc="upper left")
     return axes
 
 
