@@ -25,8 +25,7 @@ from facelab.train import embed
 from facelab.verification import Report, distances
 
 PREVIEW = 128  # pixels of a side of a photo beside its pair
-MOST_BYTES = 20_000_000  # of an uploaded photo
-MOST_PIXELS = 25_000_000
+MOST_PIXELS = 25_000_000  # of an uploaded photo
 
 
 def explore(reports, films=None, faces=None, model=None):
@@ -107,70 +106,60 @@ class Explorer(anywidget.AnyWidget):
 
     def _answer(self, _, message, buffers):
         """Answer one request of the browser; one that asks for too much, in one line."""
-        answers = {
-            "ready": self._data,
-            "intervals": self._intervals,
-            "photos": self._photos,
-            "measure": self._measure,
-        }
+        answers = {"intervals": self._intervals, "photos": self._photos, "measure": self._measure}
         try:
-            reply, out = answers[message["kind"]](message, list(buffers))
+            if message["kind"] == "ready":
+                meta, out = payload(self.shown, with_intervals=False)
+                reply = {"meta": meta}
+            else:
+                reply, out = answers[message["kind"]](self._run(message["run"]), message, buffers)
         except (ValueError, OSError, KeyError) as error:
             reply, out = {"error": str(error), "why": str(error)}, []
         self.send({"ask": message.get("ask"), **reply}, out)
 
-    def _data(self, message, _):
-        meta, out = payload(self.shown, with_intervals=False)
+    def _run(self, name) -> Shown:
+        for shown in self.shown:
+            if shown.report is not None and shown.name == name:
+                return shown
+        raise ValueError(f"expected a run of this explorer, got {name!r}")
+
+    def _intervals(self, shown, message, _):
+        meta, out = pack(intervals(shown.report))
         return {"meta": meta}, out
 
-    def _intervals(self, message, _):
-        meta, out = pack(intervals(self._run(message).report))
-        return {"meta": meta}, out
-
-    def _photos(self, message, _):
-        shown = self._run(message)
+    def _photos(self, shown, message, _):
         found, out, why = [], [], ""
         for image in map(str, message["images"]):
             try:
-                photo = Image.fromarray(
-                    pixels(shown, image, PREVIEW, self.faces).transpose(1, 2, 0)
-                )
+                photo = pixels(shown, image, PREVIEW, self.faces)
             except (ValueError, OSError) as error:
                 why = str(error)
             else:
                 encoded = io.BytesIO()
-                photo.save(encoded, "jpeg", quality=90)
+                Image.fromarray(photo.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
                 out.append(encoded.getvalue())
                 found.append(image)
         return {"images": found, "why": why}, out
 
-    def _measure(self, message, uploads):
-        shown = self._run(message)
+    def _measure(self, shown, message, uploads):
         if shown.embed is None:
             raise ValueError(
                 "These two are no pair of this run, and its network is not at hand. Pass it: "
                 "fl.explore(report, faces=faces, model=model)."
             )
+        uploads = iter(uploads)
         photos = []
         for photo in message["photos"]:
             if "image" in photo:
                 photos.append(pixels(shown, str(photo["image"]), shown.image_size, self.faces))
             else:
-                upload = bytes(uploads.pop(0)) if uploads else b""
-                photos.append(uploaded(upload, shown.image_size, shown.crop))
+                photos.append(uploaded(bytes(next(uploads, b"")), shown.image_size, shown.crop))
         if len(photos) != 2:
             raise ValueError(f"expected two photos, got {len(photos)}")
         rows = np.arange(2)
         two = Faces(np.stack(photos), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
         (apart,) = distances(shown.embed(two), Pairs([0], [1], [False]))
         return {"distance": float(apart)}, []
-
-    def _run(self, message) -> Shown:
-        """Return what a request is about."""
-        for shown in self.shown:
-            if shown.report is not None and shown.name == message["run"]:
-                return shown
-        raise ValueError(f"expected a run of this explorer, got {message['run']!r}")
 
 
 def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> np.ndarray:
@@ -184,7 +173,7 @@ def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> n
         raise ValueError(f"expected an image of {shown.name}, got {image!r}")
     if shown.data:
         person = shown.report.people[known.index(image)]
-        return _decoded(find(shown.data).path / person / f"{image}.jpg", size, shown.crop, image)
+        return decode(find(shown.data).path / person / f"{image}.jpg", size, shown.crop)
     row = [] if faces is None else np.flatnonzero(faces.image_ids == image)
     if not len(row):
         raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
@@ -192,22 +181,10 @@ def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> n
 
 
 def uploaded(photo: bytes, size: int, crop: int | None) -> np.ndarray:
-    """Decode a reader's photo as a run's own, uint8 of shape (3, size, size); it is not kept.
+    """Decode a reader's JPEG or PNG as a run's own, uint8 of shape (3, size, size); keep nothing.
 
-    Parameters
-    ----------
-    photo : bytes
-        A JPEG or PNG file, framed like the run's photos: 250 pixels a side for LFW's.
-    size, crop : int
-        As in `decode`.
-
-    Raises
-    ------
-    ValueError
-        If the photo is too large or not readable.
+    It should be framed like the run's photos: 250 pixels a side for LFW's.
     """
-    if len(photo) > MOST_BYTES:
-        raise ValueError(f"expected a photo of {MOST_BYTES:,} bytes or fewer, got {len(photo):,}")
     try:
         with Image.open(io.BytesIO(photo), formats=("JPEG", "PNG")) as image:
             width, height = image.size  # of the header: nothing is decoded yet
@@ -215,11 +192,4 @@ def uploaded(photo: bytes, size: int, crop: int | None) -> np.ndarray:
         raise ValueError(f"expected a photo as JPEG or PNG, got {error}") from error
     if width * height > MOST_PIXELS:
         raise ValueError(f"expected {MOST_PIXELS:,} pixels or fewer, got {width} x {height}")
-    return _decoded(io.BytesIO(photo), size, crop, "the uploaded photo")
-
-
-def _decoded(file, size, crop, name):
-    try:
-        return decode(file, size, crop)
-    except ValueError as reason:
-        raise ValueError(f"{name}: {reason}") from reason
+    return decode(io.BytesIO(photo), size, crop)
