@@ -128,21 +128,16 @@ def test_a_line_more_or_less_is_noticed_in_its_file(tmp_path, protocol, data):
 @pytest.mark.parametrize(
     ("file", "line", "text", "message"),
     [
-        ("pairs.txt", 2, "Person_Ab\t2\t2", "expected two different images, got"),
-        ("pairs.txt", 8, "Person_Ab\t1\tPerson_Ab\t2", "expected two different people"),
-        (
-            "pairs.txt",
-            2,
-            "Person_Ba\t1\t2",
-            "expected images of the people in fold 1 of",
-        ),
-        ("pairsDevTest.txt", 2, "Person_Ab\t1\t2", "expected images of the people in fold 1 of"),
-        ("pairs.txt", 1, "3\t6", "expected 2 folds, as in people.txt"),
-        ("people.txt", 3, "Person_Aa\t9", "expected 1 images, as in lfw-names.txt"),
-        ("people.txt", 4, "Person_Aa\t1", "expected each person once"),
-        ("lfw-names.txt", 2, "../up\t2", "expected a name fit for a folder"),
-        ("lfw-names.txt", 2, "Person_Aa\t1", "expected each person once"),
-        ("lfw-names.txt", 2, "Person_Ab\t0", "expected at least one image"),
+        ("pairs.txt", 2, "Person_Ab\t2\t2", "two different images or people"),
+        ("pairs.txt", 8, "Person_Ab\t1\tPerson_Ab\t2", "two different images or people"),
+        ("pairs.txt", 2, "Person_Ba\t1\t2", "images of the people in fold 1"),
+        ("pairsDevTest.txt", 2, "Person_Ab\t1\t2", "images of the people in fold 1"),
+        ("pairs.txt", 1, "3\t6", "2 folds, as in people.txt"),
+        ("people.txt", 3, "Person_Aa\t9", "a person and its images as in lfw-names.txt"),
+        ("people.txt", 4, "Person_Aa\t1", "each person once"),
+        ("lfw-names.txt", 2, "../up\t2", "a name fit for a folder"),
+        ("lfw-names.txt", 2, "Person_Aa\t1", "each person once"),
+        ("lfw-names.txt", 2, "Person_Ab\t0", "each person once, with an image or more"),
     ],
 )
 def test_a_contradiction_is_explained(tmp_path, small_protocol, file, line, text, message):
@@ -152,13 +147,15 @@ def test_a_contradiction_is_explained(tmp_path, small_protocol, file, line, text
     files[file].write_text("\n".join(lines))
     with pytest.raises(ValueError) as error:
         read(tmp_path)
-    assert str(error.value).startswith(f"{files[file]}, line {line}: {message}")
+    assert str(error.value).startswith(f"{files[file]}, line {line}: expected {message}")
 
 
 def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path, small_protocol):
     files = written(small_protocol, tmp_path)
     files["people.txt"].write_bytes(b"2\n20\nPerson_\xe9\t1\n")
-    with pytest.raises(ValueError, match=r"people\.txt, line 3: expected UTF-8, got byte 0xe9"):
+    with pytest.raises(
+        ValueError, match=r"people\.txt, line 3: expected a person .* got 'Person_.\\t1'"
+    ):
         read(tmp_path)
 
 

@@ -1,109 +1,88 @@
-"""A copy of LFW on disk: where it is, which variant, and its files."""
+"""A copy of LFW on disk: where it is, what its images are, and what is kept of it in the cache."""
 
-import io
+import hashlib
 import os
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pooch
 
-
-@dataclass(frozen=True)
-class Variant:
-    """The folder that images unpack to, what they are for captions, and whether they are drawn."""
-
-    folder: str
-    source: str
-    synthetic: bool = False
-
-
-VARIANTS = {
-    variant.folder: variant
-    for variant in (
-        Variant("lfw", "LFW"),
-        Variant("lfw_funneled", "LFW funneled"),
-        Variant("lfw-deepfunneled", "LFW deep-funneled"),
-        Variant("lfw-synthetic", "synthetic faces", synthetic=True),
-    )
+VARIANTS = {  # by the folder that images unpack to: what they are, and whether they are drawn
+    "lfw": ("LFW", False),
+    "lfw_funneled": ("LFW funneled", False),
+    "lfw-deepfunneled": ("LFW deep-funneled", False),
+    "lfw-synthetic": ("synthetic faces", True),
 }
 
 
 @dataclass(frozen=True)
 class Copy:
-    """The images of one copy.
+    """The images of one copy: the folder of people, what they are, and whether they are drawn.
 
-    Parameters
-    ----------
-    path : Path
-        The folder of people, or an archive of it.
-    variant : Variant
-        What they are.
-    lists : tuple of Path
-        Folders that may hold the protocol's text files, nearest first.
+    `lists` are the folders that may hold the protocol's text files, nearest first.
     """
 
     path: Path
-    variant: Variant
+    source: str
+    synthetic: bool
     lists: tuple[Path, ...]
 
+    def files(self) -> list[str]:
+        """Return ``NAME/FILE`` of every file that is there, but for hidden ones."""
+        paths = self.path.glob("[!.]*/[!.]*")
+        return sorted(path.relative_to(self.path).as_posix() for path in paths)
+
     def stat(self, files: Iterable[str]) -> bytes:
-        """Sizes and modification times of `files`, or of the archive; empty if one is missing."""
+        """Sizes and modification times of `files`; empty if one is missing."""
         path = str(self.path)
-        paths = [f"{path}/{file}" for file in files] if self.path.is_dir() else [path]
         try:  # the files alone: to list 5,749 folders takes longer
-            stats = [os.stat(path) for path in paths]
+            stats = [os.stat(f"{path}/{file}") for file in files]
         except OSError:
             return b""
         return np.array([(s.st_size, s.st_mtime_ns) for s in stats], np.int64).tobytes()
 
-    def files(self) -> Iterator[tuple[str, Path | io.BytesIO]]:
-        """Yield ``NAME/FILE`` and where its bytes are, for every file.
 
-        Raises
-        ------
-        ValueError
-            If the archive is cut off.
-        """
-        if self.path.is_dir():
-            for path in sorted(self.path.rglob("*")):
-                file = path.relative_to(self.path)
-                if not _ignored(file) and path.is_file():
-                    yield file.as_posix(), path
-            return
-        try:
-            with tarfile.open(self.path) as archive:
-                for member in archive:
-                    file = PurePosixPath(*PurePosixPath(member.name).parts[1:])
-                    if member.isfile() and not _ignored(file):
-                        yield file.as_posix(), io.BytesIO(archive.extractfile(member).read())
-        except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
-            raise ValueError(f"{self.path}: expected a whole archive of LFW, got {e!r}") from e
+def cache_dir() -> Path:
+    """Return the folder for what can be made again: ``FACELAB_CACHE``, or the user's cache."""
+    return Path(os.environ.get("FACELAB_CACHE") or pooch.os_cache("facelab"))
 
 
-def _ignored(file: PurePosixPath) -> bool:
-    """Whether a file is a list or the file manager's, and so no stray image."""
-    return file.suffix in (".txt", ".csv") or any(part.startswith(".") for part in file.parts)
+def made_once(path: Path, make: Callable[[Path], object]) -> Path:
+    """Return the folder `path` after ``make(folder)`` has filled it, now or on an earlier call.
+
+    Several processes may call this at once: the first to finish moves its folder into place.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
+            folder = Path(temporary) / path.name
+            folder.mkdir()
+            make(folder)
+            try:
+                os.replace(folder, path)
+            except OSError:
+                if not path.exists():
+                    raise
+    return path
 
 
 def find(root: str | Path) -> Copy:
-    """Find the one copy of the images that `root` means.
+    """Find the one copy of the images that `root` means; an archive is unpacked into the cache.
 
     Parameters
     ----------
     root : str or Path
-        ``"synthetic"``: the built-in drawn faces. ``"lfw"``: the folder that the environment
-        variable ``FACELAB_LFW`` names. Else a folder of people, a folder that holds one such
-        folder or one of the mirror's archives, or such an archive.
+        As in `load_lfw`.
 
     Raises
     ------
-    FileNotFoundError
-        If there is nothing at `root`.
-    ValueError
-        If `root` holds no copy, or more than one.
+    FileNotFoundError, ValueError
+        If there is nothing at `root`, no copy or several, or an archive that was cut off.
     """
     root = _folder_of(root)
     if not root.exists():
@@ -113,18 +92,17 @@ def find(root: str | Path) -> Copy:
     found = folders or sorted(root.glob("lfw*.tgz")) or itself
     if len(found) != 1:
         raise ValueError(
-            f"{root}: expected one of the folders {', '.join(VARIANTS)}, or one archive lfw*.tgz, "
-            f"got {' and '.join(path.name for path in found) or 'neither'}"
-            + ("; name the one you mean" if found else "")
+            f"{root}: expected one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz, "
+            f"got {' and '.join(path.name for path in found) or 'none'}"
         )
     (path,) = found
+    if path.is_file():
+        inside = find(_unpacked(path))
+        return replace(inside, lists=(*inside.lists, path.parent))
     if (path / path.name).is_dir():  # Kaggle's download unpacks to lfw-deepfunneled twice
         path = path / path.name
-    folder = _top_folder(path) if path.is_file() else path.name
-    if folder not in VARIANTS:
-        raise ValueError(f"{path}: expected one of {', '.join(VARIANTS)} in it, got {folder!r}")
-    lists = dict.fromkeys((path, path.parent, root))
-    return Copy(path, VARIANTS[folder], tuple(where for where in lists if where.is_dir()))
+    source, synthetic = VARIANTS[path.name]
+    return Copy(path, source, synthetic, tuple(dict.fromkeys((path, path.parent, root))))
 
 
 def _folder_of(root: str | Path) -> Path:
@@ -136,16 +114,22 @@ def _folder_of(root: str | Path) -> Path:
         root = os.environ.get("FACELAB_LFW")
         if not root:
             raise ValueError(
-                "expected the environment variable FACELAB_LFW to name a folder with LFW, but it "
-                "is not set; 'facelab data fetch' downloads a copy"
+                "expected the environment variable FACELAB_LFW to name a folder with LFW, got "
+                "nothing; 'facelab data fetch' downloads a copy"
             )
     return Path(os.path.abspath(Path(root).expanduser()))
 
 
-def _top_folder(archive: Path) -> str:
-    try:
-        with tarfile.open(archive) as tar:
-            member = tar.next()
-    except (tarfile.TarError, EOFError, zlib.error) as e:
-        raise ValueError(f"{archive}: expected an archive of LFW, got {e!r}") from e
-    return PurePosixPath(member.name).parts[0] if member else ""
+def _unpacked(archive: Path) -> Path:
+    stat = archive.stat()
+    state = f"{archive} {stat.st_size} {stat.st_mtime_ns}"
+    digest = hashlib.sha256(state.encode()).hexdigest()[:8]
+
+    def unpack(folder):
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
+            raise ValueError(f"{archive}: expected a whole archive of LFW, got {e!r}") from e
+
+    return made_once(cache_dir() / f"{archive.stem}-{digest}", unpack)

@@ -2,39 +2,29 @@
 
 import io
 from collections import Counter
-from itertools import islice
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from facelab.data.copies import Copy
 
 
 def decode(source: str | Path | io.BytesIO, image_size: int, crop: int | None = None) -> np.ndarray:
-    """Read a picture into pixels, as packed images are.
+    """Read a picture as packed images are: uint8 of shape (3, image_size, image_size), RGB.
 
     Parameters
     ----------
     source : str, Path or io.BytesIO
         A file, or the bytes of one.
-    image_size : int
-        Height and width of the result, in pixels.
-    crop : int, optional
-        Central pixels that are kept, before resizing; None keeps all.
-
-    Returns
-    -------
-    ndarray of shape (3, image_size, image_size), uint8
-        RGB.
+    image_size, crop : int
+        Pixels a side of the result, and the central ones kept before resizing; None keeps all.
 
     Raises
     ------
     ValueError
-        If the picture cannot be read, was cut off or is smaller than `crop`; the message is the
-        reason alone, without a name.
+        If the picture cannot be read, was cut off or is smaller than `crop`: the reason alone.
     """
     return _shrink(_open(source), image_size, crop)
 
@@ -66,67 +56,40 @@ def _shrink(image: Image.Image, image_size: int, crop: int | None) -> np.ndarray
 
 def decode_all(
     copy: Copy,
-    expected: list[str] | None,
+    expected: list[str],
     crop: int | None = None,
     progress: bool = True,
     out: np.ndarray | None = None,
-) -> tuple[dict[str, tuple[int, int]], dict[str, str], list[str]]:
-    """Decode every image of a copy, shrunk into the rows of `out` if that is given.
-
-    Parameters
-    ----------
-    copy : Copy
-        Where the images are.
-    expected : list of str, optional
-        The files ``NAME/NAME_0001.jpg`` that must be there, in the order of `out`; None stands
-        for whatever is there.
-    crop, progress
-        As in `load_lfw`.
-    out : ndarray of shape (n_expected, 3, image_size, image_size), uint8, optional
-        Filled with the images.
+) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Decode the `expected` files ``NAME/NAME_0001.jpg``, into the rows of `out` if it is given.
 
     Returns
     -------
-    sizes : dict of str to (width, height)
-        Of every file that could be read.
-    wrong : dict of str to str
-        What is wrong, by file.
-    unknown : list of str
-        Files that are not expected.
+    sizes, wrong : dict of str to (width, height), dict of str to str
+        By file: the size of each that could be read, and what is wrong.
     """
-    row = {file: k for k, file in enumerate(expected or ())}
-    sizes, wrong, unknown = {}, {}, []
 
-    def read(entry):
-        file, source = entry
-        size = None
+    def read(row):
+        path, size = copy.path / expected[row], None
+        if not path.exists():
+            return None, "missing"
         try:
-            image = _open(source)
+            image = _open(path)
             size = image.size
             if out is not None:
-                out[row[file]] = _shrink(image, out.shape[-1], crop)
+                out[row] = _shrink(image, out.shape[-1], crop)
         except ValueError as e:
-            return file, size, str(e)
-        return file, size, ""
+            return size, str(e)
+        return size, ""
 
-    entries = copy.files()
-    bar = tqdm(total=expected and len(expected), desc=copy.variant.folder, disable=not progress)
-    with ThreadPool() as pool, bar:  # Pillow decodes without the GIL
-        while chunk := list(islice(entries, 1024)):  # an archive need not fit into memory
-            if expected is not None:
-                unknown += [file for file, _ in chunk if file not in row]
-                chunk = [(file, source) for file, source in chunk if file in row]
-            for file, size, reason in pool.imap(read, chunk, chunksize=16):
-                if size:
-                    sizes[file] = size
-                if reason:
-                    wrong[file] = reason
-                bar.update()
-    usual = Counter(sizes.values()).most_common(1)
-    for file, (w, h) in sizes.items():
-        (width, height), _ = usual[0]
-        if (w, h) != (width, height):
-            reason = f"expected {width} x {height} pixels like the others, got {w} x {h}"
-            wrong.setdefault(file, reason)
-    missing = [file for file in row if file not in sizes and file not in wrong]
-    return sizes, wrong | dict.fromkeys(missing, "missing"), unknown
+    rows = range(len(expected))  # in threads: Pillow decodes without the GIL
+    found = thread_map(read, rows, desc=copy.path.name, disable=not progress)
+    found = dict(zip(expected, found, strict=True))
+    sizes = {file: size for file, (size, _) in found.items() if size}
+    wrong = {file: reason for file, (_, reason) in found.items() if reason}
+    for (width, height), _ in Counter(sizes.values()).most_common(1):
+        for file, (w, h) in sizes.items():
+            if (w, h) != (width, height):
+                reason = f"expected {width} x {height} pixels like the others, got {w} x {h}"
+                wrong.setdefault(file, reason)
+    return sizes, wrong

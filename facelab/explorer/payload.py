@@ -1,8 +1,7 @@
 """What the explorer in a browser needs of reports and trainings: plain values and arrays.
 
 The browser counts by binary search in the distances themselves, so its numbers at any threshold
-are those of `facelab.verification`. What takes resampling is computed here beforehand, at chosen
-thresholds.
+are those of `facelab.verification`. What takes resampling is computed here, at chosen thresholds.
 """
 
 import base64
@@ -17,42 +16,26 @@ from facelab.verification import Report, best, percentiles, rates, resampled_wei
 
 SCRIPTS = ("numbers.js", "plots.js", "panels.js", "two_photos.js", "explorer.js")
 METRICS = ("precision", "recall", "f1", "accuracy", "far", "frr")
+OF_SHOWN = ("name", "chapter", "category", "outside_data", "crop")
+OF_REPORT = ("source", "synthetic", "role", "seen", "rule", "distances", "threshold")
+OF_REPORT += ("f1_threshold", "threshold_from")
 FAR = 0.01  # of the button that accepts as much as this error allows
 MOST_PAIRS = 2**22  # the browser sorts a distance and its pair's number as one float64
 N_GRID = 129  # thresholds at which intervals are computed
 
 
 def payload(shown: list[Shown], with_intervals: bool = True) -> tuple[dict, list[bytes]]:
-    """Turn results into what both hosts of the explorer hand to it.
+    """Turn results into what both hosts of the explorer hand to it, as `pack` packs it.
 
-    Parameters
-    ----------
-    shown : list of Shown
-        The first one with a report is the one that the explorer opens on.
-    with_intervals : bool
-        Whether to resample now; the notebook's explorer asks for `intervals` later.
-
-    Returns
-    -------
-    meta : dict
-        What JSON can hold; an array is ``{"$": number of its buffer, "type": .., "shape": ..}``.
-    buffers : list of bytes
-        The arrays, little-endian.
-
-    Raises
-    ------
-    ValueError
-        If two names are alike, or a report has more than 4,194,304 pairs.
+    The first one with a report is the one that the explorer opens on. The notebook's explorer
+    asks for `intervals` later. Refuses names that are alike, and more than 4,194,304 pairs.
     """
     names = [one.name for one in shown]
     if len(set(names)) < len(names):
         raise ValueError(f"expected names that differ, got {', '.join(names)}")
-    runs, films, sets = [], [], []
-    for one in shown:
-        if one.report is not None:
-            runs.append(_run(one, sets, with_intervals))
-        if one.film is not None:
-            films.append({"name": one.name} | one.film.counted())
+    sets = []
+    runs = [_run(one, sets, with_intervals) for one in shown if one.report is not None]
+    films = [{"name": one.name} | one.film.counted() for one in shown if one.film is not None]
     return pack({"runs": runs, "sets": sets, "films": films, "bins": BINS})
 
 
@@ -61,29 +44,12 @@ def _run(shown: Shown, sets: list[dict], with_intervals: bool) -> dict:
     if len(report) > MOST_PAIRS:
         got = f"{len(report):,}"
         raise ValueError(f"{shown.name}: expected {MOST_PAIRS:,} pairs or fewer, got {got}")
+    run = {name: getattr(shown, name) for name in OF_SHOWN}
+    run |= {name: getattr(report, name) for name in OF_REPORT}
     metrics = report.metrics()
-    return {
-        "name": shown.name,
-        "chapter": shown.chapter,
-        "category": shown.category,
-        "outside_data": shown.outside_data,
-        "crop": shown.crop,
-        "source": report.source,
-        "synthetic": report.synthetic,
-        "pairs": report.name,
-        "role": report.role,
-        "seen": report.seen,
-        "set": _set_number(report, sets),
-        "distances": report.distances,
-        "threshold": report.threshold,
-        "f1_threshold": report.f1_threshold,
-        "threshold_from": report.threshold_from,
-        "rule": report.rule,
-        "buttons": buttons(report),
-        "auc": metrics["auc"],
-        "eer": metrics["eer"],
-        "intervals": intervals(report) if with_intervals else None,
-    }
+    run |= {name: metrics[name] for name in ("auc", "eer")}
+    run |= {"pairs": report.name, "set": _set_number(report, sets), "buttons": buttons(report)}
+    return run | {"intervals": intervals(report) if with_intervals else None}
 
 
 def _set_number(report: Report, sets: list[dict]) -> int:
@@ -106,14 +72,9 @@ def _set_number(report: Report, sets: list[dict]) -> int:
 
 
 def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
-    """Return thresholds that are best in some way on the report's own pairs.
+    """Return thresholds that are best in some way on the report's own pairs, each with a remark.
 
-    Returns
-    -------
-    dict
-        ``f1, accuracy, eer, far``: threshold and remark. ``eer``: the candidate at which FAR and
-        FRR are nearest; ``far``: the one with the greatest TAR whose FAR is at most 1 %. Among
-        equally good candidates the smallest. None with the reason where it is undefined.
+    Of equally good candidates the smallest; None with the reason where it is undefined.
     """
     sweep = report.sweep
     tp, fp = sweep.accepted()
@@ -123,48 +84,50 @@ def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
         return dict.fromkeys(("f1", "accuracy", "eer", "far"), (None, why))
     gap = np.abs(fp / n_different + tp / n_same - 1)
     nearest = float(sweep.thresholds[np.argmin(gap)])
-    eer = report.metrics()["eer"]
-    between = f"between two candidates they are equal at {eer:.1%}"
-    found = {
+    eer = f"between two candidates they are equal at {report.metrics()['eer']:.1%}"
+    if why := report.refusal(FAR):
+        far = None, why
+    else:
+        reached = tp / n_same == report.tar_at_far(FAR)
+        strictest = float(sweep.thresholds[np.argmax(reached)])
+        far = strictest, "the most same pairs accepted while FAR is at most 1 %"
+    return {
         "f1": (float(best(sweep, "f1")), "the largest F1 on these pairs"),
         "accuracy": (float(best(sweep, "accuracy")), "the largest accuracy on these pairs"),
-        "eer": (nearest, f"the candidate at which FAR and FRR are nearest; {between}"),
+        "eer": (nearest, f"the candidate at which FAR and FRR are nearest; {eer}"),
+        "far": far,
     }
-    if refusal := report.refusal(FAR):
-        return found | {"far": (None, refusal)}
-    reached = tp / n_same == report.tar_at_far(FAR)
-    strictest = float(sweep.thresholds[np.argmax(reached)])
-    return found | {"far": (strictest, "the most same pairs accepted while FAR is at most 1 %")}
 
 
 def intervals(report: Report, n: int | None = None, seed: int = 0) -> dict[str, object]:
-    """Resample people as `Report.intervals` does, at many thresholds at once.
+    """Resample people `n` times as `Report.intervals` does, at many thresholds at once.
 
-    Parameters
-    ----------
-    n : int, optional
-        Resamples: by default 2,000, fewer for more than 20,000 pairs, at least 200.
+    By default 2,000 times, fewer for more than 20,000 pairs, at least 200.
 
     Returns
     -------
     dict
         ``n``; ``thresholds`` of shape (n_thresholds,), the report's own and those of `buttons`
-        among them; ``low, high`` of shape (6, n_thresholds), float32, 95 % intervals of `METRICS`;
+        among them; ``low, high`` of shape (6, n_thresholds), 95 % intervals of `METRICS`;
         ``bands`` of shape (n_bands + 1,), distances; ``share_low, share_high`` of shape
-        (n_bands,), float32: the share of same pairs among all pairs in each band, if there were
-        as many same as different ones in all.
+        (n_bands,): the share of same pairs among all pairs in each band, if there were as many
+        same as different ones in all.
     """
-    if n is None:
-        n = int(np.clip(40_000_000 / len(report), 200, 2000))
-    bands = _bands(report)
-    thresholds = _thresholds(report, bands)
+    n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
+    candidates = report.sweep.thresholds
+    n_bands = int(np.clip(len(report) // 40, 1, 16))  # of about 40 pairs or more
+    inner = _evenly(np.sort(report.distances), n_bands + 1)[1:-1]
+    inner = candidates[np.searchsorted(candidates, inner)]
+    bands = np.unique([candidates[0], *inner, candidates[-1]])
+    chosen = [value for value, _ in buttons(report).values() if value is not None]
+    chosen += [report.threshold, report.f1_threshold]
+    thresholds = np.unique([*_evenly(candidates, N_GRID), *bands, *chosen])
     at = report.sweep.at(thresholds)
     band = np.searchsorted(thresholds, bands)
     drawn, shares = [], []
     for weights in resampled_weights(report, n, seed):
         tp, fp = report.sweep.accepted(weights, at)  # (n_resamples, n_thresholds)
-        n_same = tp[:, -1:]  # the last threshold accepts every pair
-        n_different = fp[:, -1:]
+        n_same, n_different = tp[:, -1:], fp[:, -1:]  # the last threshold accepts every pair
         of_each = rates(tp, fp, n_same, n_different)
         drawn.append([of_each[metric] for metric in METRICS])
         with np.errstate(invalid="ignore"):  # 0 / 0 is undefined: nan
@@ -173,34 +136,8 @@ def intervals(report: Report, n: int | None = None, seed: int = 0) -> dict[str, 
             shares.append(of_same / (of_same + of_different))
     low, high = _ends(np.concatenate(drawn, axis=1))
     share_low, share_high = _ends(np.concatenate(shares))
-    return {
-        "n": n,
-        "thresholds": thresholds,
-        "low": low,
-        "high": high,
-        "bands": bands,
-        "share_low": share_low,
-        "share_high": share_high,
-    }
-
-
-def _bands(report):
-    """Cut the distances into bands of about 40 pairs or more, at most 16."""
-    n = int(np.clip(len(report) // 40, 1, 16))
-    quantiles = _evenly(np.sort(report.distances), n + 1)
-    candidates = report.sweep.thresholds
-    inner = candidates[np.searchsorted(candidates, quantiles[1:-1])]
-    return np.unique([candidates[0], *inner, candidates[-1]])
-
-
-def _thresholds(report, bands):
-    """Where intervals are computed: evenly among the candidates, and wherever a reader jumps."""
-    chosen = [report.threshold, report.f1_threshold]
-    for value, _ in buttons(report).values():
-        if value is not None:
-            chosen.append(value)
-    grid = _evenly(report.sweep.thresholds, N_GRID)
-    return np.unique([*grid, *bands, *chosen])
+    shares = {"bands": bands, "share_low": share_low, "share_high": share_high}
+    return {"n": n, "thresholds": thresholds, "low": low, "high": high} | shares
 
 
 def _evenly(values, n):
@@ -211,18 +148,19 @@ def _evenly(values, n):
 def _ends(drawn):
     """95 % interval of each column: from (..., n, n_columns) to two arrays (..., n_columns)."""
     ends = np.apply_along_axis(percentiles, -2, drawn)  # (..., 2, n_columns)
-    low, high = np.moveaxis(np.float32(ends), -2, 0)
-    return low, high
+    return np.moveaxis(np.float32(ends), -2, 0)
 
 
 def pack(value) -> tuple[object, list[bytes]]:
-    """Take the arrays out of nested dicts and lists; see `payload`."""
+    """Take the arrays out of nested dicts and lists, so that JSON can hold the rest.
+
+    An array is ``{"$": number of its buffer, "type": .., "shape": ..}``, little-endian.
+    """
     buffers = []
 
     def plain(value):
         if isinstance(value, np.ndarray) and value.ndim:
-            array = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-            buffers.append(array.tobytes())
+            buffers.append(np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes())
             number = len(buffers) - 1
             return {"$": number, "type": value.dtype.name, "shape": list(value.shape)}
         if isinstance(value, Mapping):
@@ -240,8 +178,7 @@ def pack(value) -> tuple[object, list[bytes]]:
 def inline(meta: dict, buffers: list[bytes]) -> str:
     """Write a payload as JSON that may stand in a script element of a page."""
     texts = [base64.b64encode(buffer).decode() for buffer in buffers]
-    parts = {"meta": meta, "buffers": texts}
-    text = json.dumps(parts, ensure_ascii=False, allow_nan=False)
+    text = json.dumps({"meta": meta, "buffers": texts}, ensure_ascii=False, allow_nan=False)
     for sign in "<\u2028\u2029":  # could end the element, or a line of the script
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
@@ -250,6 +187,5 @@ def inline(meta: dict, buffers: list[bytes]) -> str:
 def front_end() -> tuple[str, str]:
     """Return the explorer's JavaScript module and its style sheet."""
     folder = Path(__file__).parent / "web"
-    scripts = [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    style = (folder / "explorer.css").read_text(encoding="utf-8")
-    return "\n".join(scripts), style
+    scripts = [(folder / name).read_text("utf-8") for name in SCRIPTS]
+    return "\n".join(scripts), (folder / "explorer.css").read_text("utf-8")

@@ -18,13 +18,10 @@ class Film:
     Parameters
     ----------
     epoch : ndarray of shape (n_epochs,), int
-    source : str
-        What the images are.
-    synthetic : bool
-        Whether the faces are drawn.
+    source, synthetic : str, bool
+        What the images are, and whether the faces are drawn.
     splits : dict of str to (distances, same)
-        By name of the split: distances of shape (n_epochs, n_pairs), and which of the pairs show
-        one person, bool of shape (n_pairs,).
+        By name: of shape (n_epochs, n_pairs), and which pairs show one person, (n_pairs,).
     """
 
     epoch: np.ndarray
@@ -42,8 +39,7 @@ class Film:
         splits = {}
         for name, rows in table.groupby("split", sort=False):
             distances = rows["distance"].to_numpy().reshape(len(epoch), -1)
-            same = rows["same"].to_numpy(bool)[: distances.shape[1]]
-            splits[name] = distances, same
+            splits[name] = distances, rows["same"].to_numpy(bool)[: distances.shape[1]]
         first = table.iloc[0]
         return cls(epoch, first["source"], bool(first["synthetic"]), splits)
 
@@ -59,40 +55,24 @@ class Film:
     @classmethod
     def load(cls, path, source: str = "", synthetic: bool = False) -> "Film":
         """Read what `save` wrote."""
-        splits = {}
         with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                name = key.removesuffix("_same")
-                if name != key:
-                    splits[name] = file[f"{name}_distance"], file[key]
+            names = [key.removesuffix("_same") for key in file if key.endswith("_same")]
+            splits = {name: (file[f"{name}_distance"], file[f"{name}_same"]) for name in names}
             return cls(file["epoch"], source, synthetic, splits)
 
     def counted(self) -> dict[str, object]:
-        """Count the distances in `BINS`, epoch by epoch.
-
-        Returns
-        -------
-        dict
-            ``epoch``, ``source``, ``synthetic``, and ``splits``: for each ``name``, ``auc`` of
-            shape (n_epochs,), and of ``same`` and ``different`` pairs ``n``, their ``counts``,
-            uint32 of shape (n_epochs, n_bins), and their ``mean`` distances.
-        """
+        """Count the distances of every split in `BINS`, epoch by epoch, for the browser."""
         splits = []
         for name, (distances, same) in self.splits.items():
             distances = np.float32(distances)
-            split = {
-                "name": name,
-                "auc": np.float32([auc(row, same) for row in distances]),
-                "same": _counted(distances[:, same]),
-                "different": _counted(distances[:, ~same]),
-            }
+            split = {"name": name, "auc": np.float32([auc(row, same) for row in distances])}
+            for kind, chosen in (("same", distances[:, same]), ("different", distances[:, ~same])):
+                counts = [np.histogram(row.clip(0, 2), BINS)[0] for row in chosen]
+                mean = chosen.mean(axis=1) if chosen.size else np.full(len(chosen), 2)
+                n = chosen.shape[1]
+                split[kind] = {"n": n, "counts": np.uint32(counts), "mean": np.float32(mean)}
             splits.append(split)
-        return {
-            "epoch": np.int32(self.epoch),
-            "source": self.source,
-            "synthetic": self.synthetic,
-            "splits": splits,
-        }
+        return vars(self) | {"epoch": np.int32(self.epoch), "splits": splits}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +83,17 @@ class Shown:
     ----------
     name : str
         Shown in lists; no two alike.
-    report : Report, optional
-    film : Film, optional
-        Of the training behind it.
+    report, film : Report, Film, optional
+        What was measured, and the film of the training behind it.
     category, outside_data, chapter : str
         Whether its network learned from outside data, from which, and which chapter made it.
     data : str
-        Where the photos are: ``"lfw"``, ``"synthetic"``, a folder, or empty for those of
-        ``explore(faces=...)``.
-    crop : int, optional
-        Central pixels of each photo that the network sees; None: all.
+        Where the photos are, as `load_lfw` takes it; empty for those of ``explore(faces=...)``.
+    crop, image_size : int
+        Central pixels of each photo that the network sees (None: all), and pixels a side of what
+        it takes.
     embed : callable, optional
         From `Faces` to embeddings; measures two photos.
-    image_size : int
-        Pixels of a side of what `embed` takes.
     """
 
     name: str
@@ -129,15 +106,3 @@ class Shown:
     crop: int | None = None
     embed: Callable | None = None
     image_size: int = 64
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether its faces are drawn."""
-        about = self.film if self.report is None else self.report
-        return about is not None and about.synthetic
-
-
-def _counted(distances):
-    counts = [np.histogram(row.clip(0, 2), BINS)[0] for row in distances]
-    means = [row.mean() if len(row) else 2 for row in distances]
-    return {"n": distances.shape[1], "counts": np.uint32(counts), "mean": np.float32(means)}

@@ -4,47 +4,45 @@ Everything that moves is computed in the browser. The kernel is asked only for w
 into a message at the start: photos, the distance of two new ones, and resampled intervals.
 """
 
+import io
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 import anywidget
 import IPython.display
 import numpy as np
 import torch
+from PIL import Image
 
 from facelab import plots
+from facelab.data.copies import find
+from facelab.data.decoding import decode
 from facelab.explorer.payload import front_end, intervals, pack, payload
-from facelab.explorer.photos import Photos, jpeg, uploaded
 from facelab.explorer.shown import Film, Shown
 from facelab.faces import Faces, Pairs
 from facelab.train import embed
 from facelab.verification import Report, distances
 
 PREVIEW = 128  # pixels of a side of a photo beside its pair
+MOST_PIXELS = 25_000_000  # of an uploaded photo
 
 
-def explore(reports, films=None, faces=None, model=None, crop: int | None = 128):
+def explore(reports, films=None, faces=None, model=None):
     """Show reports as something to touch; the first one also as a plain figure.
 
     Parameters
     ----------
     reports : Report, dict of str to Report, or list of Shown
-        One, several by name, or what ``load_shown`` found; a `Shown` brings its own film, photos
-        and network.
+        One, several by name, or what ``load_shown`` found, with films, photos and networks.
     films : Training or dict of str to Training, optional
-        From `fit`, or its ``distances`` alone: how they moved, epoch by epoch. One for the first
-        report, or by name, of a report or of its own.
+        From `fit`, or its ``distances`` alone. One for the first report, or by name, of a report
+        or of its own.
     faces : Faces, optional
-        Holds the photos of the pairs.
+        Holds the photos of the pairs, and says how an uploaded one is framed.
     model : torch.nn.Module or callable, or dict of str to these, optional
         Measures two photos: a network, or a function from `Faces` to embeddings as `raw_pixels`
-        and ``partial(embed, network, flip=True)`` are. One for the first report, or by name of the
-        report. Needs `faces` for the image size.
-    crop : int, optional
-        Central pixels of each photo in `faces`, as given to `load_lfw`: so is an uploaded photo
-        framed.
+        and ``partial(embed, network, flip=True)`` are. One for the first report, or by its name.
 
     Returns
     -------
@@ -54,23 +52,23 @@ def explore(reports, films=None, faces=None, model=None, crop: int | None = 128)
     Raises
     ------
     ValueError
-        If there is no report, one has more pairs than a browser sorts, or there is a `model`
-        without `faces`.
+        If there is no report, a `model` without `faces`, or a report too large for a browser.
     """
     if isinstance(reports, (list, tuple)):
         shown = list(reports)
     else:
-        shown = _gather(reports, films, faces, model, crop)
+        shown = _gather(reports, films, faces, model)
     found = [one.report for one in shown if one.report is not None]
     if not found:
         raise ValueError("expected a report or more, got none; 'facelab run' makes some")
     explorer = Explorer(shown, faces)
     if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # there nothing is stored
-        _show_figure(found[0])
+        picture = plots.encode(plots.plot_distances(found[0]))
+        IPython.display.display(IPython.display.Image(picture.data))
     return explorer
 
 
-def _gather(reports, films, faces, model, crop) -> list[Shown]:
+def _gather(reports, films, faces, model) -> list[Shown]:
     """Put what belongs to one name together, reports first."""
     if isinstance(reports, Report):
         reports = {f"{reports.source}, {reports.name}": reports}
@@ -79,31 +77,21 @@ def _gather(reports, films, faces, model, crop) -> list[Shown]:
     models = _by_name(model, first)
     if models and faces is None:
         raise ValueError("expected faces=... beside model=..., got none")
+    framed = {} if faces is None else {"crop": faces.crop, "image_size": faces.packed.shape[2]}
     shown = []
     for name in dict.fromkeys([*reports, *films]):
-        one = Shown(name, reports.get(name), crop=crop)
-        if name in films:
-            one = replace(one, film=Film.of(films[name]))
-        if name in models:
-            size = faces.packed.shape[2]
-            one = replace(one, embed=_embedder(models[name]), image_size=size)
-        shown.append(one)
+        film = Film.of(films[name]) if name in films else None
+        measure = models.get(name)
+        if isinstance(measure, torch.nn.Module):
+            measure = partial(embed, measure)
+        shown.append(Shown(name, reports.get(name), film, embed=measure, **framed))
     return shown
 
 
 def _by_name(given, first) -> Mapping:
-    if given is None:
-        return {}
-    return given if isinstance(given, Mapping) else {first: given}
-
-
-def _embedder(model):
-    return partial(embed, model) if isinstance(model, torch.nn.Module) else model
-
-
-def _show_figure(report) -> None:
-    picture = plots.encode(plots.plot_distances(report))
-    IPython.display.display(IPython.display.Image(picture.data))
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    return {first: given}
 
 
 class Explorer(anywidget.AnyWidget):
@@ -114,72 +102,94 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self, shown: list[Shown], faces: Faces | None = None):
         super().__init__()
         self.shown, self.faces = shown, faces
-        self._photos_of: dict[str, Photos] = {}
         self.on_msg(self._answer)
 
     def _answer(self, _, message, buffers):
-        """Answer one request of the browser; a request that asks for too much, in one line."""
-        answers = {
-            "ready": self._data,
-            "intervals": self._intervals,
-            "photos": self._photos,
-            "measure": self._measure,
-        }
+        """Answer one request of the browser; one that asks for too much, in one line."""
+        answers = {"intervals": self._intervals, "photos": self._photos, "measure": self._measure}
         try:
-            reply, out = answers[message["kind"]](message, buffers)
+            if message["kind"] == "ready":
+                meta, out = payload(self.shown, with_intervals=False)
+                reply = {"meta": meta}
+            else:
+                reply, out = answers[message["kind"]](self._run(message["run"]), message, buffers)
         except (ValueError, OSError, KeyError) as error:
             reply, out = {"error": str(error), "why": str(error)}, []
         self.send({"ask": message.get("ask"), **reply}, out)
 
-    def _data(self, message, _):
-        meta, out = payload(self.shown, with_intervals=False)
+    def _run(self, name) -> Shown:
+        for shown in self.shown:
+            if shown.report is not None and shown.name == name:
+                return shown
+        raise ValueError(f"expected a run of this explorer, got {name!r}")
+
+    def _intervals(self, shown, message, _):
+        meta, out = pack(intervals(shown.report))
         return {"meta": meta}, out
 
-    def _intervals(self, message, _):
-        meta, out = pack(intervals(self._run(message).report))
-        return {"meta": meta}, out
-
-    def _photos(self, message, _):
-        photos = self._photos_for(self._run(message))
+    def _photos(self, shown, message, _):
         found, out, why = [], [], ""
         for image in map(str, message["images"]):
             try:
-                out.append(jpeg(photos.pixels(image, PREVIEW)))
-                found.append(image)
+                photo = pixels(shown, image, PREVIEW, self.faces)
             except (ValueError, OSError) as error:
                 why = str(error)
+            else:
+                encoded = io.BytesIO()
+                Image.fromarray(photo.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
+                out.append(encoded.getvalue())
+                found.append(image)
         return {"images": found, "why": why}, out
 
-    def _measure(self, message, buffers):
-        shown = self._run(message)
+    def _measure(self, shown, message, uploads):
         if shown.embed is None:
             raise ValueError(
                 "These two are no pair of this run, and its network is not at hand. Pass it: "
                 "fl.explore(report, faces=faces, model=model)."
             )
-        size, left = shown.image_size, list(buffers)
-        pixels = []
+        uploads = iter(uploads)
+        photos = []
         for photo in message["photos"]:
             if "image" in photo:
-                pixels.append(self._photos_for(shown).pixels(str(photo["image"]), size))
+                photos.append(pixels(shown, str(photo["image"]), shown.image_size, self.faces))
             else:
-                upload = bytes(left.pop(0)) if left else b""
-                pixels.append(uploaded(upload, size, shown.crop))
-        if len(pixels) != 2:
-            raise ValueError(f"expected two photos, got {len(pixels)}")
+                photos.append(uploaded(bytes(next(uploads, b"")), shown.image_size, shown.crop))
+        if len(photos) != 2:
+            raise ValueError(f"expected two photos, got {len(photos)}")
         rows = np.arange(2)
-        two = Faces(np.stack(pixels), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
+        two = Faces(np.stack(photos), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
         (apart,) = distances(shown.embed(two), Pairs([0], [1], [False]))
         return {"distance": float(apart)}, []
 
-    def _run(self, message) -> Shown:
-        """Return what a request is about."""
-        for shown in self.shown:
-            if shown.report is not None and shown.name == message["run"]:
-                return shown
-        raise ValueError(f"expected a run of this explorer, got {message['run']!r}")
 
-    def _photos_for(self, shown) -> Photos:
-        if shown.name not in self._photos_of:
-            self._photos_of[shown.name] = Photos(shown, self.faces)
-        return self._photos_of[shown.name]
+def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> np.ndarray:
+    """Return a photo of a report as the run saw it, uint8 of shape (3, size, size).
+
+    Only names that are in the report are answered; no path is made of anything else. Photos of
+    `faces` keep their own size.
+    """
+    known = shown.report.image_ids.tolist()
+    if image not in known:
+        raise ValueError(f"expected an image of {shown.name}, got {image!r}")
+    if shown.data:
+        person = shown.report.people[known.index(image)]
+        return decode(find(shown.data).path / person / f"{image}.jpg", size, shown.crop)
+    row = [] if faces is None else np.flatnonzero(faces.image_ids == image)
+    if not len(row):
+        raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
+    return faces.batch(row)[0]
+
+
+def uploaded(photo: bytes, size: int, crop: int | None) -> np.ndarray:
+    """Decode a reader's JPEG or PNG as a run's own, uint8 of shape (3, size, size); keep nothing.
+
+    It should be framed like the run's photos: 250 pixels a side for LFW's.
+    """
+    try:
+        with Image.open(io.BytesIO(photo), formats=("JPEG", "PNG")) as image:
+            width, height = image.size  # of the header: nothing is decoded yet
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"expected a photo as JPEG or PNG, got {error}") from error
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"expected {MOST_PIXELS:,} pixels or fewer, got {width} x {height}")
+    return decode(io.BytesIO(photo), size, crop)

@@ -3,21 +3,16 @@
 The same seed writes the same bytes with the same versions of NumPy and Pillow.
 """
 
-import multiprocessing
-import os
-import sys
-import warnings
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from facelab.data.copies import cache_dir, made_once
 from facelab.data.drawn.person import draw_person, draw_shot
 from facelab.data.drawn.portrait import paint
-from facelab.data.packing import cache_dir
 from facelab.data.protocol import NamedPairs, Protocol
 from facelab.data.protocol_text import write
 from facelab.faces import Faces, draw_pairs
@@ -38,19 +33,7 @@ def draw_protocol(people: int, seed: int) -> Protocol:
 
     About a third of the people have one image, the others 2 to 20 with a long tail, five on
     average. View 1 trains on 70 % of the people and tests on the others; View 2 deals all people
-    into ten folds. All pairs are drawn person first, as LFW's were.
-
-    Parameters
-    ----------
-    people : int
-        How many people, at least 40.
-    seed : int
-        Decides everything.
-
-    Raises
-    ------
-    ValueError
-        If there are too few people for ten folds, or more than names.
+    into ten folds. All pairs are drawn person first, as LFW's were. Refuses fewer than 40 people.
     """
     pool = possible_names()
     if not 4 * N_FOLDS <= people <= len(pool):
@@ -60,134 +43,77 @@ def draw_protocol(people: int, seed: int) -> Protocol:
     rank = np.arange(people) / people  # quantiles of the numbers of images
     tail = -5.9 * np.log1p(-np.maximum(rank - 0.35, 0) / 0.65)
     counts = rng.permutation(np.where(rank < 0.35, 1, np.minimum(2 + tail.astype(int), 20)))
-
-    def part(members):
-        return tuple(names[np.sort(members)].tolist())
-
     order = rng.permutation(people)
     n_train = round(0.7 * people)
-    train = part(order[:n_train])
-    test = part(order[n_train:])
     # Dealt like cards, from many images to few, so that every fold has people with pairs.
-    order = order[np.argsort(-counts[order], kind="stable")]
-    folds = tuple(part(order[fold::N_FOLDS]) for fold in range(N_FOLDS))
+    dealt = order[np.argsort(-counts[order], kind="stable")]
+    members = [order[:n_train], order[n_train:], *(dealt[k::N_FOLDS] for k in range(N_FOLDS))]
+    train, test, *folds = (tuple(names[np.sort(some)].tolist()) for some in members)
+    faces = Faces(
+        packed=np.zeros((1, 3, 1, 1), np.uint8),
+        rows=np.zeros(counts.sum(), int),
+        labels=np.repeat(np.arange(people), counts),
+        names=tuple(names.tolist()),
+        numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
+    )
+    train_pairs = _draw_pairs(faces, [train], people, rng)
+    test_pairs = _draw_pairs(faces, [test], round(0.625 * people), rng)
+    pairs = _draw_pairs(faces, folds, max(1, round(0.075 * people)), rng)
+    counts = dict(zip(faces.names, counts.tolist(), strict=True))
+    return Protocol(counts, train, test, tuple(folds), train_pairs, test_pairs, pairs)
 
-    counts = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    train_pairs = _draw_pairs(counts, [train], people, rng)
-    test_pairs = _draw_pairs(counts, [test], round(0.625 * people), rng)
-    pairs = _draw_pairs(counts, folds, max(1, round(0.075 * people)), rng)
-    return Protocol(counts, train, test, folds, train_pairs, test_pairs, pairs)
 
-
-def _draw_pairs(counts: dict[str, int], parts, n: int, rng) -> NamedPairs:
+def _draw_pairs(faces: Faces, parts, n: int, rng) -> NamedPairs:
     """Draw at most `n` same and as many different pairs within each part, equally many in each."""
-    for part in parts:
-        n = min(n, sum(counts[name] * (counts[name] - 1) // 2 for name in part))
+    chosen = [faces.select(part) for part in parts]
+    n = min(n, *(int((some.counts * (some.counts - 1) // 2).sum()) for some in chosen))
     pairs = []
-    for fold, part in enumerate(parts):
-        n_images = [counts[name] for name in part]
-        names = np.repeat(part, n_images)
-        numbers = np.concatenate([np.arange(1, k + 1) for k in n_images])
-        faces = Faces(
-            packed=np.zeros((1, 3, 1, 1), np.uint8),
-            rows=np.zeros(len(names), int),
-            labels=np.repeat(np.arange(len(part)), n_images),
-            names=part,
-            numbers=numbers,
-            synthetic=True,
-        )
-        drawn = draw_pairs(faces, n, n, int(rng.integers(2**32)), "")
-        for a, b in zip(drawn.left, drawn.right, strict=True):
-            pairs.append((names[a], numbers[a], names[b], numbers[b], fold))
+    for fold, some in enumerate(chosen):
+        drawn = draw_pairs(some, n, n, int(rng.integers(2**32)), "")
+        images = [(some.names[k], i) for k, i in zip(some.labels, some.numbers, strict=True)]
+        for left, right in zip(drawn.left, drawn.right, strict=True):
+            pairs.append((*images[left], *images[right], fold))
     return NamedPairs.of(pairs)
 
 
-def _draw_images(folder: Path, seed: int, person: tuple[int, tuple[str, int]]) -> int:
+def _draw_images(folder: Path, seed: int, k: int, name: str, n: int) -> None:
     """Draw all images of one person. Each depends on seed, person and number alone."""
-    k, (name, n) = person
     p = draw_person(np.random.default_rng([seed, k, 0]))
     (folder / name).mkdir(parents=True)
     for number in range(1, n + 1):
         rng = np.random.default_rng([seed, k, number])
         image = paint(p, draw_shot(rng, p), rng)
         image.save(folder / name / f"{name}_{number:04d}.jpg", quality=88)
-    return n
 
 
 def synthesize(
-    out: str | Path,
-    people: int = 400,
-    seed: int = 0,
-    progress: bool = True,
-    workers: int | None = None,
+    out: str | Path, people: int = 400, seed: int = 0, progress: bool = True, workers: int = -1
 ) -> Path:
-    """Draw people and write them in LFW's layout.
+    """Draw people and write them in LFW's layout: ``lfw-synthetic`` and the lists beside it.
 
     Parameters
     ----------
     out : str or Path
-        Gets a folder ``lfw-synthetic`` with the images, 250 x 250 pixels, and the seven text files
-        beside it.
-    people : int
-        How many people, at least 40; they have five images each on average.
-    seed : int
-        Decides everything.
-    progress : bool
-        Show a progress bar.
-    workers : int, optional
-        Processes that draw; by default one per core on Linux, elsewhere this one alone.
-
-    Returns
-    -------
-    Path
-        `out`.
-
-    Raises
-    ------
-    FileExistsError
-        If `out` already has a folder ``lfw-synthetic``.
-    ValueError
-        If there are too few people for ten folds, or more than names.
+        The folder that gets them; a ``lfw-synthetic`` in it is never drawn over.
+    people, seed : int
+        How many people, at least 40, with five images each on average; and what decides the rest.
+    progress, workers : bool, int
+        Whether to show a progress bar, and how many processes draw; -1 is one per core.
     """
-    out = Path(out)
     protocol = draw_protocol(people, seed)
-    folder = out / "lfw-synthetic"
+    folder = Path(out) / "lfw-synthetic"
     if folder.exists():
         raise FileExistsError(f"expected no {folder} yet; delete it or choose another folder")
-    draw = partial(_draw_images, folder, seed)
-    jobs = list(enumerate(protocol.counts.items()))
-    # Forked workers need no main guard in the caller's script, and do not import torch again.
-    workers = workers or ((os.cpu_count() or 1) if sys.platform == "linux" else 1)
-    total = sum(protocol.counts.values())
-    with tqdm(total=total, desc="drawing faces", unit=" images", disable=not progress) as bar:
-        if workers == 1:
-            for job in jobs:
-                bar.update(draw(job))
-        else:
-            fork = multiprocessing.get_context("fork")
-            with ProcessPoolExecutor(workers, fork) as pool, warnings.catch_warnings():
-                # Python 3.12+ warns of threads; the workers touch only NumPy, Pillow and files.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                for n in pool.map(draw, jobs, chunksize=4):
-                    bar.update(n)
+    draw = delayed(partial(_draw_images, folder, seed))
+    jobs = [draw(k, name, n) for k, (name, n) in enumerate(protocol.counts.items())]
+    done = Parallel(workers, return_as="generator")(jobs)
+    for _ in tqdm(done, "drawing faces", people, unit=" people", disable=not progress):
+        pass
     write(protocol, out)
-    return out
+    return Path(out)
 
 
 def synthetic_lfw(people: int = 400, seed: int = 0) -> Path:
-    """Return the folder of `synthesize` in the cache; draw it on the first call.
-
-    Several processes may call this at once: each draws beside the cache, and the first to finish
-    moves its folder into place.
-    """
+    """Return the folder of `synthesize` in the cache; draw it on the first call."""
     path = cache_dir() / f"synthetic-v{VERSION}-{people}-{seed}"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent) as temporary:
-            made = synthesize(Path(temporary) / "made", people, seed)
-            try:
-                os.replace(made, path)
-            except OSError:
-                if not path.exists():
-                    raise
-    return path
+    return made_once(path, partial(synthesize, people=people, seed=seed))

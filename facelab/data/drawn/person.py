@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from facelab.data.drawn.brush import linear, rgb
+from facelab.data.drawn.canvas import linear, rgb
 
 TABLES = tomllib.loads(Path(__file__).with_name("portrait.toml").read_text("utf-8"))
 PAINT = {name: linear(colour) for name, colour in TABLES["paint"].items()}

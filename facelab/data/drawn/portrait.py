@@ -5,29 +5,15 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from facelab.data.drawn.brush import common, length, linear, over, ramp, rgb
-from facelab.data.drawn.hair import EVEN, hair
-from facelab.data.drawn.head import head
+from facelab.data.drawn.canvas import SIZE, View, common, length, linear, over, ramp, rgb
+from facelab.data.drawn.head import hair, head
 from facelab.data.drawn.person import TINT
-from facelab.data.drawn.view import SIZE, View
 
 
 def paint(p, s, rng) -> Image.Image:
-    """Paint one image.
+    """Paint an image `s` of a person `p`, RGB of 250 x 250 pixels; the central 128 hold the face.
 
-    Parameters
-    ----------
-    p : SimpleNamespace
-        The person, from `draw_person`.
-    s : SimpleNamespace
-        What is new in this image, from `draw_shot`.
-    rng : numpy.random.Generator
-        Draws the background and the noise.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB, 250 x 250 pixels; the central 128 hold the face from its forehead to the chin.
+    They are what `draw_person` and `draw_shot` drew; `rng` draws the background and the noise.
     """
     view = View(s)
     img = _wall(s, rng)
@@ -86,7 +72,7 @@ def _body(img, p, s, view):
     light = light * (0.35 + 0.65 * ramp(v, 0.85, 1.6))
     over(img[cut], linear(p.skin) * light, view.cover((np.abs(x) - 1) * width))
 
-    light = view.light((np.clip(u * 0.5, -0.8, 0.8), -0.35, 0.75 + 0 * u), EVEN)
+    light = view.light((np.clip(u * 0.5, -0.8, 0.8), -0.35, 0.75 + 0 * u), even=True)
     light *= 0.75 + 0.25 * ramp(v, 1.1, 1.9)
     slope = 0.32 * (np.sqrt(u * u + 0.08) - 0.28)
     shoulder = 1.24 + slope + 0.3 * np.maximum(m - 1, 0) ** 2 - v
@@ -141,7 +127,7 @@ def _occlude(img, p, s, view, rng):
         normal = (np.clip(0.9 * u, -0.9, 0.9), 0.5 * np.sin((v - top) * 9), 0.6 + 0 * u)
         side = np.abs(u) - 0.75 - 0.05 * np.sin(6 * v)
         edge = common(top - v, v - 1.5 + 0.2 * u * u, side)
-        over(img[cut], stripes * view.light(normal, EVEN), view.cover(edge))
+        over(img[cut], stripes * view.light(normal, even=True), view.cover(edge))
     elif s.occlusion == "patch":
         across = view.u - s.side * (0.6 + 0.4 * a)
         d = length(across, 0.8 * (view.v - 1.8 * b + 0.6))
