@@ -41,3 +41,28 @@ def test_the_readme_names_both_commands():
     readme = (ROOT / "README.md").read_text()
     assert "make study" in readme
     assert "make test" in readme
+
+
+IMPORTED_AS = {
+    "lazy-loader": "lazy_loader",
+    "lightning-fabric": "lightning_fabric",
+    "jupyter-client": "jupyter_client",
+    "pillow": "PIL",
+    "pytorch-metric-learning": "pytorch_metric_learning",
+    "pyyaml": "yaml",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+    "ipython": "IPython",
+}
+RUN_BY_NAME = {"voila", "jupyterlab"}  # of the Makefile and of `facelab lab`
+UNDER = {"ipywidgets"}  # what anywidget's widgets are made of
+
+
+def test_every_dependency_is_used():
+    files = [*(ROOT / "facelab").rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    for line in PROJECT["dependencies"]:
+        name = Requirement(line).name
+        module = IMPORTED_AS.get(name, name)
+        used = re.search(rf"\b(import|from) {module}\b", text)
+        assert used or name in RUN_BY_NAME | UNDER, f"expected a use of {name}, found none"

@@ -11,7 +11,7 @@ import pooch
 import pytest
 from PIL import Image
 
-from facelab.data.copies import cache_dir
+from facelab.data.cache import cache_dir
 from facelab.data.decoding import decode
 from facelab.data.inspect import info
 from facelab.data.lfw import load_lfw

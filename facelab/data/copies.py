@@ -1,16 +1,17 @@
-"""A copy of LFW on disk: where it is, what its images are, and what is kept of it in the cache."""
+"""A copy of LFW on disk: where it is, and what its images are."""
 
 import hashlib
 import os
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-import pooch
+
+from facelab.data.cache import cache_dir, made_once
+from facelab.data.drawn.people import synthetic_lfw
 
 VARIANTS = {  # by the folder that images unpack to: what they are, and whether they are drawn
     "lfw": ("LFW", False),
@@ -45,30 +46,6 @@ class Copy:
         except OSError:
             return b""
         return np.array([(s.st_size, s.st_mtime_ns) for s in stats], np.int64).tobytes()
-
-
-def cache_dir() -> Path:
-    """Return the folder for what can be made again: ``FACELAB_CACHE``, or the user's cache."""
-    return Path(os.environ.get("FACELAB_CACHE") or pooch.os_cache("facelab"))
-
-
-def made_once(path: Path, make: Callable[[Path], object]) -> Path:
-    """Return the folder `path` after ``make(folder)`` has filled it, now or on an earlier call.
-
-    Several processes may call this at once: the first to finish moves its folder into place.
-    """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
-            folder = Path(temporary) / path.name
-            folder.mkdir()
-            make(folder)
-            try:
-                os.replace(folder, path)
-            except OSError:
-                if not path.exists():
-                    raise
-    return path
 
 
 def find(root: str | Path) -> Copy:
@@ -107,8 +84,6 @@ def find(root: str | Path) -> Copy:
 
 def _folder_of(root: str | Path) -> Path:
     if str(root) == "synthetic":
-        from facelab.data.drawn.people import synthetic_lfw
-
         root = synthetic_lfw()
     elif str(root) == "lfw":
         root = os.environ.get("FACELAB_LFW")

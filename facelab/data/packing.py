@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.data.copies import Copy, cache_dir, made_once
+from facelab.data.cache import cache_dir, made_once
+from facelab.data.copies import Copy
 from facelab.data.decoding import decode_all
 
 VERSION = 1  # part of the stamp: raise it when the same files should give other pixels

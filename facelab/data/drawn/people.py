@@ -10,7 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from facelab.data.copies import cache_dir, made_once
+from facelab.data.cache import cache_dir, made_once
 from facelab.data.drawn.person import draw_person, draw_shot
 from facelab.data.drawn.portrait import paint
 from facelab.data.protocol import NamedPairs, Protocol
