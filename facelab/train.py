@@ -134,9 +134,9 @@ def fit(
     groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
     own = list(loss.parameters())
     if own:
-        own_lr = lr if loss_lr is None else loss_lr
+        own_lr = float(lr if loss_lr is None else loss_lr)  # NumPy's would not load again
         groups.append({"params": own, "lr": own_lr, "weight_decay": 0.0})
-    opt = optimizer(groups, lr=lr)
+    opt = optimizer(groups, lr=float(lr))
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:
         parts["scheduler"] = scheduler(opt)

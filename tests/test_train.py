@@ -245,6 +245,13 @@ def test_a_used_miner_and_loss_resume_as_fresh_ones_do(tmp_path):
         assert fit(network(), epochs, **parts, **settings).settings == first.settings
 
 
+def test_learning_rates_that_numpy_chose_can_be_resumed(tmp_path):
+    rate = np.float64(0.01)
+    settings = {"lr": rate, "loss_lr": rate, "checkpoint": tmp_path / "c.pt"}
+    fit(network(), 1, **settings)
+    assert len(fit(network(), 2, **settings).history) == 2
+
+
 PARTS = [
     losses.ContrastiveLoss(distance=distances.CosineSimilarity(), pos_margin=1, neg_margin=0),
     losses.TripletMarginLoss(embedding_regularizer=regularizers.LpRegularizer()),
