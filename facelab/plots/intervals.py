@@ -1,5 +1,7 @@
 """The forest plot: values with their intervals, a row for each."""
 
+from itertools import cycle
+
 import numpy as np
 
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
@@ -28,7 +30,7 @@ def plot_intervals(table, bar=None, seeds=None, strong=()):
     table = table.assign(colour=_side_of_zero(table))
     groups = {}
     if "group" in table:
-        groups = dict(zip(table["group"].unique(), COLOURS, strict=False))
+        groups = dict(zip(table["group"].unique(), cycle(COLOURS), strict=False))
         table["colour"] = table["group"].map(groups)
     panels = table.groupby("panel", sort=False) if "panel" in table else [("", table)]
     labels = table["label"].unique()

@@ -29,7 +29,7 @@ def plot_distances(report, ax=None):
     _draw_kind(ax, bins, report, False, "different: {} accepted, FAR {}", DIFFERENT)
     ax.axvline(report.threshold, color=INK, label=f"threshold {report.threshold:.3f}")
     ax.set_ylim(0, 1.45 * ax.dataLim.ymax)  # room for the legend
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none")
     n_wrong = np.sum(report.accepted != report.same)
     title = f"{n_wrong:,} of {len(report):,} pairs fall on the wrong side of the threshold"
     note = f"threshold: {report.threshold_from}"
