@@ -233,7 +233,7 @@ def test_p_wins_over_the_profile_and_the_profile_goes_where_it_fits(here):
         ({"parameters": {"OUT": "x"}}, "parameter of 00_first, got OUT"),
         ({"parameters": {"EPOCHS": "x"}}, "EPOCHS: expected int, like 2, got 'x'"),
         ({"parameters": {"DATA": "no/folder"}}, "LFW at .*no/folder, got nothing"),
-        ({"parameters": {"DATA": "lfw"}}, "FACELAB_LFW .* is not set"),
+        ({"parameters": {"DATA": "lfw"}}, "FACELAB_LFW .* got nothing"),
         ({"profile": "other.yaml"}, r"of any notebook.* got SEEDS \(did you mean SEED"),
         ({"notebooks": ["00", "nope"]}, "named nope, got none"),
     ],

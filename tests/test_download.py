@@ -15,22 +15,28 @@ CONTENT = {"/4": ARCHIVE}
 
 
 class Mirror(ThreadingHTTPServer):
-    """Serves CONTENT; can break off."""
+    """Serves CONTENT; can break off, and can be unable to resume."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked, self.break_at = [], None
+        self.asked, self.break_at, self.resumes = [], None, True
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = CONTENT[self.path]
-        self.server.asked.append(self.path)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
+        body, start = CONTENT[self.path], 0
+        wanted = self.headers.get("Range")
+        self.server.asked.append((self.path, wanted))
+        if wanted and self.server.resumes:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(body):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
-        self.wfile.write(body[: self.server.break_at])
+        self.wfile.write(body[start : self.server.break_at])
 
     def log_message(self, *args):
         pass
@@ -38,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    known = ("4", hashlib.sha256(ARCHIVE).hexdigest())
+    known = ("lfw-funneled.tgz", "4", hashlib.sha256(ARCHIVE).hexdigest())
     monkeypatch.setattr(download, "ARCHIVES", {"funneled": known})
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Mirror() as server:
@@ -61,18 +67,40 @@ def test_a_second_call_downloads_nothing(mirror, tmp_path):
     assert mirror.asked == []
 
 
-def test_a_download_that_broke_off_leaves_nothing_and_starts_again(mirror, tmp_path):
+def test_a_download_that_broke_off_goes_on_where_it_stopped(mirror, tmp_path):
     mirror.break_at = 1_500_000
-    with pytest.raises(DownloadError, match=r"cannot download lfw-funneled\.tgz"):
+    with pytest.raises(DownloadError, match=r"lfw-funneled\.tgz .*next call goes on from there"):
         fetch(tmp_path, base_url=mirror.url)
-    assert not list(tmp_path.iterdir())
+    have = (tmp_path / "lfw-funneled.tgz.part").stat().st_size
+    assert have > 1_000_000
+    assert not (tmp_path / "lfw-funneled.tgz").exists()
     mirror.break_at = None
+    mirror.asked.clear()
+    fetch(tmp_path, base_url=mirror.url)
+    assert mirror.asked == [("/4", f"bytes={have}-")]
+    assert (tmp_path / "lfw-funneled.tgz").read_bytes() == ARCHIVE
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_mirror_that_cannot_resume_is_read_from_the_start(mirror, tmp_path):
+    (tmp_path / "lfw-funneled.tgz.part").write_bytes(ARCHIVE[:1000])
+    mirror.resumes = False
     fetch(tmp_path, base_url=mirror.url)
     assert (tmp_path / "lfw-funneled.tgz").read_bytes() == ARCHIVE
 
 
-def test_a_wrong_hash_is_an_error_and_the_file_is_deleted(mirror, tmp_path, monkeypatch):
-    monkeypatch.setitem(CONTENT, "/4", b"something else")
+def test_a_complete_part_is_taken_as_it_is(mirror, tmp_path):
+    (tmp_path / "lfw-funneled.tgz.part").write_bytes(ARCHIVE)
+    fetch(tmp_path, base_url=mirror.url)
+    assert (tmp_path / "lfw-funneled.tgz").read_bytes() == ARCHIVE
+
+
+@pytest.mark.parametrize("part", [b"", b"spoilt" * 1000])
+def test_a_wrong_hash_is_an_error_and_the_file_is_deleted(mirror, tmp_path, monkeypatch, part):
+    if part:
+        (tmp_path / "lfw-funneled.tgz.part").write_bytes(part)
+    else:
+        monkeypatch.setitem(CONTENT, "/4", b"something else")
     with pytest.raises(ValueError, match="does not match the known hash"):
         fetch(tmp_path, base_url=mirror.url)
     assert not list(tmp_path.glob("lfw-funneled*"))

@@ -85,4 +85,4 @@ def _describe(ax, rows, panel, bar):
     describe(ax, title, data_of(rows), metric, note=f"{pairs}95% intervals{open_ones}")
     if "group" not in rows:
         ax.axvline(0, color=INK, lw=1.2, zorder=0)
-        ax.xaxis.set_major_formatter("{x:+.3g}")
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:+.3g}" if x else "0")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import papermill
 import yaml
 
 from facelab.data.copies import find
@@ -54,12 +55,15 @@ def notebook_parameters(path: Path) -> dict[str, object]:
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
     expected = f"{path.stem}: expected a cell tagged 'parameters' with NAME = literal"
     values = {}
-    for line in ast.parse("\n".join(tagged)).body:
+    for name, parameter in papermill.inspect_notebook(path).items() if tagged else ():
         try:
-            (name,) = line.targets
-            values[name.id] = ast.literal_eval(line.value)
-        except (AttributeError, ValueError):
-            raise ValueError(f"{expected} alone, got {ast.unparse(line)}") from None
+            values[name] = ast.literal_eval(parameter["default"])
+        except (ValueError, SyntaxError):
+            raise ValueError(f"{expected} alone, got {name} = {parameter['default']}") from None
+    for line in ast.parse("\n".join(tagged)).body:
+        names = [getattr(target, "id", None) for target in getattr(line, "targets", ())]
+        if len(names) != 1 or names[0] not in values:  # papermill leaves such a line out
+            raise ValueError(f"{expected} alone, got {ast.unparse(line)}")
     if not values.keys() >= RESERVED:
         raise ValueError(f"{expected} for OUT, PROFILE and others, got {words(values)}")
     return values
@@ -96,6 +100,7 @@ def convert(name: str, value: object, default: object) -> object:
     """
     got = value
     if isinstance(value, str) and not isinstance(default, str):
+        value = {"true": "True", "false": "False"}.get(value.lower(), value)
         with suppress(ValueError, SyntaxError):
             value = ast.literal_eval(value)
     if type(value) is int and type(default) is float:
