@@ -42,7 +42,7 @@ def plot_roc(reports, log=False, ax=None):
     With `log` on a logarithmic axis, and with the true accept rate at a false accept rate of 1 %.
     """
     reports = _named(reports)
-    ax = ax or new_axes(10, 5.8)
+    ax = ax or new_axes(10, 6.6)
     if log:
         n_different = max(np.sum(~report.same) for report in reports.values())
         ax.set(xscale="log", xlim=(1 / n_different, 1))
@@ -64,7 +64,7 @@ def plot_det(reports, ax=None):
     assessment of detection task performance", 1997).
     """
     reports = _named(reports)
-    ax = ax or new_axes(10, 5.8)
+    ax = ax or new_axes(10, 6.6)
     deviates = (lambda rate: ndtri(np.clip(rate, 1e-7, 1 - 1e-7)), ndtr)
     ax.set_xscale("function", functions=deviates)
     ax.set_yscale("function", functions=deviates)
