@@ -217,7 +217,19 @@ def quotes():
     accuracy, auc = (number("05", metric, final)["value"] for metric in ("accuracy", "auc"))
     yield f"{100 * accuracy:.1f} % and an AUC of {auc:.3f} on strangers (one seed; "
     bar = number("06", "auc", "LBP + PCA + LDA, flipped")["value"]
+    bar_accuracy = number("06", "accuracy", "LBP + PCA + LDA, flipped")["value"]
     yield f"AUC of {bar:.3f}"
+    yield f"AUC of {bar:.3f} and {100 * bar_accuracy:.1f} %"
+    clear, below = claim("06", "At least one of"), claim("06", "are below the bar")
+    networks = int(re.search("of ([0-9]+) networks", clear["sentence"])[1])
+    assert clear["value"] == 1
+    yield f"one of {networks} networks is better by AUC"
+    yield f"and {below['value']:.0f} are below it"
+    pixels = number("00", "auc", "raw pixels")
+    yield f"AUC {pixels['value']:.3f} {within(pixels, '.3f')}"
+    yield f"{100 * number('00', 'accuracy', 'raw pixels')['value']:.1f} % of the pairs"
+    cost = claim("00", "costs accuracy")
+    yield f"{100 * cost['value']:.1f} points {within(cost, '.1f', 100)}"
     for method in ("triplet + semi-hard", "LBP + PCA + LDA"):
         row = number("07", "accuracy", method, "View 2 test", None)
         yield f"{100 * row['value']:.1f} % ± {100 * row['error']:.1f} %"
