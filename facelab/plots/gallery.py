@@ -83,7 +83,7 @@ def plot_map(maps, people, of):
     look = {"hue": people, "style": people, "palette": sns.color_palette(COLOURS, n)}
     for ax, (name, places) in zip(axes, maps.items(), strict=True):
         x, y = places.T
-        sns.scatterplot(x=x, y=y, s=45, linewidth=0.3, legend=ax is axes[-1], ax=ax, **look)
+        sns.scatterplot(x=x, y=y, s=38, linewidth=0, legend=ax is axes[-1], ax=ax, **look)
         nearest = KDTree(places).query(places, k=2)[1][:, 1]
         alike = np.mean(people == people[nearest])
         title = f"{name}: {alike:.0%} lie beside the same person"
