@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from pytorch_metric_learning.reducers import ThresholdReducer
-from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -20,7 +18,7 @@ from tqdm import tqdm
 from facelab.augmentation import to_float
 from facelab.checkpoints import describe, resume, save
 from facelab.faces import Faces
-from facelab.losses import MeanOverPairs
+from facelab.learning import Learner
 from facelab.samplers import shuffled
 from facelab.verification import auc
 
@@ -143,7 +141,7 @@ def fit(
     for name, kept in keep_best.items():
         parts[f"best on {name}"] = fabric.to_device(kept)
     network, opt = fabric.setup(model, opt)
-    learning = (network, train, loss, miner, sampler, batch_size, opt, augment, seed, fabric)
+    learner = Learner(network, loss, miner, opt, sampler, batch_size, augment, seed, fabric)
 
     # The training of another set-up, or of as many other images, is not gone on with.
     same_training = settings | {
@@ -159,7 +157,7 @@ def fit(
 
     for epoch in progress:
         start = time.perf_counter()
-        row = _learn(epoch, *learning)
+        row = learner.learn(train, epoch)
         if scheduler:
             parts["scheduler"].step()
         for name, faces in watch.items():
@@ -195,84 +193,6 @@ def _identity(faces: Faces) -> dict:
     ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
     checksum = crc32(ends.tobytes())
     return {"fingerprint": faces.fingerprint, "pairs": len(faces.pairs), "checksum": checksum}
-
-
-def _learn(
-    epoch, network, train, loss, miner, sampler, batch_size, optimizer, augment, seed, fabric
-):
-    """Learn from the batches of one epoch and return its row of the history."""
-    seeds = np.random.SeedSequence([seed, epoch]).generate_state(2).tolist()
-    torch.manual_seed(seeds[0])  # dropout draws from it
-    generator = torch.Generator().manual_seed(seeds[1])
-    batches = list(sampler(train, batch_size, np.random.default_rng([seed, epoch])))
-    world = fabric.world_size  # processes; each keeps its share, all equally many
-    batches = batches[fabric.global_rank :: world][: len(batches) // world]
-    counters = [m for m in loss.modules() if isinstance(m, (ThresholdReducer, MeanOverPairs))]
-    for counter in counters:
-        counter.collect_stats = True
-    lr = optimizer.param_groups[0]["lr"]
-    network.train()
-    start = time.perf_counter()
-    steps = []
-    for batch in batches:
-        images = fabric.to_device(torch.from_numpy(train.batch(batch.rows)))  # uint8
-        labels = fabric.to_device(torch.from_numpy(train.labels[batch.rows]))  # (B,)
-        images = augment(images, generator) if augment else to_float(images)  # (B, 3, H, W)
-        embeddings = network(images).float()  # (B, D)
-        mined = None
-        if batch.pairs is not None:
-            mined = tuple(fabric.to_device(torch.from_numpy(k)) for k in batch.pairs)
-        elif miner is not None:
-            mined = miner(embeddings, labels)
-        value = loss(embeddings, labels, mined)
-        if not torch.isfinite(value):
-            place = f"epoch {epoch}, batch {len(steps) + 1} of {len(batches)}"
-            raise FloatingPointError(
-                f"expected a finite loss, got {value.item()} in {place}, at a learning rate of "
-                f"{lr:g}; try a smaller learning rate, or precision='32-true' in the Fabric"
-            )
-        optimizer.zero_grad()
-        fabric.backward(value)
-        if world > 1:
-            for parameter in loss.parameters():
-                parameter.grad = fabric.all_reduce(parameter.grad)
-        optimizer.step()
-        steps.append(_told(loss, miner, counters, value, embeddings, labels, mined))
-    seconds = time.perf_counter() - start
-    images = len(batches) * batch_size * world
-    return {
-        "epoch": epoch,
-        **pd.DataFrame(steps).mean().to_dict(),
-        "lr": lr,
-        "source": train.source,
-        "synthetic": train.synthetic,
-        "images": images,
-        "images_per_second": images / seconds,
-    }
-
-
-@torch.no_grad()
-def _told(loss, miner, counters, value, embeddings, labels, mined):
-    """Return what one step tells."""
-    told = {"loss": value.item(), "active": np.nan, "mined": np.nan, "empty": np.nan}
-    if counters:
-        told["active"] = sum(getattr(counter, "num_past_filter", 0) for counter in counters)
-    for counter in counters:
-        counter.num_past_filter = 0  # a loss without a single pair would leave the old count
-    if miner is not None:
-        told["mined"] = sum(map(len, mined)) / len(mined)
-        told["empty"] = float(len(mined[0]) == 0)
-    told["accuracy"] = np.nan
-    if hasattr(loss, "get_logits"):  # classifies; without its margin
-        named = loss.get_logits(embeddings).argmax(1)  # (B,)
-        told["accuracy"] = (named == labels).float().mean().item()
-    is_pairs = mined is not None and len(mined) == 4
-    a, p, b, n = mined if is_pairs else get_all_pairs_indices(labels)
-    unit = functional.normalize(embeddings)
-    distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B)
-    told["same_distance"] = distance[a, p].mean().item()
-    told["different_distance"] = distance[b, n].mean().item()
-    return told
 
 
 def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:

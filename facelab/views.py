@@ -9,7 +9,7 @@ from facelab.faces import Faces, Split, draw_pairs, draw_people
 MOST_DEV_IMAGES = 50
 
 
-def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "held-out") -> Split:
+def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     """Split by LFW's View 1, the one for choosing a model.
 
     Test is always peopleDevTest with pairsDevTest. Train carries the pairs of pairsDevTrain whose
@@ -25,28 +25,18 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0, dev: str = "hel
     seed : int
         Decides who is held out and which pairs of them are drawn: as many same as different ones,
         three of each per held-out person with two images or more, at most 500 of each.
-    dev : str
-        ``"held-out"``, or ``"pairsDevTrain"``: the official alternative, in which dev is train
-        itself with the pairs of pairsDevTrain. A threshold from it misleads, because a network
-        has pulled apart the very people it is set on; the split says so in `leaking`.
 
     References
     ----------
     Huang et al., "Labeled Faces in the Wild", UMass Amherst TR 07-49, 2007, section IV.
     """
-    if dev not in ("held-out", "pairsDevTrain"):
-        raise ValueError(f"expected dev='held-out' or 'pairsDevTrain', got {dev!r}")
     protocol = faces.protocol
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
     test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
-    if dev == "held-out":
-        train, held_out = _hold_out(pool, dev_people, seed)
-        train = _with_train_pairs(train, protocol.pairs_dev_train, "View 1 train")
-        return Split(train, held_out, test, "View 1")
-    train = _with_train_pairs(pool, protocol.pairs_dev_train, "View 1 train")
-    leaking = f"all {len(pool.names):,} dev people are the training people (pairsDevTrain)"
-    return Split(train, train, test, "View 1", leaking)
+    train, dev = _hold_out(pool, dev_people, seed)
+    train = _with_train_pairs(train, protocol.pairs_dev_train, "View 1 train")
+    return Split(train, dev, test, "View 1")
 
 
 def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> Split:

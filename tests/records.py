@@ -31,7 +31,7 @@ def make_record(notebook="00_x", **entries):
         "seconds": 60.0,
         "test_looks": 0,
     }
-    lists = ("results", "trainings", "reports", "embeddings", "figures", "claims", "notes")
+    lists = ("results", "trainings", "reports", "figures", "claims", "notes")
     return record | {name: [] for name in lists} | entries
 
 
@@ -68,7 +68,7 @@ def add_report(record, folder, method, report, dev_auc=None, seed=0, **more):
     report.save(Path(folder) / file)
     about = {"method": method, "seed": seed, "split": report.name, "role": report.role}
     entry = about | {"rule": report.rule, "seen": report.seen, "file": file, "network": None}
-    entry |= {"category": "no outside data", "outside_data": ""}
+    entry |= {"category": "no outside data", "outside_data": "", "training": method}
     record["reports"].append(entry | more)
     for rate in report.table().itertuples():
         add_number(record, rate.metric, rate.value, rate.low, rate.high, **about)

@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from records import make_record, write_record
 
 from facelab.study.batch import run_study
+from facelab.study.execute import strip
 from facelab.study.report import build_report
 from facelab.study.settings import (
     convert,
@@ -359,3 +360,20 @@ def test_a_notebook_that_records_nothing_has_failed(here):
         "00_first": "it wrote no run.json: the last cell should be run.finish()"
     }
     assert record("outputs/tiny", "00_first")["status"] == "failed"
+
+
+def test_links_of_an_executed_notebook_lead_to_the_same_files(tmp_path):
+    source = tmp_path / "notebooks" / "01_a.ipynb"
+    out = tmp_path / "outputs" / "smoke" / "01_a" / "01_a.ipynb"
+    for folder in (source.parent, out.parent):
+        folder.mkdir(parents=True)
+    (tmp_path / "README.md").touch()
+    text = "[next](02_b.ipynb), [page](../README.md), [paper](https://a.b/c.pdf), [gone](03.ipynb)"
+    for path in (source, source.parent / "02_b.ipynb", out):
+        nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), path)
+    strip(out, source)
+    (cell,) = nbformat.read(out, as_version=4).cells
+    assert cell.source == (
+        "[next](../../../notebooks/02_b.ipynb), [page](../../../README.md), "
+        "[paper](https://a.b/c.pdf), [gone](03.ipynb)"
+    )

@@ -98,6 +98,23 @@ def test_every_method_on_test_pairs_of_a_finished_run_is_a_row(folder, split):
     assert results.iloc[3]["seen"] == "people it was trained on"
 
 
+def test_a_result_may_name_the_training_of_another_method_or_none(tmp_path, faces, split):
+    run = Run("05_more", {"OUT": str(tmp_path / "05_more"), "PROFILE": "lfw-cpu"})
+    run.uses(faces, "View 1")
+    network = partial(fl.siamese_cnn, 8, 4, channels=(2, 2))
+    objective = partial(losses.TripletMarginLoss, 0.2)
+    run.train("last", 0, network, faces, objective, epochs=2, batch_size=8)
+    dev, test = dev_pairs(split[0]), split[1]
+    run.verify("best", 0, partial(noisy, noise=0.3), dev, test, training="last")
+    pooled = replace(fl.verify(noisy(test, 0.4), test, 1.0), name="View 2 test")
+    run.report("best", 0, pooled, training="")
+    run.finish()
+    results = fl.load_results(tmp_path)
+    assert results["split"].tolist() == ["View 1 test", "View 2 test"]
+    assert results["epochs"].tolist()[0] == 2 and np.isnan(results["epochs"][1])
+    assert results["dev_auc"].notna().tolist() == [True, False]
+
+
 def test_results_of_a_run_that_goes_on_are_those_it_will_record(tmp_path, faces, split):
     run = Run("05_more", {"OUT": str(tmp_path / "05_more"), "PROFILE": "lfw-cpu"})
     run.uses(faces, "View 1")

@@ -48,17 +48,7 @@ def test_the_seed_decides_who_is_held_out(small_faces):
     assert first == again != other
 
 
-def test_official_pairs_as_dev_are_marked_as_leaking_but_test_is_not_shared(small_faces):
-    split = view1(small_faces, dev="pairsDevTrain")
-    assert "24 dev people are the training people" in split.leaking
-    assert len(split.dev.pairs) == 12
-    shared = split.shared_people()
-    assert shared == {("train", "dev"): 24, ("train", "test"): 0, ("dev", "test"): 0}
-
-
 def test_view_1_refuses_what_it_does_not_know(small_faces):
-    with pytest.raises(ValueError, match="expected dev='held-out' or 'pairsDevTrain', got 'test'"):
-        view1(small_faces, dev="test")
     with pytest.raises(ValueError, match="between 1 and 23 of 24 people, got 0"):
         view1(small_faces, dev_people=0)
 
@@ -87,8 +77,6 @@ def test_view_2_tests_on_one_fold_and_learns_from_the_others(small_faces, small_
 def test_pairs_say_what_their_people_are_to_the_network(small_faces):
     roles = [part.pairs.role for part in view1(small_faces, dev_people=0.25)]
     assert roles == ["train", "dev", "test"]
-    roles = [part.pairs.role for part in view1(small_faces, dev="pairsDevTrain")]
-    assert roles == ["train", "train", "test"]
     roles = [part.pairs.role for part in view2(small_faces, 1, dev_people=0.25)]
     assert roles == ["train", "dev", "test"]
 
@@ -130,7 +118,8 @@ def test_real_view_2_folds_have_600_pairs_of_people_nobody_learns_from(real_face
     assert set(split.test.pairs.fold.tolist()) == {fold}
 
 
-def test_real_train_pairs_are_all_there_when_nobody_is_held_out(real_faces):
-    split = view1(real_faces, dev="pairsDevTrain")
-    assert split.train.pairs.same.tolist() == [True] * 1100 + [False] * 1100
-    assert (len(split.train.names), len(split.train)) == (4038, 9525)
+def test_real_train_pairs_are_all_there(real_faces):
+    pool = real_faces.select(real_faces.protocol.dev_train)
+    pairs = real_faces.protocol.pairs_dev_train.rows(pool, "View 1 train")
+    assert pairs.same.tolist() == [True] * 1100 + [False] * 1100
+    assert (len(pool.names), len(pool)) == (4038, 9525)

@@ -1,8 +1,10 @@
 """Execute one notebook with papermill, whose bar says on the terminal where it is."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -62,7 +64,7 @@ def execute(path: Path, parameters: Mapping[str, object], out: Path, title: str)
     except Exception as e:  # the kernel died, or could not be started
         error = f"{type(e).__name__}: {e}"
     if out.exists():
-        strip(out)
+        strip(out, path)
     why = "\n  ".join(error.strip().splitlines()[:5])
     return f"cell {len(begun) - 1} ({begun[-1]}): {why}" if error else ""
 
@@ -73,8 +75,8 @@ def _first_line(source: str) -> str:
     return next((line for line in lines if not line.startswith("#")), lines[0])
 
 
-def strip(path: Path) -> None:
-    """Drop papermill's records, widgets, and stderr (bars, remarks of libraries); errors stay."""
+def strip(path: Path, source: Path) -> None:
+    """Drop papermill's records, widgets and stderr (bars, remarks); let links lead from `path`."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
     for part in [notebook, *notebook.cells]:
@@ -83,4 +85,14 @@ def strip(path: Path) -> None:
         if cell.cell_type == "code":
             said = [output for output in cell.outputs if output.get("name") != "stderr"]
             cell.outputs = [output for output in said if WIDGET not in output.get("data", {})]
+        elif cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\(([\w./-]+)\)", partial(_link, source, path), cell.source)
     nbformat.write(notebook, path)
+
+
+def _link(source: Path, path: Path, found: re.Match) -> str:
+    """Return a link of the notebook `source` so that it leads from `path` to the same file."""
+    file = source.parent / found[1]
+    if not file.is_file():
+        return found[0]
+    return f"]({Path(os.path.relpath(file, path.parent)).as_posix()})"

@@ -151,7 +151,17 @@ class Run(Rows):
         return Trained(model, loss, history, training.distances, best)
 
     def verify(
-        self, method, seed, embed, dev, test, *, seen="", category=CATEGORIES[0], outside_data=""
+        self,
+        method,
+        seed,
+        embed,
+        dev,
+        test,
+        *,
+        seen="",
+        category=CATEGORIES[0],
+        outside_data="",
+        training=None,
     ) -> Report:
         """Choose thresholds on dev people, verify the pairs of `test`, and record rates and AUCs.
 
@@ -162,6 +172,8 @@ class Run(Rows):
         seen, category, outside_data : str
             See `facelab.verify`; LFW's category, one of `CATEGORIES`; what the method learned
             from beside LFW's images and labels.
+        training : str, optional
+            The method whose training it is; default: `method` itself.
         """
         on_dev = embed(dev)
         if dev.pairs is not None:
@@ -171,15 +183,24 @@ class Run(Rows):
         report = verify(embed(test), test, fit_threshold(on_dev, dev), seen=seen)
         photos = {"image_size": test.packed.shape[-1], "crop": test.crop}
         photos["embedding"] = "raw_pixels" if embed is raw_pixels else None
-        self.report(method, seed, report, category, outside_data, **photos)
+        about = {"category": category, "outside_data": outside_data, "training": training}
+        self.report(method, seed, report, **about, **photos)
         return report
 
     def report(
-        self, method, seed, report, category=CATEGORIES[0], outside_data="", **photos
+        self,
+        method,
+        seed,
+        report,
+        category=CATEGORIES[0],
+        outside_data="",
+        training=None,
+        **photos,
     ) -> None:
         """Record every rate of a report with its interval; `verify` does so itself.
 
         Test pairs count as looked at. The distances of a method's first seed are kept as a file.
+        `training` names the method whose training it is (default: `method`; empty: none alone).
         """
         if category not in CATEGORIES:
             raise ValueError(f"expected a category of {', '.join(CATEGORIES)}, got {category!r}")
@@ -198,6 +219,7 @@ class Run(Rows):
             report.save(self.path(file))
         about |= {"rule": report.rule, "seen": report.seen, "file": file, "network": None}
         about |= {"category": category, "outside_data": outside_data}
+        about["training"] = method if training is None else training
         self.entries["reports"].append(about | photos)
 
     def keep_network(self, method: str, split: str, model, architecture: dict, **settings) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jinja2
 import PIL.Image
-from scipy import stats
 
 from facelab.explorer.payload import front_end, inline, payload
 from facelab.study.claims import claim_row, written
@@ -59,10 +58,10 @@ def cards(out: str | Path) -> list[dict]:
     folds = best_of_chapters(view2).to_dict("records")
     for card in folds:
         for rate in ("auc", "accuracy"):
-            mean, error, n = (card[f"{rate}_{end}"] for end in ("mean", "error", "n"))
-            if n > 1:
-                ends = stats.t.interval(0.95, n - 1, mean, error)
-                card[rate], (card[f"{rate}_low"], card[f"{rate}_high"]) = mean, ends
+            if card[f"{rate}_n"] > 1:
+                card[rate] = card[f"{rate}_mean"]
+                card[f"{rate}_low"] = card[f"{rate}_mean_low"]
+                card[f"{rate}_high"] = card[f"{rate}_mean_high"]
     return folds + best_of_chapters(view1).to_dict("records")
 
 

@@ -11,7 +11,7 @@ from facelab.study.record import SCHEMA, Run
 from facelab.verification import Report, same_result
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
-ENDS = ("", "_low", "_high", "_mean", "_error", "_n")
+ENDS = ("", "_low", "_high", "_mean", "_mean_low", "_mean_high", "_error", "_n")
 BUDGET = ("epochs", "images", "seconds", "images_per_second", "weights")
 NUMBERS = ["threshold", "dev_auc", *BUDGET]
 NUMBERS += [f"{rate}{end}" for rate in RATES for end in ENDS]
@@ -53,7 +53,7 @@ def load_results(folder: str | Path) -> pd.DataFrame:
 
     Columns are `OF_REPORT`, `OF_RUN` and `NUMBERS`, nan where none was recorded, and ``report``,
     the `Report`. Rates are of the first seed, each with ``_low, _high`` (95 %, people resampled)
-    and, over seeds, ``_mean, _error, _n``.
+    and, over seeds, ``_mean, _mean_low, _mean_high`` (95 %, Student's t), ``_error, _n``.
     """
     rows = []
     for place, record in read_runs(folder).items():
@@ -90,16 +90,19 @@ def _rows(record: dict, report_of: Callable[[tuple[str, str]], Report | None]) -
             continue
         method, seed, split = entry["method"], entry["seed"], entry["split"]
         row = of_run | {name: entry[name] for name in OF_REPORT}
-        row |= budgets.get((method, seed), {}) | {"report": report_of(_key(entry))}
+        row |= budgets.get((entry["training"], seed), {}) | {"report": report_of(_key(entry))}
+        row["method"] = method
         row["threshold"] = numbers[method, seed, split, "threshold"]["value"]
         on_dev = [(method, of, "dev", "auc") for of in (seed, None)]
         on_dev += [(method, of, "dev", "watched_auc") for of in (seed, None)]
+        if not entry["training"]:  # such as folds put together, each with dev people of its own
+            on_dev = []
         row["dev_auc"] = next((numbers[key]["value"] for key in on_dev if key in numbers), None)
         for rate in RATES:
             own = numbers.get((method, seed, split, rate), {})
             mean = numbers.get((method, None, split, rate), {})
             found = [own.get(name) for name in ("value", "low", "high")]
-            found += [mean.get(name) for name in ("value", "error", "n")]
+            found += [mean.get(name) for name in ("value", "low", "high", "error", "n")]
             row |= {f"{rate}{end}": number for end, number in zip(ENDS, found, strict=True)}
         rows.append(row)
     return rows

@@ -46,7 +46,7 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
             category=entry["category"],
             outside_data=entry["outside_data"],
             chapter=chapter,
-            data="synthetic" if data["synthetic"] else data["root"],
+            data=data["root"],
             crop=entry.get("crop"),
             image_size=entry.get("image_size") or data["image_size"][0],
             embed=_embedding(entry, place),
