@@ -10,21 +10,21 @@ import lazy_loader
 _MAP = {
     "data.lfw": "load_lfw",
     "views": "view1 view2 all_lfw",
-    "faces": "Faces Pairs Split draw_pairs draw_people",
+    "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",
     "models": "siamese_cnn resnet50 save_network load_network",
     "baselines": "raw_pixels lbp_histograms lbp_lda whitened_pca embed_lbp search_lbp_lda",
     "losses": "ContrastiveLoss AdaCos adacos_scale",
-    "train": "fit embed Training best_precision",
-    "verification": "distances auc every_pair fit_threshold Threshold verify Report over_folds "
-    "Estimate mean_of difference_of compare compare_all all_pairs",
+    "train": "fit embed",
+    "verification": "distances auc every_pair fit_threshold verify Report over_folds "
+    "Estimate mean_of difference_of compare compare_all",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "
     "plot_thresholds plot_faces plot_mistakes plot_images_per_person plot_map "
-    "describe set_style encode",
+    "describe set_style",
     "study.record": "Run",
     "study.provenance": "versions",
-    "study.results": "load_results results_of comparable trainings differing load_runs",
+    "study.results": "load_results results_of comparable trainings differing",
     "study.shown": "load_shown",
     "explorer.widget": "explore",
 }

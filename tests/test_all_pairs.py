@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import facelab as fl
 from facelab.faces import Pairs
-from facelab.verification import AllPairs, Sweep, best, distances, eer, rates
+from facelab.verification import AllPairs, Sweep, all_pairs, best, distances, eer, rates
 from facelab.verification.all_pairs import figures
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +47,7 @@ def check(embeddings, labels, **more):
     d = brute_distances(embeddings)
     upper = np.triu_indices(len(labels), 1)
     same = (labels[:, None] == labels)[upper]
-    found = fl.all_pairs(embeddings, labels, **more)
+    found = all_pairs(embeddings, labels, **more)
     assert (found.n_same, found.n_different) == (same.sum(), (~same).sum())
     assert (found.threshold, found.f1, found.auc, found.eer) == brute_figures(d, same)
     edges = np.linspace(0, 2, len(found.histogram) + 1)
@@ -112,12 +111,12 @@ def test_copies_and_opposites_have_distance_zero_and_two():
 
 def test_no_figure_depends_on_the_blocks_or_the_order_of_the_images():
     x, labels = clustered(300, 33)
-    expected = fl.all_pairs(x, labels)
+    expected = all_pairs(x, labels)
     for block in (1, 7, 100, 299, 300, 1000):
-        assert same_as(fl.all_pairs(x, labels, block=block), expected)
+        assert same_as(all_pairs(x, labels, block=block), expected)
     order = np.random.default_rng(1).permutation(300)
     names = np.array([f"P{k}" for k in labels])
-    assert same_as(fl.all_pairs(x[order], names[order]), expected)
+    assert same_as(all_pairs(x[order], names[order]), expected)
 
 
 def test_the_distances_are_those_of_verification_up_to_rounding():
@@ -167,11 +166,11 @@ def test_the_area_is_exact_beyond_64_bits():
 def test_all_pairs_refuses_what_does_not_fit(change, message):
     fits = {"embeddings": np.eye(3), "labels": np.array([0, 0, 1])}
     with pytest.raises(ValueError, match=message):
-        fl.all_pairs(**(fits | change))
+        all_pairs(**(fits | change))
 
 
 def test_the_result_names_its_figures():
-    found = fl.all_pairs(np.eye(3), np.array([0, 0, 1]))
+    found = all_pairs(np.eye(3), np.array([0, 0, 1]))
     assert isinstance(found, AllPairs)
     assert found._fields[:4] == ("n_same", "n_different", "threshold", "f1")
     assert found.histogram.shape == (512, 2)
@@ -181,11 +180,11 @@ def test_memory_does_not_grow_with_the_pairs():
     code = """
 import resource, sys
 import numpy as np
-import facelab as fl
+from facelab.verification import all_pairs
 n = int(sys.argv[1])
 rng = np.random.default_rng(0)
 x, labels = rng.normal(size=(n, 8)), np.arange(n) // 4
-fl.all_pairs(x, labels)
+all_pairs(x, labels)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak // (1024 * 1024 if sys.platform == "darwin" else 1024))
 """

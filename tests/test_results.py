@@ -192,14 +192,7 @@ def test_a_record_that_is_cut_off_is_refused_by_name(folder):
     with pytest.raises(
         ValueError, match=r"03_others/run.json: expected a record of schema 2, got none"
     ):
-        fl.load_runs(folder)
-
-
-def test_runs_are_read_back_as_one_row_each(folder):
-    table = fl.load_runs(folder)
-    assert table["notebook"].tolist() == ["02_networks", "03_others", "04_broken"]
-    assert table["status"].tolist() == ["done", "done", "failed"]
-    assert table["parameters.PROFILE"].tolist() == ["lfw-cpu"] * 3
+        fl.load_results(folder)
 
 
 def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces, split):

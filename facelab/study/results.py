@@ -40,14 +40,6 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
     return records
 
 
-def load_runs(folder: str | Path) -> pd.DataFrame:
-    """Read every ``run.json`` below `folder`, one row each, unfinished ones too (see ``status``).
-
-    Nested entries are columns with a dot: ``parameters.SEED``, ``data.source``.
-    """
-    return pd.json_normalize(list(read_runs(folder).values()))
-
-
 def load_results(folder: str | Path) -> pd.DataFrame:
     """Read what every finished run below `folder` verified on test pairs, one row a method.
 
