@@ -440,7 +440,7 @@ def test_an_executed_notebook_keeps_the_figure_and_drops_the_widget(tmp_path):
     cell = nbformat.v4.new_code_cell("fl.explore()", outputs=list(map(nbformat.from_dict, outputs)))
     notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {"state": {}}})
     nbformat.write(notebook, tmp_path / "a.ipynb")
-    strip(tmp_path / "a.ipynb")
+    strip(tmp_path / "a.ipynb", tmp_path / "a.ipynb")
     kept = nbformat.read(tmp_path / "a.ipynb", 4)
     assert "widgets" not in kept.metadata
     assert [list(output.data) for output in kept.cells[0].outputs] == [["image/png", "text/plain"]]
