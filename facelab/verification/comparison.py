@@ -112,13 +112,18 @@ def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
     of zero. McNemar's test on ``only_a`` and ``only_b`` would take pairs that share a person for
     independent, and is not used.
     """
-    if not _same_pairs(a, b):
-        raise ValueError(f"expected the same pairs in the same order, got {a!r} and {b!r}")
-    of_a = a.metrics()
-    of_b = b.metrics()
+    _check_same_pairs(a, b)
     drawn_a, drawn_b = resampled_rates([a, b], n, seed)
+    table = _differences(a.metrics(), b.metrics(), drawn_b - drawn_a)
+    right_a, right_b = a.accepted == a.same, b.accepted == b.same
+    only_a = int((right_a & ~right_b).sum())
+    only_b = int((right_b & ~right_a).sum())
+    return Comparison(table, only_a, only_b)
+
+
+def _differences(of_a, of_b, drawn_differences):
     rows = []
-    for metric, drawn in (drawn_b - drawn_a).items():
+    for metric, drawn in drawn_differences.items():
         low, high = percentiles(drawn)
         row = {"metric": metric, "a": of_a[metric], "b": of_b[metric]}
         row |= {"difference": of_b[metric] - of_a[metric], "low": low, "high": high}
@@ -128,10 +133,7 @@ def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
         row["error"] = d.std(ddof=1) if len(d) > 1 else np.nan
         row["n"] = len(d)
         rows.append(row)
-    right_a, right_b = a.accepted == a.same, b.accepted == b.same
-    only_a = int((right_a & ~right_b).sum())
-    only_b = int((right_b & ~right_a).sum())
-    return Comparison(pd.DataFrame(rows), only_a, only_b)
+    return pd.DataFrame(rows)
 
 
 def compare_all(
@@ -145,9 +147,13 @@ def compare_all(
     if not reports:
         raise ValueError("expected at least one report to compare, got none")
     n = max(2000, 400 * len(reports))  # the smallest p is 2 / (1 + n)
+    for report in reports.values():
+        _check_same_pairs(reference, report)
+    of_reference = reference.metrics()
+    drawn_reference, *drawn_reports = resampled_rates([reference, *reports.values()], n, seed)
     rows = {}
-    for method, report in reports.items():
-        table = compare(reference, report, n, seed).table
+    for (method, report), drawn in zip(reports.items(), drawn_reports, strict=True):
+        table = _differences(of_reference, report.metrics(), drawn - drawn_reference)
         rows[method] = table.set_index("metric").loc[metric]
     table = pd.DataFrame(rows).T.rename_axis("method").reset_index()
     table["p_holm"] = holm(table["p"])
@@ -157,6 +163,11 @@ def compare_all(
 def same_result(a: Report, b: Report) -> bool:
     """Whether two reports are of one network: equal distances on equal pairs."""
     return _same_pairs(a, b) and np.array_equal(a.distances, b.distances)
+
+
+def _check_same_pairs(a, b):
+    if not _same_pairs(a, b):
+        raise ValueError(f"expected the same pairs in the same order, got {a!r} and {b!r}")
 
 
 def _same_pairs(a, b):
