@@ -9,15 +9,17 @@ import lazy_loader
 
 _MAP = {
     "data.lfw": "load_lfw",
+    "data.alignment": "align",
+    "data.facts": "official_results known_errors",
     "views": "view1 view2 all_lfw",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",
-    "models": "siamese_cnn resnet50 save_network load_network",
+    "models": "siamese_cnn residual_cnn resnet50 save_network load_network",
     "baselines": "raw_pixels lbp_histograms lbp_lda whitened_pca embed_lbp search_lbp_lda",
     "losses": "ContrastiveLoss AdaCos adacos_scale",
     "train": "fit embed",
-    "verification": "distances auc every_pair fit_threshold verify Report over_folds "
+    "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
     "Estimate mean_of difference_of compare compare_all",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "
     "plot_thresholds plot_faces plot_mistakes plot_images_per_person plot_map "

@@ -1,5 +1,6 @@
 """One step and one epoch of learning, and what each of them tells."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,14 +53,17 @@ class Learner:
         self.network.train()
         start = time.perf_counter()
         steps = []
-        for batch in batches:
-            place = f"epoch {epoch}, batch {len(steps) + 1} of {len(batches)}"
-            steps.append(self.step(train, batch, generator, place))
+        try:
+            for batch in batches:
+                steps.append(self.step(train, batch, generator))
+        finally:  # a miner fails of itself on the embeddings that follow a loss of nan
+            self._check_finite([float(step["loss"]) for step in steps], epoch, len(batches), lr)
+        told = pd.DataFrame([{key: float(value) for key, value in step.items()} for step in steps])
         seconds = time.perf_counter() - start
         images = len(batches) * self.batch_size * world
         return {
             "epoch": epoch,
-            **pd.DataFrame(steps).mean().to_dict(),
+            **told.mean().to_dict(),
             "lr": lr,
             "source": train.source,
             "synthetic": train.synthetic,
@@ -67,10 +71,11 @@ class Learner:
             "images_per_second": images / seconds,
         }
 
-    def step(
-        self, train: Faces, batch: Batch, generator: torch.Generator, place: str
-    ) -> dict[str, float]:
-        """Embed a batch, mine, and change the weights once; return what the step tells."""
+    def step(self, train: Faces, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        """Embed a batch, mine, and change the weights once; return what the step tells.
+
+        What it tells stays on the device until the epoch ends, so that no step waits for it.
+        """
         images = self._on_device(train.batch(batch.rows))  # uint8
         labels = self._on_device(train.labels[batch.rows])  # (B,)
         images = self.augment(images, generator) if self.augment else to_float(images)
@@ -81,12 +86,6 @@ class Learner:
         elif self.miner is not None:
             mined = self.miner(embeddings, labels)
         value = self.loss(embeddings, labels, mined)
-        if not torch.isfinite(value):
-            lr = self.optimizer.param_groups[0]["lr"]
-            raise FloatingPointError(
-                f"expected a finite loss, got {value.item()} in {place}, at a learning rate of "
-                f"{lr:g}; try a smaller learning rate, or precision='32-true' in the Fabric"
-            )
         self.optimizer.zero_grad()
         self.fabric.backward(value)
         if self.fabric.world_size > 1:
@@ -98,9 +97,18 @@ class Learner:
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return self.fabric.to_device(torch.from_numpy(array))
 
+    def _check_finite(self, losses: list[float], epoch: int, n_batches: int, lr: float) -> None:
+        for number, loss in enumerate(losses, start=1):
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"expected a finite loss, got {loss} in epoch {epoch}, batch {number} of "
+                    f"{n_batches}, at a learning rate of {lr:g}; try a smaller learning rate, or "
+                    "precision='32-true' in the Fabric"
+                )
+
     @torch.no_grad()
     def _told(self, value, embeddings, labels, mined) -> dict[str, float]:
-        told = {"loss": value.item(), "active": np.nan, "mined": np.nan, "empty": np.nan}
+        told = {"loss": value.detach(), "active": np.nan, "mined": np.nan, "empty": np.nan}
         if self.counters:
             told["active"] = sum(getattr(part, "num_past_filter", 0) for part in self.counters)
         for counter in self.counters:
@@ -111,11 +119,11 @@ class Learner:
         told["accuracy"] = np.nan
         if hasattr(self.loss, "get_logits"):  # classifies; without its margin
             named = self.loss.get_logits(embeddings).argmax(1)  # (B,)
-            told["accuracy"] = (named == labels).float().mean().item()
+            told["accuracy"] = (named == labels).float().mean()
         is_pairs = mined is not None and len(mined) == 4
         a, p, b, n = mined if is_pairs else get_all_pairs_indices(labels)
         unit = functional.normalize(embeddings)
         distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B)
-        told["same_distance"] = distance[a, p].mean().item()
-        told["different_distance"] = distance[b, n].mean().item()
+        told["same_distance"] = distance[a, p].mean()
+        told["different_distance"] = distance[b, n].mean()
         return told

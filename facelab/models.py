@@ -9,8 +9,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.nn import functional
 from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
+from torchvision.ops import SqueezeExcitation
 
 
 def siamese_cnn(
@@ -55,6 +57,51 @@ def siamese_cnn(
     values = channels[-1] * (image_size // shrink) ** 2
     layers += [nn.Flatten(), nn.Dropout(dropout), nn.Linear(values, embedding_size)]
     return nn.Sequential(*layers)
+
+
+def residual_cnn(
+    embedding_size: int = 128,
+    image_size: int = 64,
+    dropout: float = 0.0,
+    channels: Sequence[int] = (48, 96, 192, 384),
+) -> nn.Module:
+    """Build `siamese_cnn` with a residual block after each of its blocks.
+
+    The residual block works on the halved image: two convolutions, whose channels are weighted
+    by squeeze and excitation, are added to what came in. Input, output and parameters are those
+    of `siamese_cnn`.
+
+    References
+    ----------
+    He et al., CVPR 2016; Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
+    """
+    plain = siamese_cnn(embedding_size, image_size, dropout, channels)
+    layers = []
+    for layer in plain:
+        layers.append(layer)
+        if isinstance(layer, nn.ReLU):
+            width = channels[len(layers) // 5]
+            layers.append(Residual(width))
+    return nn.Sequential(*layers)
+
+
+class Residual(nn.Module):
+    """Add two convolutions of the input, weighted by channel, to the input: (B, width, H, W)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            SqueezeExcitation(width, width // 8),
+        )
+
+    def forward(self, images):
+        """Return an array of the shape of the input."""
+        return functional.relu(images + self.change(images))
 
 
 def resnet50(
@@ -129,7 +176,7 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict]:
 
 
 def _build(name: str, **arguments) -> nn.Module:
-    networks = {"siamese_cnn": siamese_cnn, "resnet50": resnet50}
+    networks = {"siamese_cnn": siamese_cnn, "residual_cnn": residual_cnn, "resnet50": resnet50}
     if name not in networks:
         raise ValueError(f"expected an architecture named {' or '.join(networks)}, got {name!r}")
     return networks[name](**arguments)

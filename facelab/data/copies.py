@@ -17,6 +17,7 @@ VARIANTS = {  # by the folder that images unpack to: what they are, and whether 
     "lfw": ("LFW", False),
     "lfw_funneled": ("LFW funneled", False),
     "lfw-deepfunneled": ("LFW deep-funneled", False),
+    "lfw-aligned": ("LFW aligned by landmarks", False),
     "lfw-synthetic": ("synthetic faces", True),
 }
 

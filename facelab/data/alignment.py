@@ -1,0 +1,121 @@
+"""Align faces: find five landmarks, and move them to where the field expects them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from skimage.transform import SimilarityTransform
+from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
+
+from facelab.data.copies import find
+
+SIDE = 112  # pixels of the template
+TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 112 x 112 pixels
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
+     [70.7299, 92.2041]]
+)  # fmt: skip
+POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # as one sees the image
+COORDINATES = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
+SAVE_EVERY = 200  # images between two writes of the landmarks
+
+
+def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -> pd.DataFrame:
+    """Write every image of a copy of LFW with its face turned, scaled and moved to the template.
+
+    One similarity transform takes five landmarks to the 112 x 112 template that ArcFace's authors
+    publish; `margin` more pixels are kept on each side. The result is a folder of LFW's layout,
+    JPEGs at quality 95, with ``landmarks.csv``, from which it can be made again without the
+    detector: images whose landmarks stand there are not searched again, so a stopped call is gone
+    on with. Where no face is found the centre is kept as it is.
+
+    The detector, MTCNN, was trained on faces from elsewhere: what learns from aligned images
+    belongs to LFW's category of label-free outside data.
+
+    Parameters
+    ----------
+    source : str or Path
+        As in `load_lfw`.
+    out : str or Path
+        The folder to write, ``lfw-aligned`` for `load_lfw` to know it.
+
+    Returns
+    -------
+    DataFrame
+        A row per image: ``file``, ``faces`` (found; the one nearest the centre counts), and the
+        coordinates of the landmarks in pixels of the original, missing without a face.
+
+    References
+    ----------
+    Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
+    Networks", IEEE Signal Processing Letters 2016; Deng et al., "ArcFace", CVPR 2019, section 3.1.
+    """
+    copy = find(source)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    files = [file for file in copy.files() if file.endswith(".jpg")]
+    landmarks = _landmarks(copy.path, files, out / "landmarks.csv", progress)
+    points = landmarks[COORDINATES].to_numpy().reshape(-1, 5, 2)
+
+    def write(row):
+        path = out / files[row]
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            image = Image.open(copy.path / files[row]).convert("RGB")
+            moved = _moved(image, points[row], margin)
+            moved.save(path, quality=95, subsampling=0)
+
+    thread_map(write, range(len(files)), desc=out.name, disable=not progress)
+    return landmarks
+
+
+def _moved(image: Image.Image, points: np.ndarray, margin: int) -> Image.Image:
+    """Cut the template's square out of `image`; without landmarks its centre."""
+    side = SIDE + 2 * margin
+    if np.isnan(points).any():
+        left = (image.width - side) // 2
+        top = (image.height - side) // 2
+        return image.crop((left, top, left + side, top + side))
+    back = SimilarityTransform.from_estimate(TEMPLATE + margin, points)
+    return image.transform(
+        (side, side), Image.Transform.AFFINE, back.params[:2].ravel(), Image.Resampling.BICUBIC
+    )
+
+
+def _landmarks(folder: Path, files: list[str], path: Path, progress: bool) -> pd.DataFrame:
+    """Read the landmarks of `files` from the table at `path`, and add to it those it lacks."""
+    columns = ["file", "faces", *COORDINATES]
+    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    missing = sorted(set(files) - set(known["file"]))
+    detector = _detector() if missing else None
+    rows = []
+    for file in tqdm(missing, "landmarks", disable=not progress):
+        n_faces, points = _nearest_face(detector, Image.open(folder / file).convert("RGB"))
+        rows.append([file, n_faces, *points.ravel().round(2)])
+        if len(rows) == SAVE_EVERY or file == missing[-1]:
+            added = pd.DataFrame(rows, columns=columns)
+            known = pd.concat([known, added]) if len(known) else added
+            known.to_csv(path, index=False)
+            rows = []
+    return known.set_index("file").loc[files].reset_index()
+
+
+def _detector():
+    try:
+        from facenet_pytorch import MTCNN
+    except ImportError as error:
+        raise ImportError(
+            f"expected the detector of facelab[align], got {error}; pip install 'facelab[align]'"
+        ) from error
+    return MTCNN(min_face_size=60, keep_all=True, device="cpu")
+
+
+def _nearest_face(detector, image: Image.Image) -> tuple[int, np.ndarray]:
+    """Count the faces; return the landmarks, (5, 2), of the one nearest the centre."""
+    boxes, _, points = detector.detect(image, landmarks=True)
+    if boxes is None:
+        return 0, np.full((5, 2), np.nan)
+    corners = np.asarray(boxes, float).reshape(-1, 2, 2)
+    away = np.linalg.norm(corners.mean(axis=1) - np.array(image.size) / 2, axis=1)
+    return len(corners), np.asarray(points[away.argmin()], float)
