@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -32,10 +31,7 @@ class _ThisPython(AsyncKernelManager):
     """Starts kernels of the Python that runs now, whatever kernels the user has installed."""
 
     transport_encryption = "auto"  # otherwise newer kernels warn on every start
-
-    @property
-    def kernel_spec(self):
-        return KernelSpec(**get_kernel_dict(), env=MALLOC)
+    kernel_spec = KernelSpec(**get_kernel_dict(), env=MALLOC)
 
 
 def execute(path: Path, parameters: Mapping[str, object], out: Path, title: str) -> str:
@@ -77,22 +73,21 @@ def _first_line(source: str) -> str:
 
 def strip(path: Path, source: Path) -> None:
     """Drop papermill's records, widgets and stderr (bars, remarks); let links lead from `path`."""
+
+    def link(found: re.Match) -> str:
+        file = source.parent / found[1]
+        if not file.is_file():
+            return found[0]
+        return f"]({Path(os.path.relpath(file, path.parent)).as_posix()})"
+
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
-    for part in [notebook, *notebook.cells]:
-        part.metadata.pop("papermill", None)
+    notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
         if cell.cell_type == "code":
             said = [output for output in cell.outputs if output.get("name") != "stderr"]
             cell.outputs = [output for output in said if WIDGET not in output.get("data", {})]
         elif cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\(([\w./-]+)\)", partial(_link, source, path), cell.source)
+            cell.source = re.sub(r"\]\(([\w./-]+)\)", link, cell.source)
     nbformat.write(notebook, path)
-
-
-def _link(source: Path, path: Path, found: re.Match) -> str:
-    """Return a link of the notebook `source` so that it leads from `path` to the same file."""
-    file = source.parent / found[1]
-    if not file.is_file():
-        return found[0]
-    return f"]({Path(os.path.relpath(file, path.parent)).as_posix()})"

@@ -1,10 +1,8 @@
 """Write files whole or not at all, and name them after what they hold."""
 
 import json
-import math
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +28,6 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value) -> None:
     """Write strict JSON: numbers that are not finite become null."""
-    text = json.dumps(_strict(value), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
-
-
-def _strict(value):
-    if isinstance(value, Mapping):
-        return {key: _strict(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    unknown = isinstance(value, float) and not math.isfinite(value)
-    return None if unknown else value
+    loose = json.dumps(value, default=np.generic.item)
+    strict = json.loads(loose, parse_constant=lambda not_finite: None)
+    write_text(path, json.dumps(strict, indent=1, ensure_ascii=False) + "\n")

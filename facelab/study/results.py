@@ -1,22 +1,24 @@
 """What the runs of a folder recorded, read back: results side by side, and trainings."""
 
-import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import joblib
 import pandas as pd
 
 from facelab.study.record import SCHEMA, Run
 from facelab.verification import Report, same_result
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
-ENDS = ("", "_low", "_high", "_mean", "_mean_low", "_mean_high", "_error", "_n")
-BUDGET = ("epochs", "images", "seconds", "images_per_second", "weights")
-NUMBERS = ["threshold", "dev_auc", *BUDGET]
-NUMBERS += [f"{rate}{end}" for rate in RATES for end in ENDS]
 OF_REPORT = ["method", "split", "rule", "seen", "category", "outside_data"]
 OF_RUN = ["chapter", "profile", "source", "synthetic"]
+BUDGET = ["epochs", "images", "seconds", "images_per_second", "weights"]
+OF_SEED = {"value": "", "low": "_low", "high": "_high"}  # what of a row a column of a rate holds
+OF_MEAN = {"value": "_mean", "low": "_mean_low", "high": "_mean_high", "error": "_error", "n": "_n"}
+ENDS = [*OF_SEED.values(), *OF_MEAN.values()]
+NUMBERS = ["threshold", "dev_auc", *BUDGET, *(f"{rate}{end}" for rate in RATES for end in ENDS)]
 NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
 
 
@@ -33,9 +35,8 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
         except (ValueError, LookupError, TypeError):
             schema = "none"
         if schema != SCHEMA:
-            raise ValueError(
-                f"{path}: expected a record of schema {SCHEMA}, got {schema}; run the chapter again"
-            )
+            expected = f"expected a record of schema {SCHEMA}, got {schema}"
+            raise ValueError(f"{path}: {expected}; run the chapter again")
         records[path.parent] = record
     return records
 
@@ -50,15 +51,18 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     rows = []
     for place, record in read_runs(folder).items():
         if record["status"] == "done":
-            files = {_key(entry): place / entry["file"] for entry in record["reports"]}
-            kept = {key: Report.load(file) for key, file in files.items() if file.exists()}
-            rows += _rows(record, kept.get)
+            rows += _rows(record, partial(_kept, place))
     return _table(rows)
+
+
+def _kept(place: Path, entry: dict) -> Report | None:
+    file = place / entry["file"]
+    return Report.load(file) if file.exists() else None
 
 
 def results_of(run: Run) -> pd.DataFrame:
     """Return the rows of `load_results` for a run that is not finished yet."""
-    return _table(_rows(run.record(), run.reports.get))
+    return _table(_rows(run.record(), lambda entry: run.reports[entry["method"], entry["split"]]))
 
 
 def _table(rows: list[dict]) -> pd.DataFrame:
@@ -66,38 +70,37 @@ def _table(rows: list[dict]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(NUMBERS, float))
 
 
-def _key(entry: dict) -> tuple[str, str]:
-    return entry["method"], entry["split"]
-
-
-def _rows(record: dict, report_of: Callable[[tuple[str, str]], Report | None]) -> list[dict]:
-    """Gather a row for each report on test pairs; `report_of` finds it by method and split."""
+def _rows(record: dict, report_of: Callable[[dict], Report | None]) -> list[dict]:
     numbers = {(r["method"], r["seed"], r["split"], r["metric"]): r for r in record["results"]}
-    budgets = {(t["method"], t["seed"]): t for t in record["trainings"]}
-    of_run = {"chapter": record["notebook"], "profile": record["profile"]}
-    of_run |= {name: record["data"][name] for name in ("source", "synthetic")}
+    trained = {(t["method"], t["seed"]): t for t in record["trainings"]}
+    of_run = {"chapter": record["notebook"]} | record["data"] | record
     rows = []
     for entry in record["reports"]:
         if entry["role"] != "test":
             continue
         method, seed, split = entry["method"], entry["seed"], entry["split"]
-        row = of_run | {name: entry[name] for name in OF_REPORT}
-        row |= budgets.get((entry["training"], seed), {}) | {"report": report_of(_key(entry))}
-        row["method"] = method
+        training = trained.get((entry["training"], seed), {})
+        row = {name: training.get(name) for name in BUDGET}
+        row |= {name: of_run[name] for name in OF_RUN}
+        row |= {name: entry[name] for name in OF_REPORT}
+        row["report"] = report_of(entry)
         row["threshold"] = numbers[method, seed, split, "threshold"]["value"]
-        on_dev = [(method, of, "dev", "auc") for of in (seed, None)]
-        on_dev += [(method, of, "dev", "watched_auc") for of in (seed, None)]
-        if not entry["training"]:  # such as folds put together, each with dev people of its own
-            on_dev = []
-        row["dev_auc"] = next((numbers[key]["value"] for key in on_dev if key in numbers), None)
+        row["dev_auc"] = _dev_auc(numbers, method, seed) if entry["training"] else None
         for rate in RATES:
-            own = numbers.get((method, seed, split, rate), {})
+            of_seed = numbers.get((method, seed, split, rate), {})
             mean = numbers.get((method, None, split, rate), {})
-            found = [own.get(name) for name in ("value", "low", "high")]
-            found += [mean.get(name) for name in ("value", "low", "high", "error", "n")]
-            row |= {f"{rate}{end}": number for end, number in zip(ENDS, found, strict=True)}
+            row |= {f"{rate}{end}": of_seed.get(name) for name, end in OF_SEED.items()}
+            row |= {f"{rate}{end}": mean.get(name) for name, end in OF_MEAN.items()}
         rows.append(row)
     return rows
+
+
+def _dev_auc(numbers: dict, method: str, seed: int) -> float | None:
+    for metric in ("auc", "watched_auc"):
+        for of in (seed, None):
+            if (method, of, "dev", metric) in numbers:
+                return numbers[method, of, "dev", metric]["value"]
+    return None
 
 
 def comparable(results: pd.DataFrame) -> pd.DataFrame:
@@ -120,10 +123,8 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _question(report: Report) -> str:
-    pairs = hashlib.sha256(repr((report.source, report.name)).encode())
-    for array in (report.left_ids, report.right_ids, report.same):
-        pairs.update(array.tobytes())
-    return pairs.hexdigest()
+    pairs = report.left_ids, report.right_ids, report.same
+    return joblib.hash((report.source, report.name, *pairs))
 
 
 def trainings(folder: str | Path) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import nbformat
-import papermill
 import yaml
 
 from facelab.data.copies import find
@@ -28,8 +27,7 @@ def chapters(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
 
 
-def words(names: Iterable[str]) -> str:
-    """Join names by commas; none: say so."""
+def _words(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
@@ -40,8 +38,8 @@ def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
         path = Path(name)
         fits = [path] if path.is_file() else sorted(folder.glob(f"{name}*.ipynb"))
         if len(fits) != 1:
-            got = words(path.stem for path in fits)
-            there = words(path.stem for path in sorted(folder.glob("*.ipynb")))
+            got = _words(path.stem for path in fits)
+            there = _words(path.stem for path in sorted(folder.glob("*.ipynb")))
             raise ValueError(f"expected one notebook named {name}, got {got}; there are {there}")
         found += fits
     if not found:
@@ -55,17 +53,14 @@ def notebook_parameters(path: Path) -> dict[str, object]:
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
     expected = f"{path.stem}: expected a cell tagged 'parameters' with NAME = literal"
     values = {}
-    for name, parameter in papermill.inspect_notebook(path).items() if tagged else ():
-        try:
-            values[name] = ast.literal_eval(parameter["default"])
-        except (ValueError, SyntaxError):
-            raise ValueError(f"{expected} alone, got {name} = {parameter['default']}") from None
     for line in ast.parse("\n".join(tagged)).body:
-        names = [getattr(target, "id", None) for target in getattr(line, "targets", ())]
-        if len(names) != 1 or names[0] not in values:  # papermill leaves such a line out
-            raise ValueError(f"{expected} alone, got {ast.unparse(line)}")
+        try:
+            (target,) = line.targets
+            values[target.id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError):
+            raise ValueError(f"{expected} alone, got {ast.unparse(line)}") from None
     if not values.keys() >= RESERVED:
-        raise ValueError(f"{expected} for OUT, PROFILE and others, got {words(values)}")
+        raise ValueError(f"{expected} for OUT, PROFILE and others, got {_words(values)}")
     return values
 
 
@@ -74,17 +69,17 @@ def read_profile(name: str) -> dict[str, object]:
     shipped = {path.stem: path for path in sorted((HERE / "profiles").glob("*.yaml"))}
     path = shipped.get(name, Path(name))
     if not path.is_file():
-        raise ValueError(f"expected a profile ({words(shipped)}) or a YAML file, got {name!r}")
-    wrong = []
+        raise ValueError(f"expected a profile ({_words(shipped)}) or a YAML file, got {name!r}")
+    wrong = ""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         for key, value in values.items():
             if not str(key).isupper() or isinstance(value, dict | list):
-                wrong.append(f"{key}: {value}")
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as e:
-        wrong = str(e).split()
+                wrong = f"{key}: {value}"
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        wrong = " ".join(str(error).split())  # on one line
     if wrong:
-        raise ValueError(f"profile {name}: expected lines NAME: plain value, got {' '.join(wrong)}")
+        raise ValueError(f"profile {name}: expected lines NAME: plain value, got {wrong}")
     return values
 
 
@@ -119,19 +114,20 @@ def plan(
     Of `profile`, which may speak of `others` too, each takes what it has; `overrides` win, and
     all of `notebooks` must have them.
     """
-    defaults = {}
-    for path in [*notebooks, *others]:
-        own = notebook_parameters(path)
-        defaults[path] = {key: own[key] for key in own if key not in RESERVED}
+    defaults = {path: notebook_parameters(path) for path in [*notebooks, *others]}
+    for own in defaults.values():
+        for name in RESERVED:
+            del own[name]
     _check_known(profile, set().union(*defaults.values()), "any notebook, as the profile has it")
     plans = {}
     for path in notebooks:
         _check_known(overrides, defaults[path], path.stem)
-        plans[path] = values = {}
+        plans[path] = {}
         for key, default in defaults[path].items():
-            values[key] = convert(key, overrides.get(key, profile.get(key, default)), default)
-        if "DATA" in values:
-            values["DATA"] = _find_data(values["DATA"])
+            value = overrides.get(key, profile.get(key, default))
+            plans[path][key] = convert(key, value, default)
+        if "DATA" in plans[path]:
+            plans[path]["DATA"] = _find_data(plans[path]["DATA"])
     return plans
 
 
@@ -140,7 +136,7 @@ def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
         if key not in names:
             close = difflib.get_close_matches(key.upper(), names, 1)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            there = words(sorted(names))
+            there = _words(sorted(names))
             raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
 
 

@@ -15,9 +15,10 @@ from facelab.verification import Report
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
     """Read what the explorer can show of the finished runs below `folder`, real faces first."""
     runs = [run for run in read_runs(folder).items() if run[1]["status"] == "done"]
+    runs.sort(key=lambda run: run[1]["data"].get("synthetic", False))
     profiles = {record["profile"] for _, record in runs if record["reports"]}
     shown = []
-    for place, record in sorted(runs, key=lambda run: run[1]["data"].get("synthetic", False)):
+    for place, record in runs:
         profile = f" · {record['profile']}" if len(profiles) > 1 else ""
         shown += _shown_of(place, record, profile)
     return shown
@@ -30,8 +31,8 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
     films = {}
     for training in record["trainings"]:
         if training["film"] and (place / training["film"]).is_file():
-            path = place / training["film"]
-            films[training["method"]] = Film.load(path, data["source"], data["synthetic"])
+            film = Film.load(place / training["film"], data["source"], data["synthetic"])
+            films[training["method"]] = film
     methods = [entry["method"] for entry in record["reports"]]
     shown = []
     for entry in record["reports"]:
@@ -45,7 +46,6 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
             film=films.pop(method, None),
             category=entry["category"],
             outside_data=entry["outside_data"],
-            chapter=chapter,
             data=data["root"],
             crop=entry.get("crop"),
             image_size=entry.get("image_size") or data["image_size"][0],
@@ -53,7 +53,7 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
         )
         shown.append(one)
     for method, film in films.items():
-        shown.append(Shown(name=f"{chapter} · {method}{profile}", film=film, chapter=chapter))
+        shown.append(Shown(f"{chapter} · {method}{profile}", film=film))
     return shown
 
 
