@@ -87,17 +87,14 @@ def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
         return dict.fromkeys(("f1", "accuracy", "eer", "far"), (None, why))
     roc = report.roc().set_index("threshold")
     gap = (roc["far"] + roc["tar"] - 1).abs()
-    eer = f"they are equal at {report.metrics()['eer']:.1%}"
-    nearest = f"the candidate at which FAR and FRR are nearest; between two candidates {eer}"
-    far = None, report.refusal(FAR)
-    if not report.refusal(FAR):
-        reached = roc["tar"] == report.tar_at_far(FAR)
-        far = reached.idxmax(), "the most same pairs accepted while FAR is at most 1 %"
+    refusal = report.refusal(FAR)
+    strictest = None if refusal else (roc["tar"] == report.tar_at_far(FAR)).idxmax()
+    eer = f"between two candidates they are equal at {report.metrics()['eer']:.1%}"
     return {
         "f1": (roc["f1"].idxmax(), "the largest F1 on these pairs"),
         "accuracy": (roc["accuracy"].idxmax(), "the largest accuracy on these pairs"),
-        "eer": (gap.idxmin(), nearest),
-        "far": far,
+        "eer": (gap.idxmin(), f"the candidate at which FAR and FRR are nearest; {eer}"),
+        "far": (strictest, refusal or "the most same pairs accepted while FAR is at most 1 %"),
     }
 
 

@@ -37,14 +37,13 @@ def explore(reports, films=None, faces=None, model=None):
     Parameters
     ----------
     reports : Report, dict of str to Report, or list of Shown
-        One, several by name, or what ``load_shown`` found, with films, photos and networks.
+        One, several by name, or what ``load_shown`` found.
     films : Training, its ``distances``, or dict of str to these, optional
         Of the first report, or by name, of a report or of its own.
     faces : Faces, optional
         Holds the photos of the pairs, and says how an uploaded one is framed.
     model : torch.nn.Module, callable from `Faces` to embeddings, or dict of str to these, optional
-        Measures two photos, as `raw_pixels` or ``partial(embed, network, flip=True)`` would. Of
-        the first report, or by name.
+        Measures two photos. Of the first report, or by name.
     """
     if isinstance(reports, (list, tuple)):
         shown = list(reports)

@@ -28,14 +28,9 @@ def run_study(
 
     What is wrong with a name, a profile or a parameter is an error before anything is run.
 
-    Parameters
-    ----------
-    notebooks, profile, parameters
-        See `find_notebooks`, `read_profile` and, for what wins over the profile, `convert`.
-    out : path, optional
-        Default: ``outputs/PROFILE``.
-    resume : bool
-        Skip what is done with the same parameters; let the rest go on from its checkpoints.
+    See `find_notebooks`, `read_profile` and, for `parameters`, which win over the profile,
+    `convert`. `out` is by default ``outputs/PROFILE``. `resume` skips what is done with the same
+    parameters, and lets the rest go on from its checkpoints.
     """
     label = Path(profile).stem
     parameters = parameters or {}
@@ -75,9 +70,8 @@ def run_notebook(
             for stale in folder.glob(pattern):
                 stale.unlink()
     resumed = any(folder.glob("*.pt"))
-    begun = {"schema": SCHEMA, "notebook": path.stem, "status": "started", "data": {}}
-    begun |= {"parameters": parameters, "results": [], "trainings": [], "reports": []}
-    write_json(file, begun)  # after a kill -9 this tells what the checkpoint belongs to
+    begun = {"schema": SCHEMA, "notebook": path.stem, "parameters": parameters}
+    write_json(file, begun | {"status": "started"})  # what a checkpoint is of, after a kill -9
     start = time.monotonic()
     cause = execute(path, parameters | {"OUT": folder.as_posix()}, folder / path.name, title)
     record = _read(file)

@@ -43,12 +43,8 @@ class Trained(NamedTuple):
 class Run(Rows):
     """Collects what a notebook does and finds; writes it if the notebook's ``OUT`` names a folder.
 
-    Parameters
-    ----------
-    name : str
-        The notebook without its suffix, for example ``"01_siamese_baseline"``.
-    namespace : mapping of str to object
-        ``globals()`` of the notebook: its UPPER_CASE values are the parameters of the run.
+    `name` is that of the notebook without its suffix; `namespace`, its ``globals()``, has the
+    parameters of the run, the UPPER_CASE values.
 
     Examples
     --------
@@ -112,18 +108,11 @@ class Run(Rows):
     ) -> Trained:
         """Train a network from fresh weights and record its settings, its budget and its AUCs.
 
-        Parameters
-        ----------
-        method, seed : str, int
-            The name that every table shows; the seed of first weights, batches and all else.
-        network, objective : callable
-            Build the network, and the loss, or loss and miner, anew for every training.
-        keep_best : str
-            Watched faces whose best epoch is kept too, in `Trained.best`.
-        trial : bool
-            Whether it is a trial of a search. Of others the first seed is kept as a film.
-        people, **settings
-            Of `facelab.fit`.
+        `method` is the name that every table shows; `seed` is of first weights, batches and all
+        else. `network` and `objective` build the network, and the loss, or loss and miner, anew
+        for every training. `keep_best` names watched faces whose best epoch is kept too. `trial`
+        marks a trial of a search; of others the first seed is kept as a film. `people` and all
+        else are of `facelab.fit`.
         """
         torch.manual_seed(seed)
         model = network()

@@ -8,13 +8,9 @@ import PIL.Image
 
 from facelab.explorer.payload import front_end, inline, payload
 from facelab.study.files import write_text
-from facelab.study.results import load_results, read_runs
-from facelab.study.shown import load_shown
+from facelab.study.results import NOTHING, load_results, load_shown, read_runs
 from facelab.study.tables import VIEW1, VIEW2, best_of_chapters
 from facelab.study.words import render
-
-NOTHING = {"data": {}, "profile": "", "claims": [], "trainings": [], "figures": []}
-NOTHING |= {"seconds": 0, "test_looks": 0, "finished": ""}
 
 
 def spent(run: dict) -> tuple[float, str]:
@@ -68,8 +64,8 @@ def _all_runs(out: Path, expected: Iterable[str]) -> list[dict]:
     """Read what was run, was begun or is missing, in order, and the figures with it."""
     found = {}
     for folder, run in read_runs(out).items():
-        found[run["notebook"]] = NOTHING | run
-        for figure in run.get("figures", ()):
+        found[run["notebook"]] = run
+        for figure in run["figures"]:
             figure |= _picture(folder / figure["file"])
     if not found:
         raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")

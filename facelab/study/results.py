@@ -1,5 +1,6 @@
-"""What the runs of a folder recorded, read back: results side by side, and trainings."""
+"""What the runs of a folder recorded, read back: results, trainings, and what to explore."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +9,11 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from facelab.study.record import SCHEMA, Run
+from facelab.baselines import raw_pixels
+from facelab.explorer.shown import Film, Shown
+from facelab.models import load_network
+from facelab.study.record import LISTS, SCHEMA, Run
+from facelab.train import embed
 from facelab.verification import Report, same_result
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
@@ -19,13 +24,16 @@ OF_SEED = {"value": "", "low": "_low", "high": "_high"}  # what of a row a colum
 OF_MEAN = {"value": "_mean", "low": "_mean_low", "high": "_mean_high", "error": "_error", "n": "_n"}
 ENDS = [*OF_SEED.values(), *OF_MEAN.values()]
 NUMBERS = ["threshold", "dev_auc", *BUDGET, *(f"{rate}{end}" for rate in RATES for end in ENDS)]
+NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}}
+NOTHING |= {name: [] for name in LISTS}
 NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
 
 
 def read_runs(folder: str | Path) -> dict[Path, dict]:
     """Read every ``run.json`` below `folder`: the record of each run by its folder, in order.
 
-    A file that is no record of this version is a ValueError that names it.
+    What a run has not recorded yet is as in `NOTHING`. A file that is no record of this version
+    is a ValueError that names it.
     """
     records = {}
     for path in sorted(Path(folder).rglob("run.json")):
@@ -37,7 +45,7 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
         if schema != SCHEMA:
             expected = f"expected a record of schema {SCHEMA}, got {schema}"
             raise ValueError(f"{path}: {expected}; run the chapter again")
-        records[path.parent] = record
+        records[path.parent] = NOTHING | record
     return records
 
 
@@ -153,3 +161,64 @@ def differing(trainings: pd.DataFrame) -> list[str]:
     """Name the settings of `trainings` in which they differ, but for the seed."""
     settings = trainings.columns.difference(NOT_SETTINGS, sort=False)
     return [name for name in settings if trainings[name].astype(str).nunique() > 1]
+
+
+def load_shown(folder: str | Path = "outputs") -> list[Shown]:
+    """Read what the explorer can show of the finished runs below `folder`, real faces first."""
+    runs = [run for run in read_runs(folder).items() if run[1]["status"] == "done"]
+    runs.sort(key=lambda run: run[1]["data"].get("synthetic", False))
+    profiles = {record["profile"] for _, record in runs if record["reports"]}
+    shown = []
+    for place, record in runs:
+        profile = f" · {record['profile']}" if len(profiles) > 1 else ""
+        shown += _shown_of(place, record, profile)
+    return shown
+
+
+def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
+    number, _, rest = record["notebook"].partition("_")
+    chapter = number if number.isdigit() else f"{number} {rest}".strip()
+    data = record["data"]
+    films = {}
+    for training in record["trainings"]:
+        if training["film"] and (place / training["film"]).is_file():
+            film = Film.load(place / training["film"], data["source"], data["synthetic"])
+            films[training["method"]] = film
+    methods = [entry["method"] for entry in record["reports"]]
+    shown = []
+    for entry in record["reports"]:
+        report = _kept(place, entry)
+        if report is None:
+            continue
+        method = entry["method"]
+        pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
+        one = Shown(
+            name=f"{chapter} · {method}{pairs}{profile}",
+            report=report,
+            film=films.pop(method, None),
+            category=entry["category"],
+            outside_data=entry["outside_data"],
+            data=data["root"],
+            crop=entry.get("crop"),
+            image_size=entry.get("image_size") or data["image_size"][0],
+            embed=_embedding(entry, place),
+        )
+        shown.append(one)
+    alone = [Shown(f"{chapter} · {method}{profile}", film=film) for method, film in films.items()]
+    return shown + alone
+
+
+def _embedding(entry: dict, place: Path):
+    """Return what embeds `Faces` as for this report: raw pixels, or the network that was kept."""
+    if entry.get("embedding") == "raw_pixels":
+        return raw_pixels
+    kept = entry["network"]
+    return partial(_embed_with, place / kept["file"], kept["sha256"]) if kept else None
+
+
+def _embed_with(path: Path, sha256: str, faces):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != sha256:
+        raise ValueError(f"{path}: expected the network with SHA-256 {sha256}, got {digest}")
+    model, settings = load_network(path)
+    return embed(model, faces, flip=settings.get("flip", False))
