@@ -4,26 +4,19 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from facelab.study.execute import execute
-from facelab.study.files import write_json
 from facelab.study.record import SCHEMA
 from facelab.study.report import build_report
 from facelab.study.settings import chapters, find_notebooks, notebooks_folder, plan, read_profile
+from facelab.study.writing import write_json
 
 # A checkpoint of other parameters must not be continued, nor an old figure be shown.
 STALE = ("*.pt*", "*.npz", "*.safetensors", "*.png", "*.jpg")
 
 
-def run_study(
-    notebooks: Iterable[str] = (),
-    profile: str = "smoke",
-    parameters: Mapping[str, object] | None = None,
-    out: str | Path | None = None,
-    resume: bool = False,
-) -> dict[str, str]:
+def run_study(notebooks=(), profile="smoke", parameters=None, out=None, resume=False) -> dict:
     """Execute notebooks, write ``report.html``, and return cell and cause of those that failed.
 
     What is wrong with a name, a profile or a parameter is an error before anything is run.
@@ -54,9 +47,7 @@ def run_study(
     return failed
 
 
-def run_notebook(
-    path: Path, parameters: dict, folder: Path, command: str, resume: bool, title: str
-) -> str:
+def run_notebook(path: Path, parameters, folder: Path, command, resume, title) -> str:
     """Run a notebook into `folder` unless that is done; return why it failed, or nothing."""
     file = folder / "run.json"
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -34,7 +33,7 @@ class _ThisPython(AsyncKernelManager):
     kernel_spec = KernelSpec(**get_kernel_dict(), env=MALLOC)
 
 
-def execute(path: Path, parameters: Mapping[str, object], out: Path, title: str) -> str:
+def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
     """Execute the notebook `path` with `parameters`, from the working folder, into `out`.
 
     Returns the cell that failed and why, or nothing; `out` is kept either way.
@@ -45,7 +44,7 @@ def execute(path: Path, parameters: Mapping[str, object], out: Path, title: str)
         papermill.execute_notebook(
             os.path.relpath(path),
             str(out),
-            dict(parameters),
+            parameters,
             kernel_name="python3",
             language="python",
             progress_bar={"desc": title},

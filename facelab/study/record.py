@@ -17,10 +17,9 @@ from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
 from facelab.plots import encode
-from facelab.study.files import slug, write_json
 from facelab.study.provenance import commit, device, parameters, versions
 from facelab.study.rows import Rows, estimated
-from facelab.study.words import COLUMNS, Claims, claim_row, written
+from facelab.study.writing import COLUMNS, Claims, claim_row, slug, write_json, written
 from facelab.train import fit
 from facelab.verification import Estimate, Report, auc, distances, fit_threshold, verify
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import PIL.Image
 
 from facelab.explorer.payload import front_end, inline, payload
-from facelab.study.files import write_text
 from facelab.study.results import NOTHING, load_results, load_shown, read_runs
 from facelab.study.tables import VIEW1, VIEW2, best_of_chapters
-from facelab.study.words import render
+from facelab.study.writing import render, write_text
 
 
 def spent(run: dict) -> tuple[float, str]:

@@ -93,7 +93,9 @@ def _rows(record: dict, report_of: Callable[[dict], Report | None]) -> list[dict
         row |= {name: entry[name] for name in OF_REPORT}
         row["report"] = report_of(entry)
         row["threshold"] = numbers[method, seed, split, "threshold"]["value"]
-        row["dev_auc"] = _dev_auc(numbers, method, seed) if entry["training"] else None
+        keys = [(method, of, "dev", name) for name in ("auc", "watched_auc") for of in (seed, None)]
+        on_dev = [numbers[key]["value"] for key in keys if key in numbers and entry["training"]]
+        row["dev_auc"] = on_dev[0] if on_dev else None
         for rate in RATES:
             of_seed = numbers.get((method, seed, split, rate), {})
             mean = numbers.get((method, None, split, rate), {})
@@ -101,14 +103,6 @@ def _rows(record: dict, report_of: Callable[[dict], Report | None]) -> list[dict
             row |= {f"{rate}{end}": mean.get(name) for name, end in OF_MEAN.items()}
         rows.append(row)
     return rows
-
-
-def _dev_auc(numbers: dict, method: str, seed: int) -> float | None:
-    for metric in ("auc", "watched_auc"):
-        for of in (seed, None):
-            if (method, of, "dev", metric) in numbers:
-                return numbers[method, of, "dev", metric]["value"]
-    return None
 
 
 def comparable(results: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +113,8 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
     verified alike is kept once, from the first of them; ``also`` lists its other names.
     """
     held = results[results["report"].notna() & (results["seen"] == "")]
-    questions = held["report"].map(_question)
+    pairs = [(r.source, r.name, r.left_ids, r.right_ids, r.same) for r in held["report"]]
+    questions = pd.Series(map(joblib.hash, pairs), held.index, dtype=str)
     kept = []
     for row in held[questions.isin(questions.mode()[:1])].to_dict("records"):
         twins = [one for one in kept if same_result(one["report"], row["report"])]
@@ -128,11 +123,6 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
         else:
             kept.append(row | {"also": []})
     return pd.DataFrame(kept, columns=[*results.columns, "also"])
-
-
-def _question(report: Report) -> str:
-    pairs = report.left_ids, report.right_ids, report.same
-    return joblib.hash((report.source, report.name, *pairs))
 
 
 def trainings(folder: str | Path) -> pd.DataFrame:

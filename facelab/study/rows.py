@@ -21,9 +21,7 @@ class Rows:
     def __init__(self):
         self.rows: dict[Key, Estimate] = {}
 
-    def result(
-        self, metric: str, value: float | Estimate, *, method="", seed=None, split="", role=""
-    ) -> None:
+    def result(self, metric, value, *, method="", seed=None, split="", role="") -> None:
         """Record a number, or an `Estimate` with its interval; twice the same is a ValueError.
 
         `method` and `seed` say what was measured, `split` and `role` on which pairs.
@@ -36,12 +34,11 @@ class Rows:
     def over_seeds(self, metric: str, split: str = "View 1 test") -> pd.DataFrame:
         """Average over seeds, a row per method: mean, error, low, high (Student's t), n (seeds)."""
         means = {method: mean_of(of) for method, of in self._by_method(metric, split).items()}
-        table = pd.DataFrame.from_dict(means, orient="index", columns=Estimate._fields)
-        return table.rename(columns={"value": "mean"})[["mean", "error", "low", "high", "n"]]
+        columns = ["mean", "low", "high", "error", "n"]  # of an `Estimate`
+        table = pd.DataFrame.from_dict(means, orient="index", columns=columns)
+        return table[["mean", "error", "low", "high", "n"]]
 
-    def difference(
-        self, better: str, worse: str, metric: str = "auc", split: str = "View 1 test"
-    ) -> Estimate:
+    def difference(self, better, worse, metric="auc", split="View 1 test") -> Estimate:
         """Return by how much one method exceeds another, paired by seed, with Student's interval.
 
         It is a ValueError if the two have no seed in common.

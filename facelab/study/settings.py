@@ -3,7 +3,7 @@
 import ast
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,16 +70,16 @@ def read_profile(name: str) -> dict[str, object]:
     path = shipped.get(name, Path(name))
     if not path.is_file():
         raise ValueError(f"expected a profile ({_words(shipped)}) or a YAML file, got {name!r}")
-    wrong = ""
+    expected = f"profile {name}: expected lines NAME: plain value"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        for key, value in values.items():
-            if not str(key).isupper() or isinstance(value, dict | list):
-                wrong = f"{key}: {value}"
+        items = values.items()
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        wrong = " ".join(str(error).split())  # on one line
-    if wrong:
-        raise ValueError(f"profile {name}: expected lines NAME: plain value, got {wrong}")
+        why = " ".join(str(error).split())  # on one line
+        raise ValueError(f"{expected}, got {why}") from None
+    for key, value in items:
+        if not str(key).isupper() or isinstance(value, dict | list):
+            raise ValueError(f"{expected}, got {key}: {value}")
     return values
 
 
@@ -106,38 +106,37 @@ def convert(name: str, value: object, default: object) -> object:
     return value
 
 
-def plan(
-    notebooks: Iterable[Path], profile: Mapping, overrides: Mapping, others: Iterable[Path] = ()
-) -> dict[Path, dict[str, object]]:
+def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dict]:
     """Decide all that each notebook is run with; what can be wrong beforehand is wrong here.
 
     Of `profile`, which may speak of `others` too, each takes what it has; `overrides` win, and
     all of `notebooks` must have them.
     """
-    defaults = {path: notebook_parameters(path) for path in [*notebooks, *others]}
-    for own in defaults.values():
-        for name in RESERVED:
-            del own[name]
+    defaults = {}
+    for path in [*notebooks, *others]:
+        own = notebook_parameters(path)
+        defaults[path] = {key: own[key] for key in own if key not in RESERVED}
     _check_known(profile, set().union(*defaults.values()), "any notebook, as the profile has it")
+    given = profile | overrides
     plans = {}
     for path in notebooks:
         _check_known(overrides, defaults[path], path.stem)
-        plans[path] = {}
+        plans[path] = values = {}
         for key, default in defaults[path].items():
-            value = overrides.get(key, profile.get(key, default))
-            plans[path][key] = convert(key, value, default)
-        if "DATA" in plans[path]:
-            plans[path]["DATA"] = _find_data(plans[path]["DATA"])
+            values[key] = convert(key, given.get(key, default), default)
+        if "DATA" in values:
+            values["DATA"] = _find_data(values["DATA"])
     return plans
 
 
 def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
     for key in keys:
-        if key not in names:
-            close = difflib.get_close_matches(key.upper(), names, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            there = _words(sorted(names))
-            raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
+        if key in names:
+            continue
+        close = difflib.get_close_matches(key.upper(), names, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        there = _words(sorted(names))
+        raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
 
 
 def _find_data(data: str) -> str:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from facelab.study.files import write_text
 from facelab.study.results import comparable, load_results, read_runs
-from facelab.study.words import label, render
+from facelab.study.writing import label, render, write_text
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"

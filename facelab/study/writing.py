@@ -1,10 +1,14 @@
-"""How numbers, claims and chapters are written, in notebooks and in the templates."""
+"""How numbers, claims, names and files are written."""
 
+import json
 import math
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 COLUMNS = ("claim", "measured", "95 % interval", "holds")
@@ -33,6 +37,17 @@ def label(name: str) -> str:
     """
     number, _, rest = name.partition("_")
     return f"{number} {rest.replace('_', ' ').capitalize()}".strip()
+
+
+def slug(title: str) -> str:
+    """Turn a title into a file name.
+
+    Examples
+    --------
+    >>> slug("triplet + semi-hard, 100 epochs")
+    'triplet-semi-hard-100-epochs'
+    """
+    return "-".join(re.findall(r"[a-z0-9.]+", title.lower())) or "untitled"
 
 
 def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
@@ -66,3 +81,17 @@ def render(template: str, **values) -> str:
     )
     environment.globals |= {"written": written, "label": label, "claim_row": claim_row}
     return environment.get_template(template).render(values)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; others see the whole file or the one before."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value) -> None:
+    """Write strict JSON: numbers that are not finite become null."""
+    loose = json.dumps(value, default=np.generic.item)
+    strict = json.loads(loose, parse_constant=lambda not_finite: None)
+    write_text(path, json.dumps(strict, indent=1, ensure_ascii=False) + "\n")
