@@ -106,11 +106,10 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
     Returns
     -------
     dict
-        ``n``; ``thresholds`` of shape (n_thresholds,), the report's own and those of `buttons`
-        among them; ``low, high`` of shape (6, n_thresholds), 95 % intervals of `METRICS`;
-        ``bands`` of shape (n_bands + 1,), distances; ``share_low, share_high`` of shape
-        (n_bands,): the share of same pairs in each band, if there were as many same as different
-        ones in all.
+        ``n``; ``thresholds`` (n_thresholds,), the report's own and those of `buttons` among them;
+        ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS`; ``bands`` (n_bands + 1,),
+        distances; ``share_low, share_high`` (n_bands,), of the share of same pairs in each band if
+        there were as many same as different ones in all.
     """
     n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
     sweep = report.sweep

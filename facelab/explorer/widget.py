@@ -45,9 +45,10 @@ def explore(reports, films=None, faces=None, model=None):
     model : torch.nn.Module, callable from `Faces` to embeddings, or dict of str to these, optional
         Measures two photos. Of the first report, or by name.
     """
-    if isinstance(reports, (list, tuple)):
-        shown = list(reports)
-    else:
+    if isinstance(reports, Report):
+        reports = {f"{reports.source}, {reports.name}": reports}
+    shown = reports
+    if isinstance(reports, Mapping):
         shown = _gather(reports, films, faces, model)
     found = [one.report for one in shown if one.report is not None]
     if not found:
@@ -59,30 +60,25 @@ def explore(reports, films=None, faces=None, model=None):
     return explorer
 
 
-def _gather(reports, films, faces, model) -> list[Shown]:
+def _gather(reports: Mapping, films, faces, model) -> list[Shown]:
     """Put what belongs to one name together, reports first."""
-    if isinstance(reports, Report):
-        reports = {f"{reports.source}, {reports.name}": reports}
-    first = next(iter(reports), None)
-    films = _by_name(films, first)
-    models = _by_name(model, first)
-    if models and faces is None:
+    if model is not None and faces is None:
         raise ValueError("expected faces=... beside model=..., got none")
+    first = next(iter(reports), None)
+    if not isinstance(films, Mapping):
+        films = {first: films}
+    if not isinstance(model, Mapping):
+        model = {first: model}
     framed = {} if faces is None else {"crop": faces.crop, "image_size": faces.packed.shape[2]}
     shown = []
     for name in dict.fromkeys([*reports, *films]):
-        film = Film.of(films[name]) if name in films else None
-        measure = models.get(name)
+        film, measure = films.get(name), model.get(name)
+        if film is not None:
+            film = Film.of(film)
         if isinstance(measure, torch.nn.Module):
             measure = partial(embed, measure)
         shown.append(Shown(name, reports.get(name), film, embed=measure, **framed))
     return shown
-
-
-def _by_name(given, first) -> Mapping:
-    if given is None or isinstance(given, Mapping):
-        return given or {}
-    return {first: given}
 
 
 class Explorer(anywidget.AnyWidget):

@@ -48,11 +48,9 @@ class Run(Rows):
     Examples
     --------
     >>> run = Run("01_siamese_baseline", {"SEED": 0, "OUT": ""})
-    >>> run.result("auc", Estimate(0.9, 0.88, 0.92), method="mine", split="View 1 test")
     >>> run.claim("Strangers are told apart (AUC)", Estimate(0.9, 0.88, 0.92), holds=True)
     >>> run.claims()["95 % interval"].item()
     '0.880 to 0.920'
-    >>> run.finish()
     """
 
     def __init__(self, name: str, namespace: Mapping[str, object]):
@@ -63,9 +61,7 @@ class Run(Rows):
             if isinstance(value, str) and Path(value).is_absolute():
                 values[key] = Path(value).name
         profile = str(values.get("PROFILE", ""))
-        command = f"facelab run {name}"
-        if profile:
-            command += f" --profile {profile}"
+        options = f" --profile {profile}" if profile else ""
         self.name = name
         self.out = Path(out) if out else None
         if self.out:
@@ -77,7 +73,7 @@ class Run(Rows):
             "notebook": name,
             "status": "done",
             "profile": profile,
-            "command": command,
+            "command": f"facelab run {name}{options}",
             "parameters": values,
             "seed": values.get("SEED"),
             "data": {},

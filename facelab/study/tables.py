@@ -12,12 +12,6 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
 VIEW2 = "View 2 test"  # all folds together; means over seeds are those over folds
 MOST_ROWS = 10  # of the first table; the rest is folded
-RULES = {
-    "accuracy and f1": "accuracy and F1, each at the dev threshold best for it",
-    "f1": "older runs: everything at the dev threshold of best F1, "
-    "until their chapter is run again",
-    "given": "everything at a threshold that was given",
-}
 
 
 def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
@@ -43,24 +37,16 @@ def _study(folder: Path, root: Path) -> dict:
     for split in (VIEW1, VIEW2):
         alike = comparable(results[results["split"] == split])
         alike = alike.sort_values("auc", ascending=False, kind="stable")
-        for rule in RULES:
-            ranked = alike[alike["rule"] == rule]
-            if len(ranked):
-                tables.append(_table(ranked, split, rule))
+        for rule, ranked in alike.groupby("rule"):
+            best = ranked
+            if split == VIEW1:
+                best = best_of_chapters(ranked).sort_values("auc", ascending=False)[:MOST_ROWS]
+            others = ranked.drop(best.index)
+            rows = {"best": best.to_dict("records"), "others": others.to_dict("records")}
+            tables.append(rows | {"split": split, "rule": rule})
     chapters = sorted(path.stem for path in (root / "notebooks").glob("[0-9]*.ipynb"))
     missing = [label(chapter) for chapter in chapters if chapter not in links]
     return {"place": folder.relative_to(root).as_posix(), "tables": tables, "missing": missing}
-
-
-def _table(ranked: pd.DataFrame, split: str, rule: str) -> dict:
-    """Return the rows of a table, those of View 1 in two parts: the best of each chapter first."""
-    best, others = ranked, ranked[:0]
-    if split == VIEW1:
-        of_chapters = best_of_chapters(ranked).sort_values("auc", ascending=False)
-        best = of_chapters[:MOST_ROWS]
-        others = ranked.drop(best.index)
-    rows = {"best": best.to_dict("records"), "others": others.to_dict("records")}
-    return rows | {"view": split.removesuffix(" test"), "rule": RULES[rule]}
 
 
 def _links(folder: Path, root: Path) -> dict[str, str]:
