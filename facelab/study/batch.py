@@ -19,11 +19,10 @@ STALE = ("*.pt*", "*.npz", "*.safetensors", "*.png", "*.jpg")
 def run_study(notebooks=(), profile="smoke", parameters=None, out=None, resume=False) -> dict:
     """Execute notebooks, write ``report.html``, and return cell and cause of those that failed.
 
-    What is wrong with a name, a profile or a parameter is an error before anything is run.
-
     See `find_notebooks`, `read_profile` and, for `parameters`, which win over the profile,
-    `convert`. `out` is by default ``outputs/PROFILE``. `resume` skips what is done with the same
-    parameters, and lets the rest go on from its checkpoints.
+    `convert`: what is wrong is an error before anything is run. `out` is by default
+    ``outputs/PROFILE``. `resume` skips what is done with the same parameters, and lets the rest
+    go on from its checkpoints.
     """
     label = Path(profile).stem
     parameters = parameters or {}

@@ -87,8 +87,8 @@ class Run(Rows):
     def uses(self, faces: Faces, protocol: str = "") -> None:
         """Record the data, and the protocol that is followed, for example ``"View 1"``."""
         data = {name: getattr(faces, name) for name in OF_FACES}
-        data |= {"protocol": protocol, "people": len(faces.names), "images": len(faces)}
-        self.entries["data"] = data | {"image_size": faces.packed.shape[2:]}
+        data |= {"protocol": protocol, "image_size": faces.packed.shape[2:]}
+        self.entries["data"] = data | {"people": len(faces.names), "images": len(faces)}
 
     def path(self, file: str) -> Path | None:
         """Return where a file of this run belongs, or None without a folder."""

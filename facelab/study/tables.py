@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.study.results import comparable, load_results, read_runs
+from facelab.study.settings import chapters
 from facelab.study.writing import label, render, write_text
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -44,8 +45,8 @@ def _study(folder: Path, root: Path) -> dict:
             others = ranked.drop(best.index)
             rows = {"best": best.to_dict("records"), "others": others.to_dict("records")}
             tables.append(rows | {"split": split, "rule": rule})
-    chapters = sorted(path.stem for path in (root / "notebooks").glob("[0-9]*.ipynb"))
-    missing = [label(chapter) for chapter in chapters if chapter not in links]
+    names = [path.stem for path in chapters(root / "notebooks")]
+    missing = [label(name) for name in names if name not in links]
     return {"place": folder.relative_to(root).as_posix(), "tables": tables, "missing": missing}
 
 
