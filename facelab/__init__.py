@@ -26,8 +26,7 @@ _MAP = {
     "describe set_style",
     "study.record": "Run",
     "study.provenance": "versions",
-    "study.results": "load_results results_of comparable trainings differing",
-    "study.shown": "load_shown",
+    "study.results": "load_results results_of comparable trainings differing load_shown",
     "explorer.widget": "explore",
 }
 _NAMES = {module: names.split() for module, names in _MAP.items()}

@@ -132,7 +132,7 @@ def test_run_json_says_what_was_run_on_what_with_what_result(tmp_path, faces):
     assert rows["auc"] == auc | numbers
     assert (rows["eer"]["value"], rows["steps"]["value"]) == (None, 3.0)
     claim = {"sentence": "half", "value": 0.5, "low": 0.25, "high": None, "holds": True}
-    assert record["claims"] == [claim | {"format": ".1%", "unit": ""}]
+    assert record["claims"] == [claim | {"format": ".1%"}]
     assert record["notes"] == ["a remark"]
     assert record["test_looks"] == 1
     assert record["command"] == "facelab run 01_test --profile smoke"
@@ -206,11 +206,11 @@ def test_claims_are_a_table_whose_broken_claims_are_red():
     run = make_run()
     sentence = "Unseen people are told apart by a network that was trained"
     run.claim(sentence, fl.Estimate(0.8734, 0.85, 0.9), holds=True, form=".1%")
-    run.claim("It takes less than a minute", 75.2, holds=False, form=".0f", unit=" s")
+    run.claim("It takes less than a minute", 75.2, holds=False, form=".0f")
     claims = run.claims()
     assert list(claims.columns) == ["claim", "measured", "95 % interval", "holds"]
     assert claims.iloc[0].tolist()[1:] == ["87.3%", "85.0% to 90.0%", "yes"]
-    assert claims.iloc[1].tolist() == ["It takes less than a minute", "75 s", "–", "no"]
+    assert claims.iloc[1].tolist() == ["It takes less than a minute", "75", "–", "no"]
     assert sentence in repr(claims)
     html = claims._repr_html_()
     assert html.count("color: #c62828") == 1

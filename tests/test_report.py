@@ -124,12 +124,12 @@ def test_figures_are_the_very_bytes_on_disk(tmp_path):
 def test_the_report_is_one_file_with_every_claim_number_and_failure(runs):
     record = json.loads((runs / "03_others" / "run.json").read_text())
     claim = {"sentence": "Bread & butter", "value": 3, "low": 1, "high": 4, "format": ".1f"}
-    record["claims"] = [claim | {"holds": False, "unit": " s"}]
+    record["claims"] = [claim | {"holds": False}]
     record["notes"] = ["Remarkable."]
     write_record(runs / "03_others", record)
     html = build_report(runs).read_text("utf-8")
     assert "Bread &amp; butter" in html
-    assert "1.0 s to 4.0 s" in html
+    assert "1.0 to 4.0" in html
     assert html.count("✗ no") == 1
     assert "Remarkable." in html
     assert "no bread" in html

@@ -211,7 +211,7 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     assert list(shown) == [*expected, "01 · net · smoke"]  # real faces first
     network = shown["02 · a network · lfw-cpu"]
     assert network.film is not None and network.embed is None
-    assert (network.data, network.chapter) == ("lfw", "02")
+    assert network.data == "lfw"
     assert shown["03 · pixels · lfw-cpu"].embed is fl.raw_pixels
     drawn = shown["01 · net · smoke"]
     assert drawn.report.synthetic and drawn.data == "synthetic"

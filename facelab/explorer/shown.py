@@ -13,21 +13,12 @@ BINS = np.linspace(0, 2, 41)  # of a film's histograms
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """How the watched distances of a training moved, epoch by epoch.
+    """How the watched distances of a training moved, epoch by epoch."""
 
-    Parameters
-    ----------
-    epoch : ndarray of shape (n_epochs,), int
-    source, synthetic : str, bool
-        What the images are, and whether the faces are drawn.
-    splits : dict of str to (distances, same)
-        By name: of shape (n_epochs, n_pairs), and which pairs show one person, (n_pairs,).
-    """
-
-    epoch: np.ndarray
-    source: str
-    synthetic: bool
-    splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    epoch: np.ndarray  # (n_epochs,), int
+    source: str  # what the images are
+    synthetic: bool  # whether the faces are drawn
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]]  # distances (n_epochs, n_pairs); same
 
     @classmethod
     def of(cls, training) -> "Film":
@@ -65,44 +56,31 @@ class Film:
         splits = []
         for name, (distances, same) in self.splits.items():
             distances = np.float32(distances)
-            split = {"name": name, "auc": np.float32([auc(row, same) for row in distances])}
-            for kind, chosen in (("same", distances[:, same]), ("different", distances[:, ~same])):
-                counts = [np.histogram(row.clip(0, 2), BINS)[0] for row in chosen]
-                mean = chosen.mean(axis=1) if chosen.size else np.full(len(chosen), 2)
-                n = chosen.shape[1]
-                split[kind] = {"n": n, "counts": np.uint32(counts), "mean": np.float32(mean)}
+            aucs = [auc(row, same) for row in distances]
+            split = {"name": name, "auc": np.float32(aucs)}
+            split["same"] = _counted(distances[:, same])
+            split["different"] = _counted(distances[:, ~same])
             splits.append(split)
         return vars(self) | {"epoch": np.int32(self.epoch), "splits": splits}
 
 
+def _counted(distances: np.ndarray) -> dict[str, object]:
+    n_epochs, n = distances.shape
+    counts = [np.histogram(row, BINS)[0] for row in distances.clip(0, 2)]
+    mean = distances.mean(axis=1) if n else np.full(n_epochs, 2)
+    return {"n": n, "counts": np.uint32(counts), "mean": np.float32(mean)}
+
+
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A result in the explorer, and where its photos and its network are.
+    """A result in the explorer, and where its photos and its network are."""
 
-    Parameters
-    ----------
-    name : str
-        Shown in lists; no two alike.
-    report, film : Report, Film, optional
-        What was measured, and the film of the training behind it.
-    category, outside_data, chapter : str
-        Whether its network learned from outside data, from which, and which chapter made it.
-    data : str
-        Where the photos are, as `load_lfw` takes it; empty for those of ``explore(faces=...)``.
-    crop, image_size : int
-        Central pixels of each photo that the network sees (None: all), and pixels a side of what
-        it takes.
-    embed : callable, optional
-        From `Faces` to embeddings; measures two photos.
-    """
-
-    name: str
+    name: str  # shown in lists; no two alike
     report: Report | None = None
-    film: Film | None = None
-    category: str = "no outside data"
-    outside_data: str = ""
-    chapter: str = ""
-    data: str = ""
-    crop: int | None = None
-    embed: Callable | None = None
-    image_size: int = 64
+    film: Film | None = None  # of the training behind it
+    category: str = "no outside data"  # LFW's
+    outside_data: str = ""  # what the network learned from beside LFW, in words
+    data: str = ""  # where the photos are, as `load_lfw` takes it; empty: ``explore(faces=...)``
+    crop: int | None = None  # central pixels of each photo that the network sees; None: all
+    embed: Callable | None = None  # from `Faces` to embeddings; measures two photos
+    image_size: int = 64  # pixels a side of what `embed` takes

@@ -7,7 +7,8 @@ into a message at the start: photos, the distance of two new ones, and resampled
 import io
 import os
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import anywidget
 import IPython.display
@@ -29,34 +30,25 @@ MOST_PIXELS = 25_000_000  # of an uploaded photo
 
 
 def explore(reports, films=None, faces=None, model=None):
-    """Show reports as something to touch; the first one also as a plain figure.
+    """Show reports as something to touch, an `Explorer`; the first one also as a plain figure.
+
+    No report, a `model` without `faces` and a report too large for a browser are ValueErrors.
 
     Parameters
     ----------
     reports : Report, dict of str to Report, or list of Shown
-        One, several by name, or what ``load_shown`` found, with films, photos and networks.
-    films : Training or dict of str to Training, optional
-        From `fit`, or its ``distances`` alone. One for the first report, or by name, of a report
-        or of its own.
+        One, several by name, or what ``load_shown`` found.
+    films : Training, its ``distances``, or dict of str to these, optional
+        Of the first report, or by name, of a report or of its own.
     faces : Faces, optional
         Holds the photos of the pairs, and says how an uploaded one is framed.
-    model : torch.nn.Module or callable, or dict of str to these, optional
-        Measures two photos: a network, or a function from `Faces` to embeddings as `raw_pixels`
-        and ``partial(embed, network, flip=True)`` are. One for the first report, or by its name.
-
-    Returns
-    -------
-    Explorer
-        The widget. It keeps nothing in the notebook: stored notebooks show the figure alone.
-
-    Raises
-    ------
-    ValueError
-        If there is no report, a `model` without `faces`, or a report too large for a browser.
+    model : torch.nn.Module, callable from `Faces` to embeddings, or dict of str to these, optional
+        Measures two photos. Of the first report, or by name.
     """
-    if isinstance(reports, (list, tuple)):
-        shown = list(reports)
-    else:
+    if isinstance(reports, Report):
+        reports = {f"{reports.source}, {reports.name}": reports}
+    shown = reports
+    if isinstance(reports, Mapping):
         shown = _gather(reports, films, faces, model)
     found = [one.report for one in shown if one.report is not None]
     if not found:
@@ -68,98 +60,96 @@ def explore(reports, films=None, faces=None, model=None):
     return explorer
 
 
-def _gather(reports, films, faces, model) -> list[Shown]:
+def _gather(reports: Mapping, films, faces, model) -> list[Shown]:
     """Put what belongs to one name together, reports first."""
-    if isinstance(reports, Report):
-        reports = {f"{reports.source}, {reports.name}": reports}
-    first = next(iter(reports), None)
-    films = _by_name(films, first)
-    models = _by_name(model, first)
-    if models and faces is None:
+    if model is not None and faces is None:
         raise ValueError("expected faces=... beside model=..., got none")
+    first = next(iter(reports), None)
+    if not isinstance(films, Mapping):
+        films = {first: films}
+    if not isinstance(model, Mapping):
+        model = {first: model}
     framed = {} if faces is None else {"crop": faces.crop, "image_size": faces.packed.shape[2]}
     shown = []
     for name in dict.fromkeys([*reports, *films]):
-        film = Film.of(films[name]) if name in films else None
-        measure = models.get(name)
+        film, measure = films.get(name), model.get(name)
+        if film is not None:
+            film = Film.of(film)
         if isinstance(measure, torch.nn.Module):
             measure = partial(embed, measure)
         shown.append(Shown(name, reports.get(name), film, embed=measure, **framed))
     return shown
 
 
-def _by_name(given, first) -> Mapping:
-    if given is None or isinstance(given, Mapping):
-        return given or {}
-    return {first: given}
-
-
 class Explorer(anywidget.AnyWidget):
-    """The widget that `explore` returns."""
+    """The widget. It keeps nothing in the notebook: stored notebooks show the figure alone."""
 
     _esm, _css = front_end()
 
     def __init__(self, shown: list[Shown], faces: Faces | None = None):
         super().__init__()
-        self.shown, self.faces = shown, faces
+        self.shown = shown
+        self.faces = faces
         self.on_msg(self._answer)
 
-    def _answer(self, _, message, buffers):
+    def _answer(self, _, message, uploads):
         """Answer one request of the browser; one that asks for too much, in one line."""
-        answers = {"intervals": self._intervals, "photos": self._photos, "measure": self._measure}
         try:
-            if message["kind"] == "ready":
-                meta, out = payload(self.shown, with_intervals=False)
-                reply = {"meta": meta}
-            else:
-                reply, out = answers[message["kind"]](self._run(message["run"]), message, buffers)
+            reply, out = self._reply(message, uploads)
         except (ValueError, OSError, KeyError) as error:
             reply, out = {"error": str(error), "why": str(error)}, []
         self.send({"ask": message.get("ask"), **reply}, out)
 
-    def _run(self, name) -> Shown:
-        for shown in self.shown:
-            if shown.report is not None and shown.name == name:
-                return shown
-        raise ValueError(f"expected a run of this explorer, got {name!r}")
+    def _reply(self, message, uploads) -> tuple[dict, list[bytes]]:
+        kind = message["kind"]
+        if kind == "ready":
+            meta, out = payload(self.shown, with_intervals=False)
+            return {"meta": meta}, out
+        with_report = {one.name: one for one in self.shown if one.report is not None}
+        name = message["run"]
+        if name not in with_report:
+            raise ValueError(f"expected a run of this explorer, got {name!r}")
+        shown = with_report[name]
+        if kind == "intervals":
+            meta, out = pack(intervals(shown.report))
+            return {"meta": meta}, out
+        if kind == "photos":
+            return self._photos(shown, message["images"])
+        return {"distance": self._distance(shown, message["photos"], iter(uploads))}, []
 
-    def _intervals(self, shown, message, _):
-        meta, out = pack(intervals(shown.report))
-        return {"meta": meta}, out
-
-    def _photos(self, shown, message, _):
+    def _photos(self, shown, images):
         found, out, why = [], [], ""
-        for image in map(str, message["images"]):
+        for image in map(str, images):
             try:
                 photo = pixels(shown, image, PREVIEW, self.faces)
             except (ValueError, OSError) as error:
                 why = str(error)
-            else:
-                encoded = io.BytesIO()
-                Image.fromarray(photo.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
-                out.append(encoded.getvalue())
-                found.append(image)
+                continue
+            encoded = io.BytesIO()
+            Image.fromarray(photo.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
+            out.append(encoded.getvalue())
+            found.append(image)
         return {"images": found, "why": why}, out
 
-    def _measure(self, shown, message, uploads):
+    def _distance(self, shown, photos, uploads) -> float:
         if shown.embed is None:
             raise ValueError(
                 "These two are no pair of this run, and its network is not at hand. Pass it: "
                 "fl.explore(report, faces=faces, model=model)."
             )
-        uploads = iter(uploads)
-        photos = []
-        for photo in message["photos"]:
+        size = shown.image_size
+        two = []
+        for photo in photos:
             if "image" in photo:
-                photos.append(pixels(shown, str(photo["image"]), shown.image_size, self.faces))
+                two.append(pixels(shown, str(photo["image"]), size, self.faces))
             else:
-                photos.append(uploaded(bytes(next(uploads, b"")), shown.image_size, shown.crop))
-        if len(photos) != 2:
-            raise ValueError(f"expected two photos, got {len(photos)}")
+                two.append(uploaded(bytes(next(uploads, b"")), size, shown.crop))
+        if len(two) != 2:
+            raise ValueError(f"expected two photos, got {len(two)}")
         rows = np.arange(2)
-        two = Faces(np.stack(photos), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
-        (apart,) = distances(shown.embed(two), Pairs([0], [1], [False]))
-        return {"distance": float(apart)}, []
+        faces = Faces(np.stack(two), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
+        (apart,) = distances(shown.embed(faces), Pairs([0], [1], [False]))
+        return float(apart)
 
 
 def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> np.ndarray:
@@ -173,11 +163,16 @@ def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> n
         raise ValueError(f"expected an image of {shown.name}, got {image!r}")
     if shown.data:
         person = shown.report.people[known.index(image)]
-        return decode(find(shown.data).path / person / f"{image}.jpg", size, shown.crop)
+        return decode(_folder(shown.data) / person / f"{image}.jpg", size, shown.crop)
     row = [] if faces is None else np.flatnonzero(faces.image_ids == image)
     if not len(row):
         raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
     return faces.batch(row)[0]
+
+
+@cache
+def _folder(data: str) -> Path:
+    return find(data).path
 
 
 def uploaded(photo: bytes, size: int, crop: int | None) -> np.ndarray:

@@ -4,44 +4,31 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from facelab.study.execute import execute
-from facelab.study.files import write_json
 from facelab.study.record import SCHEMA
 from facelab.study.report import build_report
 from facelab.study.settings import chapters, find_notebooks, notebooks_folder, plan, read_profile
+from facelab.study.writing import write_json
 
 # A checkpoint of other parameters must not be continued, nor an old figure be shown.
 STALE = ("*.pt*", "*.npz", "*.safetensors", "*.png", "*.jpg")
 
 
-def run_study(
-    notebooks: Iterable[str] = (),
-    profile: str = "smoke",
-    parameters: Mapping[str, object] | None = None,
-    out: str | Path | None = None,
-    resume: bool = False,
-) -> dict[str, str]:
+def run_study(notebooks=(), profile="smoke", parameters=None, out=None, resume=False) -> dict:
     """Execute notebooks, write ``report.html``, and return cell and cause of those that failed.
 
-    What is wrong with a name, a profile or a parameter is an error before anything is run.
-
-    Parameters
-    ----------
-    notebooks, profile, parameters
-        See `find_notebooks`, `read_profile` and, for what wins over the profile, `convert`.
-    out : path, optional
-        Default: ``outputs/PROFILE``.
-    resume : bool
-        Skip what is done with the same parameters; let the rest go on from its checkpoints.
+    See `find_notebooks`, `read_profile` and, for `parameters`, which win over the profile,
+    `convert`: what is wrong is an error before anything is run. `out` is by default
+    ``outputs/PROFILE``. `resume` skips what is done with the same parameters, and lets the rest
+    go on from its checkpoints.
     """
-    folder = notebooks_folder()
     label = Path(profile).stem
     parameters = parameters or {}
-    selected = find_notebooks(notebooks, folder)
-    plans = plan(selected, read_profile(profile), parameters, chapters(folder))
+    known = chapters(notebooks_folder())
+    selected = find_notebooks(notebooks, notebooks_folder())
+    plans = plan(selected, read_profile(profile), parameters, known)
     # Relative to where the kernels start, which is here: absolute paths stay out of records.
     out = Path(os.path.relpath(out or Path("outputs") / label))
     options = ["--profile", profile if profile == label else os.path.relpath(profile)]
@@ -51,42 +38,43 @@ def run_study(
     for number, (path, values) in enumerate(plans.items(), 1):
         title = f"[{number}/{len(plans)}] {path.stem}"
         command = shlex.join(["facelab", "run", path.stem, *options])
-        values = values | {"PROFILE": label}
+        values["PROFILE"] = label
         cause = run_notebook(path, values, out / path.stem, command, resume, title)
         if cause:
             failed[path.stem] = cause
-    print(f"report: {build_report(out, [path.stem for path in chapters(folder)])}", flush=True)
+    print(f"report: {build_report(out, [path.stem for path in known])}", flush=True)
     return failed
 
 
-def run_notebook(
-    path: Path, parameters: dict, folder: Path, command: str, resume: bool, title: str
-) -> str:
+def run_notebook(path: Path, parameters, folder: Path, command, resume, title) -> str:
     """Run a notebook into `folder` unless that is done; return why it failed, or nothing."""
     file = folder / "run.json"
     folder.mkdir(parents=True, exist_ok=True)
-    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    recorded = before.get("parameters", {})
-    resume = resume and before.get("schema") == SCHEMA and parameters.items() <= recorded.items()
-    if resume and before["status"] == "done":
+    before = _read(file) if file.exists() else {}
+    same = before.get("schema") == SCHEMA and parameters.items() <= before["parameters"].items()
+    if resume and same and before["status"] == "done":
         print(f"{title}  skipped: done with the same parameters", flush=True)
         return ""
-    for pattern in () if resume else STALE:
-        for stale in folder.glob(pattern):
-            stale.unlink()
+    if not (resume and same):
+        for pattern in STALE:
+            for stale in folder.glob(pattern):
+                stale.unlink()
     resumed = any(folder.glob("*.pt"))
-    entry = {"schema": SCHEMA, "notebook": path.stem, "status": "started", "data": {}}
-    entry |= {"parameters": parameters, "results": [], "trainings": [], "reports": []}
-    write_json(file, entry)  # after a kill -9 this tells what the checkpoint belongs to
+    begun = {"schema": SCHEMA, "notebook": path.stem, "parameters": parameters}
+    write_json(file, begun | {"status": "started"})  # what a checkpoint is of, after a kill -9
     start = time.monotonic()
     cause = execute(path, parameters | {"OUT": folder.as_posix()}, folder / path.name, title)
-    entry = json.loads(file.read_text(encoding="utf-8"))
-    if not cause and entry["status"] == "started":
+    record = _read(file)
+    if not cause and record["status"] == "started":
         cause = "it wrote no run.json: the last cell should be run.finish()"
-    entry |= {"profile": parameters["PROFILE"], "command": command, "resumed": resumed}
+    record |= {"profile": parameters["PROFILE"], "command": command, "resumed": resumed}
     if cause:
-        entry |= {"status": "failed", "cause": cause}
-    write_json(file, entry)
+        record |= {"status": "failed", "cause": cause}
+    write_json(file, record)
     print(f"{title}  {'FAILED' if cause else 'done'} after {time.monotonic() - start:.0f} s")
     print(f"  {cause or folder / path.name}", flush=True)
     return cause
+
+
+def _read(file: Path) -> dict:
+    return json.loads(file.read_text(encoding="utf-8"))

@@ -3,8 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -32,13 +30,10 @@ class _ThisPython(AsyncKernelManager):
     """Starts kernels of the Python that runs now, whatever kernels the user has installed."""
 
     transport_encryption = "auto"  # otherwise newer kernels warn on every start
-
-    @property
-    def kernel_spec(self):
-        return KernelSpec(**get_kernel_dict(), env=MALLOC)
+    kernel_spec = KernelSpec(**get_kernel_dict(), env=MALLOC)
 
 
-def execute(path: Path, parameters: Mapping[str, object], out: Path, title: str) -> str:
+def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
     """Execute the notebook `path` with `parameters`, from the working folder, into `out`.
 
     Returns the cell that failed and why, or nothing; `out` is kept either way.
@@ -49,7 +44,7 @@ def execute(path: Path, parameters: Mapping[str, object], out: Path, title: str)
         papermill.execute_notebook(
             os.path.relpath(path),
             str(out),
-            dict(parameters),
+            parameters,
             kernel_name="python3",
             language="python",
             progress_bar={"desc": title},
@@ -77,22 +72,21 @@ def _first_line(source: str) -> str:
 
 def strip(path: Path, source: Path) -> None:
     """Drop papermill's records, widgets and stderr (bars, remarks); let links lead from `path`."""
+
+    def link(found: re.Match) -> str:
+        file = source.parent / found[1]
+        if not file.is_file():
+            return found[0]
+        return f"]({Path(os.path.relpath(file, path.parent)).as_posix()})"
+
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
-    for part in [notebook, *notebook.cells]:
-        part.metadata.pop("papermill", None)
+    notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
         if cell.cell_type == "code":
             said = [output for output in cell.outputs if output.get("name") != "stderr"]
             cell.outputs = [output for output in said if WIDGET not in output.get("data", {})]
         elif cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\(([\w./-]+)\)", partial(_link, source, path), cell.source)
+            cell.source = re.sub(r"\]\(([\w./-]+)\)", link, cell.source)
     nbformat.write(notebook, path)
-
-
-def _link(source: Path, path: Path, found: re.Match) -> str:
-    """Return a link of the notebook `source` so that it leads from `path` to the same file."""
-    file = source.parent / found[1]
-    if not file.is_file():
-        return found[0]
-    return f"]({Path(os.path.relpath(file, path.parent)).as_posix()})"

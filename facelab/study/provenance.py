@@ -4,10 +4,11 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+
+import torch
 
 PACKAGES = ("facelab", "torch", "torchvision", "pytorch-metric-learning", "numpy", "pillow")
 
@@ -35,17 +36,18 @@ def _is_plain(value) -> bool:
 
 def commit() -> dict[str, object]:
     """Return the ``commit`` around the package; ``changed`` if package or notebooks differ."""
+    here = Path(__file__).resolve().parent
     try:
-        root = _git(Path(__file__).resolve().parent, "rev-parse", "--show-toplevel")
+        root = _git(here, "rev-parse", "--show-toplevel")
         changes = _git(root, "status", "--porcelain", "--", "facelab", "notebooks")
         return {"commit": _git(root, "rev-parse", "HEAD"), "changed": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "changed": None}
 
 
-def _git(root: str | Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+def _git(folder, *arguments: str) -> str:
+    command = ["git", "-C", folder, *arguments]
+    return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
 
 
 def versions() -> dict[str, str]:
@@ -56,14 +58,15 @@ def versions() -> dict[str, str]:
 
 def device() -> dict[str, object]:
     """Return processor, cores, torch's threads, the GPU if one was used, and glibc's settings."""
-    torch = sys.modules.get("torch")  # not imported means not used
-    set_here = sorted(name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_")))
+    cuda = torch.cuda
+    gpu_used = cuda.is_available() and cuda.max_memory_allocated() > 0
+    of_glibc = sorted(name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_")))
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads() if torch else None,
-        "gpu": _gpu(torch.cuda) if torch else None,
-        "malloc": {name: os.environ[name] for name in set_here},
+        "threads": torch.get_num_threads(),
+        "gpu": cuda.get_device_name() if gpu_used else None,
+        "malloc": {name: os.environ[name] for name in of_glibc},
     }
 
 
@@ -72,8 +75,3 @@ def _processor() -> str:
     text = information.read_text() if information.exists() else ""
     model = re.search(r"model name\s*: (.*)", text)
     return model[1] if model else platform.processor() or platform.machine()
-
-
-def _gpu(cuda) -> str | None:
-    used = cuda.is_available() and cuda.max_memory_allocated() > 0
-    return cuda.get_device_name() if used else None

@@ -1,6 +1,7 @@
 """`Run`: what a chapter did and found, written to ``run.json`` and the files beside it."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -16,15 +17,16 @@ from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
 from facelab.plots import encode
-from facelab.study.claims import Claims, written
-from facelab.study.files import slug, write_json
 from facelab.study.provenance import commit, device, parameters, versions
-from facelab.study.rows import Rows, numbers
+from facelab.study.rows import Rows, estimated
+from facelab.study.writing import COLUMNS, Claims, claim_row, slug, write_json, written
 from facelab.train import fit
 from facelab.verification import Estimate, Report, auc, distances, fit_threshold, verify
 
 SCHEMA = 2
 CATEGORIES = ("no outside data", "label-free outside data", "labelled outside data")
+LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")
+OF_FACES = ("root", "source", "synthetic", "crop", "fingerprint")
 
 
 class Trained(NamedTuple):
@@ -40,21 +42,15 @@ class Trained(NamedTuple):
 class Run(Rows):
     """Collects what a notebook does and finds; writes it if the notebook's ``OUT`` names a folder.
 
-    Parameters
-    ----------
-    name : str
-        The notebook without its suffix, for example ``"01_siamese_baseline"``.
-    namespace : mapping of str to object
-        ``globals()`` of the notebook: its UPPER_CASE values are the parameters of the run.
+    `name` is that of the notebook without its suffix; `namespace`, its ``globals()``, has the
+    parameters of the run, the UPPER_CASE values.
 
     Examples
     --------
     >>> run = Run("01_siamese_baseline", {"SEED": 0, "OUT": ""})
-    >>> run.result("auc", Estimate(0.9, 0.88, 0.92), method="mine", split="View 1 test")
     >>> run.claim("Strangers are told apart (AUC)", Estimate(0.9, 0.88, 0.92), holds=True)
     >>> run.claims()["95 % interval"].item()
     '0.880 to 0.920'
-    >>> run.finish()
     """
 
     def __init__(self, name: str, namespace: Mapping[str, object]):
@@ -64,11 +60,12 @@ class Run(Rows):
         for key, value in values.items():
             if isinstance(value, str) and Path(value).is_absolute():
                 values[key] = Path(value).name
+        profile = str(values.get("PROFILE", ""))
+        options = f" --profile {profile}" if profile else ""
+        self.name = name
         self.out = Path(out) if out else None
         if self.out:
             self.out.mkdir(parents=True, exist_ok=True)
-        profile = str(values.get("PROFILE", ""))
-        self.name = name
         self.started = datetime.now(UTC)
         self.reports: dict[tuple[str, str], Report] = {}  # first seed's, by method and split
         self.entries = {
@@ -76,7 +73,7 @@ class Run(Rows):
             "notebook": name,
             "status": "done",
             "profile": profile,
-            "command": f"facelab run {name}" + (f" --profile {profile}" if profile else ""),
+            "command": f"facelab run {name}{options}",
             "parameters": values,
             "seed": values.get("SEED"),
             "data": {},
@@ -85,15 +82,13 @@ class Run(Rows):
             "started": self.started.isoformat(timespec="seconds"),
             "test_looks": 0,
         }
-        lists = ("results", "trainings", "reports", "figures", "claims", "notes")
-        self.entries |= {name: [] for name in lists}
+        self.entries |= {name: [] for name in LISTS}
 
     def uses(self, faces: Faces, protocol: str = "") -> None:
         """Record the data, and the protocol that is followed, for example ``"View 1"``."""
-        of_faces = ("root", "source", "synthetic", "crop", "fingerprint")
-        data = {name: getattr(faces, name) for name in of_faces} | {"protocol": protocol}
-        data |= {"people": len(faces.names), "images": len(faces)}
-        self.entries["data"] = data | {"image_size": list(faces.packed.shape[2:])}
+        data = {name: getattr(faces, name) for name in OF_FACES}
+        data |= {"protocol": protocol, "image_size": faces.packed.shape[2:]}
+        self.entries["data"] = data | {"people": len(faces.names), "images": len(faces)}
 
     def path(self, file: str) -> Path | None:
         """Return where a file of this run belongs, or None without a folder."""
@@ -108,33 +103,23 @@ class Run(Rows):
     ) -> Trained:
         """Train a network from fresh weights and record its settings, its budget and its AUCs.
 
-        Parameters
-        ----------
-        method, seed : str, int
-            The name that every table shows; the seed of first weights, batches and all else.
-        network, objective : callable
-            Build the network, and the loss, or loss and miner; called anew for every training.
-        keep_best : str
-            Watched faces whose best epoch is kept too, in `Trained.best`.
-        trial : bool
-            Whether this is one trial of a search; of others, the first seed is kept as a film.
-        people, **settings
-            Of `facelab.fit`.
+        `method` is the name that every table shows; `seed` is of first weights, batches and all
+        else. `network` and `objective` build the network, and the loss, or loss and miner, anew
+        for every training. `keep_best` names watched faces whose best epoch is kept too. `trial`
+        marks a trial of a search; of others the first seed is kept as a film. `people` and all
+        else are of `facelab.fit`.
         """
         torch.manual_seed(seed)
         model = network()
         made = objective()
         loss, miner = made if isinstance(made, tuple) else (made, None)
-        best = deepcopy(model) if keep_best else None
-        settings["keep_best"] = {keep_best: best} if keep_best else None
+        best = None
+        if keep_best:
+            best = deepcopy(model)
+            settings["keep_best"] = {keep_best: best}
         checkpoint = self.checkpoint(method, seed)
         training = fit(model, people, loss, miner, seed=seed, checkpoint=checkpoint, **settings)
         history = training.history
-        known = any(entry["method"] == method for entry in self.entries["trainings"])
-        filmed = len(training.distances) and not known and not trial
-        film = f"{slug(method)}_film.npz" if filmed else None
-        if film and self.out:
-            Film.of(training).save(self.path(film))
         about = {"method": method, "seed": seed}
         budget = {
             "trial": trial,
@@ -142,7 +127,7 @@ class Run(Rows):
             "images": int(history["images"].sum()),
             "seconds": round(float(history["seconds"].sum()), 1),
             "images_per_second": round(float(history["images_per_second"].median()), 1),
-            "film": film,
+            "film": None if trial else self._keep_film(method, training),
         }
         self.entries["trainings"].append(about | budget | training.settings)
         watched = training.distances.drop_duplicates("split")[["split", "role"]]
@@ -150,57 +135,42 @@ class Run(Rows):
             self.result("watched_auc", history[f"{on['split']}_auc"].iloc[-1], **about, **on)
         return Trained(model, loss, history, training.distances, best)
 
-    def verify(
-        self,
-        method,
-        seed,
-        embed,
-        dev,
-        test,
-        *,
-        seen="",
-        category=CATEGORIES[0],
-        outside_data="",
-        training=None,
-    ) -> Report:
+    def _keep_film(self, method, training) -> str | None:
+        """Keep the watched distances of a method's first seed, if there are any."""
+        is_known = any(entry["method"] == method for entry in self.entries["trainings"])
+        if is_known or training.distances.empty:
+            return None
+        film = f"{slug(method)}_film.npz"
+        if self.out:
+            Film.of(training).save(self.path(film))
+        return film
+
+    def verify(self, method, seed, embed, dev, test, *, seen="", **about) -> Report:
         """Choose thresholds on dev people, verify the pairs of `test`, and record rates and AUCs.
 
-        Parameters
-        ----------
-        embed : callable
-            From `Faces` to embeddings: `facelab.raw_pixels`, ``partial(facelab.embed, model)``.
-        seen, category, outside_data : str
-            See `facelab.verify`; LFW's category, one of `CATEGORIES`; what the method learned
-            from beside LFW's images and labels.
-        training : str, optional
-            The method whose training it is; default: `method` itself.
+        `embed` maps `Faces` to embeddings, as `facelab.raw_pixels` and ``partial(facelab.embed,
+        model)`` do; `seen` is of `facelab.verify`, all else of `report`.
         """
         on_dev = embed(dev)
         if dev.pairs is not None:
-            on = {"split": dev.pairs.name, "role": dev.pairs.role}
             value = auc(distances(on_dev, dev.pairs), dev.pairs.same)
+            on = {"split": dev.pairs.name, "role": dev.pairs.role}
             self.result("auc", value, method=method, seed=seed, **on)
         report = verify(embed(test), test, fit_threshold(on_dev, dev), seen=seen)
-        photos = {"image_size": test.packed.shape[-1], "crop": test.crop}
-        photos["embedding"] = "raw_pixels" if embed is raw_pixels else None
-        about = {"category": category, "outside_data": outside_data, "training": training}
-        self.report(method, seed, report, **about, **photos)
+        about |= {"image_size": test.packed.shape[-1], "crop": test.crop}
+        about["embedding"] = "raw_pixels" if embed is raw_pixels else None
+        self.report(method, seed, report, **about)
         return report
 
     def report(
-        self,
-        method,
-        seed,
-        report,
-        category=CATEGORIES[0],
-        outside_data="",
-        training=None,
-        **photos,
+        self, method, seed, report, category=CATEGORIES[0], outside_data="", training=None, **photos
     ) -> None:
         """Record every rate of a report with its interval; `verify` does so itself.
 
         Test pairs count as looked at. The distances of a method's first seed are kept as a file.
-        `training` names the method whose training it is (default: `method`; empty: none alone).
+        `category` is LFW's, one of `CATEGORIES`; `outside_data` says what else was learned from;
+        `training` names the method whose training it is (default: `method`; empty: none alone);
+        `photos` are the ``image_size`` and ``crop`` of what was embedded.
         """
         if category not in CATEGORIES:
             raise ValueError(f"expected a category of {', '.join(CATEGORIES)}, got {category!r}")
@@ -227,16 +197,14 @@ class Run(Rows):
 
         `model`, `architecture` and `settings` are those of `facelab.save_network`.
         """
-        if (method, split) not in self.reports:
+        recorded = {(entry["method"], entry["split"]): entry for entry in self.entries["reports"]}
+        if (method, split) not in recorded:
             raise ValueError(f"expected a recorded report of {method} on {split}, got none")
-        if not self.out:
-            return
-        path = self.path(f"{slug(method)}.safetensors")
-        save_network(path, model, architecture, **settings)
-        network = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for entry in self.entries["reports"]:
-            if (entry["method"], entry["split"]) == (method, split):
-                entry["network"] = network
+        if self.out:
+            path = self.path(f"{slug(method)}.safetensors")
+            save_network(path, model, architecture, **settings)
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            recorded[method, split]["network"] = {"file": path.name, "sha256": sha256}
 
     def figure(self, drawn, name: str, caption: str) -> None:
         """Show axes, an array of axes, a figure or a seaborn grid, and save the same picture."""
@@ -247,23 +215,21 @@ class Run(Rows):
         if self.out:
             self.path(file).write_bytes(picture.data)
 
-    def claim(
-        self, sentence: str, measured: float | Estimate, *, holds, form: str = ".3f", unit: str = ""
-    ) -> None:
-        """Record what is said, what was measured (a finite number), and whether it holds.
+    def claim(self, sentence: str, measured: float | Estimate, *, holds, form=".3f") -> None:
+        """Record what is said, what was measured, and whether it holds.
 
-        `form` and `unit` write the numbers: a format specification, and what follows it.
+        A number that is not finite, or that `form` cannot write, is a ValueError.
         """
-        found = numbers(measured)
-        if found["value"] is None:
+        value, low, high, *_ = estimated(measured)
+        if not math.isfinite(value):
             raise ValueError(f"{sentence}: expected a finite number, got {measured}")
-        written(found["value"], form)  # a bad format is an error here, not in the report
-        claim = {"sentence": sentence} | {key: found[key] for key in ("value", "low", "high")}
-        self.entries["claims"].append(claim | {"holds": bool(holds), "format": form, "unit": unit})
+        written(value, form)
+        claim = {"sentence": sentence, "value": value, "low": low, "high": high}
+        self.entries["claims"].append(claim | {"holds": bool(holds), "format": form})
 
     def claims(self) -> Claims:
         """Return the claims as a table: claim, measured, 95 % interval, holds (yes or no)."""
-        return Claims.of(self.entries["claims"])
+        return Claims(map(claim_row, self.entries["claims"]), columns=COLUMNS)
 
     def looked_at_test(self, times: int = 1) -> None:
         """Count further looks at results on test pairs; `verify` and `report` do so themselves."""
@@ -281,10 +247,11 @@ class Run(Rows):
     def record(self) -> dict[str, object]:
         """Return all that was recorded so far, as ``run.json`` holds it."""
         finished = datetime.now(UTC)
+        seconds = (finished - self.started).total_seconds()
         precisions = sorted({training["precision"] for training in self.entries["trainings"]})
         return self.entries | {
             "device": device() | {"precision": ", ".join(precisions)},
             "finished": finished.isoformat(timespec="seconds"),
-            "seconds": round((finished - self.started).total_seconds(), 1),
+            "seconds": round(seconds, 1),
             "results": self.recorded(),
         }

@@ -4,35 +4,12 @@ import base64
 from collections.abc import Iterable
 from pathlib import Path
 
-import jinja2
 import PIL.Image
 
 from facelab.explorer.payload import front_end, inline, payload
-from facelab.study.claims import claim_row, written
-from facelab.study.files import write_text
-from facelab.study.results import load_results, read_runs
-from facelab.study.shown import load_shown
-from facelab.study.tables import VIEW1, VIEW2, best_of_chapters, label
-
-MEDIA = {".png": "image/png", ".jpg": "image/jpeg"}
-NOTHING = {"data": {}, "profile": "", "claims": [], "trainings": [], "figures": []}
-NOTHING |= {"seconds": 0, "test_looks": 0, "finished": ""}
-
-
-def duration(seconds: float) -> str:
-    """Write a time in words.
-
-    Examples
-    --------
-    >>> duration(42.4), duration(200), duration(4000)
-    ('42 s', '3 min 20 s', '1 h 6 min')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+from facelab.study.results import NOTHING, load_results, load_shown, read_runs
+from facelab.study.tables import VIEW1, VIEW2, best_of_chapters
+from facelab.study.writing import render, write_text
 
 
 def spent(run: dict) -> tuple[float, str]:
@@ -52,17 +29,16 @@ def cards(out: str | Path) -> list[dict]:
     """
     results = load_results(out)
     strangers = results[results["seen"] == ""]
-    view2 = strangers[strangers["split"] == VIEW2]
-    view1 = strangers[strangers["split"] == VIEW1]
-    view1 = view1[~view1["chapter"].isin(view2["chapter"])]
-    folds = best_of_chapters(view2).to_dict("records")
-    for card in folds:
-        for rate in ("auc", "accuracy"):
-            if card[f"{rate}_n"] > 1:
-                card[rate] = card[f"{rate}_mean"]
-                card[f"{rate}_low"] = card[f"{rate}_mean_low"]
-                card[f"{rate}_high"] = card[f"{rate}_mean_high"]
-    return folds + best_of_chapters(view1).to_dict("records")
+    of_folds = strangers[strangers["split"] == VIEW2]
+    of_view1 = strangers[strangers["split"] == VIEW1]
+    of_view1 = of_view1[~of_view1["chapter"].isin(of_folds["chapter"])]
+    best = best_of_chapters(of_folds)
+    for rate in ("auc", "accuracy"):
+        averaged = best[f"{rate}_n"] > 1
+        for end in ("", "_low", "_high"):
+            mean = best[f"{rate}_mean{end}"]
+            best[f"{rate}{end}"] = best[f"{rate}{end}"].mask(averaged, mean)
+    return best.to_dict("records") + best_of_chapters(of_view1).to_dict("records")
 
 
 def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
@@ -72,18 +48,14 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
     FileNotFoundError.
     """
     out = Path(out)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    functions = {"label": label, "written": written, "duration": duration, "claim_row": claim_row}
-    template = environment.get_template("report.html", globals=functions)
     runs = _all_runs(out, expected)
+    shown = load_shown(out)
+    explorer = None
+    if shown:
+        script, style = front_end()
+        explorer = {"data": inline(*payload(shown)), "script": script, "style": style}
     path = out / "report.html"
-    write_text(path, template.render(runs=runs, cards=cards(out), explorer=_explorer(out)))
+    write_text(path, render("report.html", runs=runs, cards=cards(out), explorer=explorer))
     return path
 
 
@@ -91,8 +63,8 @@ def _all_runs(out: Path, expected: Iterable[str]) -> list[dict]:
     """Read what was run, was begun or is missing, in order, and the figures with it."""
     found = {}
     for folder, run in read_runs(out).items():
-        found[run["notebook"]] = NOTHING | run
-        for figure in run.get("figures", ()):
+        found[run["notebook"]] = run
+        for figure in run["figures"]:
             figure |= _picture(folder / figure["file"])
     if not found:
         raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")
@@ -107,13 +79,6 @@ def _picture(file: Path) -> dict[str, object]:
     """Return a figure's size and its bytes as they are, for a page."""
     with PIL.Image.open(file) as image:
         width, height = image.size
+        media = image.get_format_mimetype()
     data = base64.b64encode(file.read_bytes()).decode()
-    return {"width": width, "height": height, "source": f"data:{MEDIA[file.suffix]};base64,{data}"}
-
-
-def _explorer(out: Path) -> dict[str, str] | None:
-    shown = load_shown(out)
-    if not shown:
-        return None
-    script, style = front_end()
-    return {"data": inline(*payload(shown)), "script": script, "style": style}
+    return {"width": width, "height": height, "source": f"data:{media};base64,{data}"}

@@ -1,29 +1,39 @@
-"""What the runs of a folder recorded, read back: results side by side, and trainings."""
+"""What the runs of a folder recorded, read back: results, trainings, and what to explore."""
 
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import joblib
 import pandas as pd
 
-from facelab.study.record import SCHEMA, Run
+from facelab.baselines import raw_pixels
+from facelab.explorer.shown import Film, Shown
+from facelab.models import load_network
+from facelab.study.record import LISTS, SCHEMA, Run
+from facelab.train import embed
 from facelab.verification import Report, same_result
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
-ENDS = ("", "_low", "_high", "_mean", "_mean_low", "_mean_high", "_error", "_n")
-BUDGET = ("epochs", "images", "seconds", "images_per_second", "weights")
-NUMBERS = ["threshold", "dev_auc", *BUDGET]
-NUMBERS += [f"{rate}{end}" for rate in RATES for end in ENDS]
 OF_REPORT = ["method", "split", "rule", "seen", "category", "outside_data"]
 OF_RUN = ["chapter", "profile", "source", "synthetic"]
+BUDGET = ["epochs", "images", "seconds", "images_per_second", "weights"]
+OF_SEED = {"value": "", "low": "_low", "high": "_high"}  # what of a row a column of a rate holds
+OF_MEAN = {"value": "_mean", "low": "_mean_low", "high": "_mean_high", "error": "_error", "n": "_n"}
+ENDS = [*OF_SEED.values(), *OF_MEAN.values()]
+NUMBERS = ["threshold", "dev_auc", *BUDGET, *(f"{rate}{end}" for rate in RATES for end in ENDS)]
+NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}}
+NOTHING |= {name: [] for name in LISTS}
 NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
 
 
 def read_runs(folder: str | Path) -> dict[Path, dict]:
     """Read every ``run.json`` below `folder`: the record of each run by its folder, in order.
 
-    A file that is no record of this version is a ValueError that names it.
+    What a run has not recorded yet is as in `NOTHING`. A file that is no record of this version
+    is a ValueError that names it.
     """
     records = {}
     for path in sorted(Path(folder).rglob("run.json")):
@@ -33,10 +43,9 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
         except (ValueError, LookupError, TypeError):
             schema = "none"
         if schema != SCHEMA:
-            raise ValueError(
-                f"{path}: expected a record of schema {SCHEMA}, got {schema}; run the chapter again"
-            )
-        records[path.parent] = record
+            expected = f"expected a record of schema {SCHEMA}, got {schema}"
+            raise ValueError(f"{path}: {expected}; run the chapter again")
+        records[path.parent] = NOTHING | record
     return records
 
 
@@ -50,15 +59,18 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     rows = []
     for place, record in read_runs(folder).items():
         if record["status"] == "done":
-            files = {_key(entry): place / entry["file"] for entry in record["reports"]}
-            kept = {key: Report.load(file) for key, file in files.items() if file.exists()}
-            rows += _rows(record, kept.get)
+            rows += _rows(record, partial(_kept, place))
     return _table(rows)
+
+
+def _kept(place: Path, entry: dict) -> Report | None:
+    file = place / entry["file"]
+    return Report.load(file) if file.exists() else None
 
 
 def results_of(run: Run) -> pd.DataFrame:
     """Return the rows of `load_results` for a run that is not finished yet."""
-    return _table(_rows(run.record(), run.reports.get))
+    return _table(_rows(run.record(), lambda entry: run.reports[entry["method"], entry["split"]]))
 
 
 def _table(rows: list[dict]) -> pd.DataFrame:
@@ -66,36 +78,29 @@ def _table(rows: list[dict]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(NUMBERS, float))
 
 
-def _key(entry: dict) -> tuple[str, str]:
-    return entry["method"], entry["split"]
-
-
-def _rows(record: dict, report_of: Callable[[tuple[str, str]], Report | None]) -> list[dict]:
-    """Gather a row for each report on test pairs; `report_of` finds it by method and split."""
+def _rows(record: dict, report_of: Callable[[dict], Report | None]) -> list[dict]:
     numbers = {(r["method"], r["seed"], r["split"], r["metric"]): r for r in record["results"]}
-    budgets = {(t["method"], t["seed"]): t for t in record["trainings"]}
-    of_run = {"chapter": record["notebook"], "profile": record["profile"]}
-    of_run |= {name: record["data"][name] for name in ("source", "synthetic")}
+    trained = {(t["method"], t["seed"]): t for t in record["trainings"]}
+    of_run = {"chapter": record["notebook"]} | record["data"] | record
     rows = []
     for entry in record["reports"]:
         if entry["role"] != "test":
             continue
         method, seed, split = entry["method"], entry["seed"], entry["split"]
-        row = of_run | {name: entry[name] for name in OF_REPORT}
-        row |= budgets.get((entry["training"], seed), {}) | {"report": report_of(_key(entry))}
-        row["method"] = method
+        training = trained.get((entry["training"], seed), {})
+        row = {name: training.get(name) for name in BUDGET}
+        row |= {name: of_run[name] for name in OF_RUN}
+        row |= {name: entry[name] for name in OF_REPORT}
+        row["report"] = report_of(entry)
         row["threshold"] = numbers[method, seed, split, "threshold"]["value"]
-        on_dev = [(method, of, "dev", "auc") for of in (seed, None)]
-        on_dev += [(method, of, "dev", "watched_auc") for of in (seed, None)]
-        if not entry["training"]:  # such as folds put together, each with dev people of its own
-            on_dev = []
-        row["dev_auc"] = next((numbers[key]["value"] for key in on_dev if key in numbers), None)
+        keys = [(method, of, "dev", name) for name in ("auc", "watched_auc") for of in (seed, None)]
+        on_dev = [numbers[key]["value"] for key in keys if key in numbers and entry["training"]]
+        row["dev_auc"] = on_dev[0] if on_dev else None
         for rate in RATES:
-            own = numbers.get((method, seed, split, rate), {})
+            of_seed = numbers.get((method, seed, split, rate), {})
             mean = numbers.get((method, None, split, rate), {})
-            found = [own.get(name) for name in ("value", "low", "high")]
-            found += [mean.get(name) for name in ("value", "low", "high", "error", "n")]
-            row |= {f"{rate}{end}": number for end, number in zip(ENDS, found, strict=True)}
+            row |= {f"{rate}{end}": of_seed.get(name) for name, end in OF_SEED.items()}
+            row |= {f"{rate}{end}": mean.get(name) for name, end in OF_MEAN.items()}
         rows.append(row)
     return rows
 
@@ -108,7 +113,8 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
     verified alike is kept once, from the first of them; ``also`` lists its other names.
     """
     held = results[results["report"].notna() & (results["seen"] == "")]
-    questions = held["report"].map(_question)
+    pairs = [(r.source, r.name, r.left_ids, r.right_ids, r.same) for r in held["report"]]
+    questions = pd.Series(map(joblib.hash, pairs), held.index, dtype=str)
     kept = []
     for row in held[questions.isin(questions.mode()[:1])].to_dict("records"):
         twins = [one for one in kept if same_result(one["report"], row["report"])]
@@ -117,13 +123,6 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
         else:
             kept.append(row | {"also": []})
     return pd.DataFrame(kept, columns=[*results.columns, "also"])
-
-
-def _question(report: Report) -> str:
-    pairs = hashlib.sha256(repr((report.source, report.name)).encode())
-    for array in (report.left_ids, report.right_ids, report.same):
-        pairs.update(array.tobytes())
-    return pairs.hexdigest()
 
 
 def trainings(folder: str | Path) -> pd.DataFrame:
@@ -152,3 +151,64 @@ def differing(trainings: pd.DataFrame) -> list[str]:
     """Name the settings of `trainings` in which they differ, but for the seed."""
     settings = trainings.columns.difference(NOT_SETTINGS, sort=False)
     return [name for name in settings if trainings[name].astype(str).nunique() > 1]
+
+
+def load_shown(folder: str | Path = "outputs") -> list[Shown]:
+    """Read what the explorer can show of the finished runs below `folder`, real faces first."""
+    runs = [run for run in read_runs(folder).items() if run[1]["status"] == "done"]
+    runs.sort(key=lambda run: run[1]["data"].get("synthetic", False))
+    profiles = {record["profile"] for _, record in runs if record["reports"]}
+    shown = []
+    for place, record in runs:
+        profile = f" · {record['profile']}" if len(profiles) > 1 else ""
+        shown += _shown_of(place, record, profile)
+    return shown
+
+
+def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
+    number, _, rest = record["notebook"].partition("_")
+    chapter = number if number.isdigit() else f"{number} {rest}".strip()
+    data = record["data"]
+    films = {}
+    for training in record["trainings"]:
+        if training["film"] and (place / training["film"]).is_file():
+            film = Film.load(place / training["film"], data["source"], data["synthetic"])
+            films[training["method"]] = film
+    methods = [entry["method"] for entry in record["reports"]]
+    shown = []
+    for entry in record["reports"]:
+        report = _kept(place, entry)
+        if report is None:
+            continue
+        method = entry["method"]
+        pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
+        one = Shown(
+            name=f"{chapter} · {method}{pairs}{profile}",
+            report=report,
+            film=films.pop(method, None),
+            category=entry["category"],
+            outside_data=entry["outside_data"],
+            data=data["root"],
+            crop=entry.get("crop"),
+            image_size=entry.get("image_size") or data["image_size"][0],
+            embed=_embedding(entry, place),
+        )
+        shown.append(one)
+    alone = [Shown(f"{chapter} · {method}{profile}", film=film) for method, film in films.items()]
+    return shown + alone
+
+
+def _embedding(entry: dict, place: Path):
+    """Return what embeds `Faces` as for this report: raw pixels, or the network that was kept."""
+    if entry.get("embedding") == "raw_pixels":
+        return raw_pixels
+    kept = entry["network"]
+    return partial(_embed_with, place / kept["file"], kept["sha256"]) if kept else None
+
+
+def _embed_with(path: Path, sha256: str, faces):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != sha256:
+        raise ValueError(f"{path}: expected the network with SHA-256 {sha256}, got {digest}")
+    model, settings = load_network(path)
+    return embed(model, faces, flip=settings.get("flip", False))

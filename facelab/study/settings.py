@@ -3,12 +3,11 @@
 import ast
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import nbformat
-import papermill
 import yaml
 
 from facelab.data.copies import find
@@ -28,8 +27,7 @@ def chapters(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
 
 
-def words(names: Iterable[str]) -> str:
-    """Join names by commas; none: say so."""
+def _words(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
@@ -40,8 +38,8 @@ def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
         path = Path(name)
         fits = [path] if path.is_file() else sorted(folder.glob(f"{name}*.ipynb"))
         if len(fits) != 1:
-            got = words(path.stem for path in fits)
-            there = words(path.stem for path in sorted(folder.glob("*.ipynb")))
+            got = _words(path.stem for path in fits)
+            there = _words(path.stem for path in sorted(folder.glob("*.ipynb")))
             raise ValueError(f"expected one notebook named {name}, got {got}; there are {there}")
         found += fits
     if not found:
@@ -55,17 +53,14 @@ def notebook_parameters(path: Path) -> dict[str, object]:
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
     expected = f"{path.stem}: expected a cell tagged 'parameters' with NAME = literal"
     values = {}
-    for name, parameter in papermill.inspect_notebook(path).items() if tagged else ():
-        try:
-            values[name] = ast.literal_eval(parameter["default"])
-        except (ValueError, SyntaxError):
-            raise ValueError(f"{expected} alone, got {name} = {parameter['default']}") from None
     for line in ast.parse("\n".join(tagged)).body:
-        names = [getattr(target, "id", None) for target in getattr(line, "targets", ())]
-        if len(names) != 1 or names[0] not in values:  # papermill leaves such a line out
-            raise ValueError(f"{expected} alone, got {ast.unparse(line)}")
+        try:
+            (target,) = line.targets
+            values[target.id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError):
+            raise ValueError(f"{expected} alone, got {ast.unparse(line)}") from None
     if not values.keys() >= RESERVED:
-        raise ValueError(f"{expected} for OUT, PROFILE and others, got {words(values)}")
+        raise ValueError(f"{expected} for OUT, PROFILE and others, got {_words(values)}")
     return values
 
 
@@ -74,17 +69,17 @@ def read_profile(name: str) -> dict[str, object]:
     shipped = {path.stem: path for path in sorted((HERE / "profiles").glob("*.yaml"))}
     path = shipped.get(name, Path(name))
     if not path.is_file():
-        raise ValueError(f"expected a profile ({words(shipped)}) or a YAML file, got {name!r}")
-    wrong = []
+        raise ValueError(f"expected a profile ({_words(shipped)}) or a YAML file, got {name!r}")
+    expected = f"profile {name}: expected lines NAME: plain value"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        for key, value in values.items():
-            if not str(key).isupper() or isinstance(value, dict | list):
-                wrong.append(f"{key}: {value}")
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as e:
-        wrong = str(e).split()
-    if wrong:
-        raise ValueError(f"profile {name}: expected lines NAME: plain value, got {' '.join(wrong)}")
+        items = values.items()
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        why = " ".join(str(error).split())  # on one line
+        raise ValueError(f"{expected}, got {why}") from None
+    for key, value in items:
+        if not str(key).isupper() or isinstance(value, dict | list):
+            raise ValueError(f"{expected}, got {key}: {value}")
     return values
 
 
@@ -111,9 +106,7 @@ def convert(name: str, value: object, default: object) -> object:
     return value
 
 
-def plan(
-    notebooks: Iterable[Path], profile: Mapping, overrides: Mapping, others: Iterable[Path] = ()
-) -> dict[Path, dict[str, object]]:
+def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dict]:
     """Decide all that each notebook is run with; what can be wrong beforehand is wrong here.
 
     Of `profile`, which may speak of `others` too, each takes what it has; `overrides` win, and
@@ -124,12 +117,13 @@ def plan(
         own = notebook_parameters(path)
         defaults[path] = {key: own[key] for key in own if key not in RESERVED}
     _check_known(profile, set().union(*defaults.values()), "any notebook, as the profile has it")
+    given = profile | overrides
     plans = {}
     for path in notebooks:
         _check_known(overrides, defaults[path], path.stem)
         plans[path] = values = {}
         for key, default in defaults[path].items():
-            values[key] = convert(key, overrides.get(key, profile.get(key, default)), default)
+            values[key] = convert(key, given.get(key, default), default)
         if "DATA" in values:
             values["DATA"] = _find_data(values["DATA"])
     return plans
@@ -137,11 +131,12 @@ def plan(
 
 def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
     for key in keys:
-        if key not in names:
-            close = difflib.get_close_matches(key.upper(), names, 1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            there = words(sorted(names))
-            raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
+        if key in names:
+            continue
+        close = difflib.get_close_matches(key.upper(), names, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        there = _words(sorted(names))
+        raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
 
 
 def _find_data(data: str) -> str:
