@@ -170,11 +170,10 @@ class Report:
     def table(self, n: int = 2000, seed: int = 0) -> pd.DataFrame:
         """Return a row per rate: metric, value, low, high (95 %, see `intervals`), note."""
         values = self.metrics()
-        (drawn,) = resampled_rates([self], n, seed)
         rows = []
-        for metric, resampled in drawn.items():
+        for metric, ends in self.intervals(n, seed).items():
             note = self.refusal(FARS[metric]) if metric in FARS else ""
-            rows.append((metric, values[metric], *percentiles(resampled), note))
+            rows.append((metric, values[metric], *ends, note))
         return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "note"])
 
     def mistakes(self, n: int = 10) -> pd.DataFrame:
@@ -266,12 +265,31 @@ def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]
 
 
 def resampled_rates(reports: list[Report], n: int, seed: int) -> list[pd.DataFrame]:
-    """`Report.rates` of reports on the same pairs, the same people drawn for all: n rows each."""
-    parts = [[] for _ in reports]
-    for weights in resampled_weights(reports[0], n, seed):
-        for report, own in zip(reports, parts, strict=True):
-            own.append(pd.DataFrame(report.rates(weights)))
-    return [pd.concat(own, ignore_index=True) for own in parts]
+    """Return the rates of each report in the same `n` resamples of people, a row for each.
+
+    The reports have to be on the same pairs in the same order; else it is a ValueError.
+    """
+    first = reports[0]
+    for report in reports:
+        if not same_pairs(first, report):
+            got = f"{first!r} and {report!r}"
+            raise ValueError(f"expected the same pairs in the same order, got {got}")
+    drawn = [[] for _ in reports]
+    for weights in resampled_weights(first, n, seed):
+        for report, parts in zip(reports, drawn, strict=True):
+            parts.append(pd.DataFrame(report.rates(weights)))
+    return [pd.concat(parts, ignore_index=True) for parts in drawn]
+
+
+def same_pairs(a: Report, b: Report) -> bool:
+    """Say whether two reports are on the same pairs of images in the same order."""
+    fields = ("left_ids", "right_ids", "same")
+    return all(np.array_equal(getattr(a, field), getattr(b, field)) for field in fields)
+
+
+def same_result(a: Report, b: Report) -> bool:
+    """Say whether two reports are of one network: equal distances on equal pairs."""
+    return same_pairs(a, b) and np.array_equal(a.distances, b.distances)
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:
