@@ -454,7 +454,7 @@ def test_both_thresholds_are_the_first_best_candidates_of_a_loop(pairs):
         strictest = min(t for score, t in found if score == top)
         assert getattr(threshold, field) == pytest.approx(strictest, abs=1e-8)
     assert (threshold.n_same, threshold.n_different) == (same.sum(), (~same).sum())
-    assert (threshold.name, threshold.role) == ("dev", "dev")
+    assert threshold.name == "dev"
 
 
 def test_weights_of_pairs_move_both_thresholds():

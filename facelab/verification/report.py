@@ -31,10 +31,9 @@ class Report:
         and recall are those at the second, by default the same.
     threshold_from, rule : str
         How they were chosen: in words, and one of `RULES`, which are not to be compared.
-    name, role, source, synthetic : str, str, str and bool
-        Of the pairs, see `Pairs`, and of their images, see `Faces`.
-    seen : str
-        In words, why the people of the pairs are no strangers; empty for strangers.
+    name, role, source, synthetic, seen
+        Of the pairs, see `Pairs`, and of their images, see `Faces`; `seen` says in words why the
+        people are no strangers, empty for strangers.
 
     Arrays that do not fit, `people` that contradict `same` and no such rule are a ValueError.
     """
@@ -122,9 +121,8 @@ class Report:
         """Return every rate, for pairs that count by weights of shape (..., n_pairs).
 
         ``accuracy, far, frr`` at `threshold`; ``f1, precision, recall`` at `f1_threshold`;
-        ``auc``: the chance that a same pair is nearer than a different one, ties one half;
-        ``eer``: the rate at which the ROC polyline has far = frr; ``tar_at_far_1%,
-        tar_at_far_0.1%``: see `tar_at_far`, nan where that refuses. Undefined rates are nan.
+        ``auc``, ``eer``: see the functions of these names; ``tar_at_far_1%, tar_at_far_0.1%``: see
+        `tar_at_far`, nan where that refuses. Undefined rates are nan.
         """
         tp, fp = self.sweep.accepted(weights)
         n_same, n_different = tp[..., -1], fp[..., -1]

@@ -62,10 +62,8 @@ class Sweep:
             raise ValueError(f"expected distances of 0 or more, got {distances.min()}")
         self._order = np.argsort(distances, kind="stable")
         self._same = same[self._order]
-        nearest_first = distances[self._order]
-        last = np.append(nearest_first[1:] > nearest_first[:-1], True)  # of its distance
-        self._distinct = nearest_first[last]
-        self._n_accepted = np.append(0, np.flatnonzero(last) + 1)  # (n_candidates,)
+        self._distinct, times = np.unique(distances[self._order], return_counts=True)
+        self._n_accepted = np.append(0, times.cumsum())  # (n_candidates,)
 
     @cached_property
     def thresholds(self) -> np.ndarray:
@@ -85,11 +83,12 @@ class Sweep:
         Weights have the shape (..., n_pairs), default 1; `at` are indices of candidates, default
         all. The last candidate accepts all pairs.
         """
-        weights = np.ones(len(self._same), np.int64) if weights is None else np.asarray(weights)
-        ends = self._n_accepted if at is None else self._n_accepted[at]
-        weights = weights.take(self._order, axis=-1)
+        if weights is None:
+            weights = np.ones(len(self._same), np.int64)
+        weights = np.take(weights, self._order, axis=-1)
         of_same = weights * self._same
         kind = np.result_type(weights, np.int32)
+        ends = self._n_accepted if at is None else self._n_accepted[at]
 
         def total(part):
             sums = part.cumsum(axis=-1, dtype=kind)

@@ -14,14 +14,13 @@ MOST_DIFFERENT = 10_000
 class Threshold:
     """Two distances chosen on the same pairs, and the people who chose them.
 
-    `value` has the best accuracy and `f1` the best F1; `name` and `role` are those of the pairs;
-    `verify` refuses to test on any of `people`.
+    `value` has the best accuracy and `f1` the best F1; `name` is that of the pairs; `verify`
+    refuses to test on any of `people`.
     """
 
     value: float
     f1: float
     name: str
-    role: str
     people: frozenset[str]
     n_same: int
     n_different: int
@@ -53,7 +52,6 @@ def fit_threshold(embeddings: np.ndarray, faces: Faces, pairs: Pairs | None = No
         value=best(sweep, "accuracy", pairs.weights),
         f1=best(sweep, "f1", pairs.weights),
         name=pairs.name,
-        role=pairs.role,
         people=people_of(faces),
         n_same=n_same,
         n_different=n_different,
