@@ -34,24 +34,20 @@ class Pairs:
         if self.role not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
         n = len(self.left)
-        if self.fold is None:
-            object.__setattr__(self, "fold", np.zeros(n, int))
-        for field, array in self._arrays():
-            array = np.asarray(array, ARRAYS[field])
+        defaults = {"fold": np.zeros(n), "weights": np.ones(n)}
+        for field, kind in ARRAYS.items():
+            given = getattr(self, field)
+            array = np.asarray(defaults[field] if given is None else given, kind)
             if array.shape != (n,):
                 raise ValueError(f"expected one length, {n}, got {field} of shape {array.shape}")
             object.__setattr__(self, field, array)
-
-    def _arrays(self):
-        arrays = [(field, getattr(self, field)) for field in ARRAYS]
-        return [(field, array) for field, array in arrays if array is not None]
 
     def __len__(self) -> int:
         return len(self.left)
 
     def __getitem__(self, index) -> "Pairs":
         """Return the pairs at `index` (a slice, a mask or an array of pair numbers)."""
-        return replace(self, **{field: array[index] for field, array in self._arrays()})
+        return replace(self, **{field: getattr(self, field)[index] for field in ARRAYS})
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +215,8 @@ def draw_pairs(
 ) -> Pairs:
     """Draw distinct pairs, same ones first, as LFW drew its own: people first, then images.
 
-    A same pair is of a person with two images or more, uniformly, then of two images; a different
-    pair is of two people, uniformly, then of an image of each. ValueError if there are too few.
+    People are drawn uniformly, for a same pair those with two images or more, then their images,
+    uniformly too. Too few of either kind are a ValueError.
     """
     counts = faces.counts
     all_same = (counts * (counts - 1) // 2).sum()

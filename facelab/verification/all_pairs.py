@@ -41,21 +41,11 @@ def all_pairs(
     """Choose the best-F1 threshold on all n (n - 1) / 2 pairs of images, and rate them.
 
     The best F1 on all pairs is far from that on balanced pairs: of LFW's pairs 0.28 % are same.
-    Memory is at most 256 MiB of counts and a few blocks, however many pairs there are.
+    Embeddings, (n_images, embedding_size), are normalised here; labels, (n_images,), say whom each
+    image shows; pairs of one kind alone are a ValueError. `n_bins` of the histogram are a power of
+    two up to 2**24. `block`, images on a block's side, decides only about time and memory, which is
+    at most 256 MiB of counts and a few blocks, however many pairs there are.
 
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n_images, embedding_size)
-        Of any length but zero; normalised here.
-    labels : ndarray of shape (n_images,)
-        Whom each image shows; pairs of one kind alone are a ValueError.
-    n_bins : int
-        Bins of the histogram, a power of two up to 2**24.
-    block : int
-        Images on a block's side. Costs time and memory only: no figure depends on it.
-
-    Examples
-    --------
     >>> found = all_pairs(np.array([[1.0, 0.0], [3.0, 0.0], [0.0, 1.0]]), np.array([7, 7, 8]))
     >>> found.n_same, found.n_different, round(found.threshold, 4), found.f1, found.auc, found.eer
     (1, 2, 0.7071, 1.0, 1.0, 0.0)

@@ -113,8 +113,8 @@ class Report:
 
     def metrics(self) -> dict[str, float]:
         """Return ``tp, fp, tn, fn``, pairs at `threshold`, and the rates of `rates`."""
-        accepted = np.bincount(2 * self.accepted + self.same, minlength=4)
-        counts = dict(zip(("tn", "fn", "fp", "tp"), map(int, accepted), strict=True))
+        tn, fn, fp, tp = np.bincount(2 * self.accepted + self.same, minlength=4).tolist()
+        counts = {"tn": tn, "fn": fn, "fp": fp, "tp": tp}
         return counts | {metric: float(value) for metric, value in self.rates().items()}
 
     def rates(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -157,10 +157,9 @@ class Report:
         return table[["threshold", "far", "tar", "precision", "recall", "f1", "accuracy"]]
 
     def intervals(self, n: int = 2000, seed: int = 0) -> dict[str, tuple[float, float]]:
-        """Return 95 % intervals (low, high) of every rate, from `n` resamples of the people.
+        """Return the 95 % interval (low, high) of every rate, from `n` resamples of the people.
 
-        Low and high are the 2.5th and 97.5th percentile of the resamples (see
-        `resampled_weights`) in which the rate is defined. The thresholds stay.
+        See `resampled_weights`; those count in which the rate is defined. The thresholds stay.
         """
         (drawn,) = resampled_rates([self], n, seed)
         return {metric: percentiles(values) for metric, values in drawn.items()}
@@ -212,29 +211,25 @@ def verify(
     words why, for example ``"people it was trained on"``; else it is a ValueError.
     """
     pairs = faces.pairs
-    about = dict(source=faces.source, synthetic=faces.synthetic, seen=seen, threshold=threshold)
     apart = distances_of(embeddings, faces)
+    chosen = {"threshold": threshold}
     if isinstance(threshold, Threshold):
         shared = sorted(threshold.people & people_of(faces))
         if shared and not seen:
             got = f"{len(shared)} of the people tested, {shared[0]} first"
             raise ValueError(f"expected a threshold from other people, or `seen`, got {got}")
-        about["threshold"] = threshold.value
-        about["f1_threshold"] = threshold.f1
-        about["threshold_from"] = f"best accuracy and best F1 on {threshold.name}"
-        about["rule"] = "accuracy and f1"
+        chosen = {"threshold": threshold.value, "f1_threshold": threshold.f1}
+        chosen["threshold_from"] = f"best accuracy and best F1 on {threshold.name}"
+        chosen["rule"] = "accuracy and f1"
     rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
-    return Report(
-        apart,
-        pairs.same,
-        pairs.fold,
-        *ends.reshape(2, -1),
-        image_ids=faces.image_ids[rows],
-        people=np.array(faces.names)[faces.labels[rows]],
-        name=pairs.name,
-        role=pairs.role,
-        **about,
-    )
+    left, right = ends.reshape(2, -1)
+    images = {
+        "image_ids": faces.image_ids[rows],
+        "people": np.array(faces.names)[faces.labels[rows]],
+    }
+    about = {"name": pairs.name, "role": pairs.role, "seen": seen}
+    about |= {"source": faces.source, "synthetic": faces.synthetic}
+    return Report(apart, pairs.same, pairs.fold, left, right, **images, **chosen, **about)
 
 
 def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]:
@@ -255,8 +250,7 @@ def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]
         m = min(step, n - start)
         drawn = rng.integers(k, size=(m, k))
         drawn += k * np.arange(m)[:, None]  # each resample counts in places of its own
-        times = np.bincount(drawn.ravel(), minlength=m * k)
-        times = times.reshape(m, k).astype(np.int32)
+        times = np.bincount(drawn.ravel(), minlength=m * k).astype(np.int32).reshape(m, k)
         of_left = times.take(left, axis=1)
         of_right = times.take(right, axis=1)
         yield of_left * np.where(report.same, 1, of_right)

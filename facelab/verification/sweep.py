@@ -31,12 +31,8 @@ def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
     ValueError.
     """
     x = unit_length(embeddings)
-    apart = np.empty(len(pairs.left), np.float32)
-    for start in range(0, len(apart), 65_536):  # bounds the memory of a million pairs
-        piece = slice(start, start + 65_536)
-        between = x[pairs.left[piece]] - x[pairs.right[piece]]  # (B, D)
-        apart[piece] = np.linalg.norm(between, axis=1)
-    return apart
+    between = x[pairs.left] - x[pairs.right]  # (n_pairs, embedding_size)
+    return np.linalg.norm(between, axis=1).astype(np.float32)
 
 
 class Sweep:
@@ -44,8 +40,6 @@ class Sweep:
 
     Distances are 0 or more; same, bool, is whether both images show one person; (n_pairs,) each.
 
-    Examples
-    --------
     >>> sweep = Sweep([0.5, 1.5, 0.5], [True, True, False])
     >>> sweep.thresholds.round(3).tolist()
     [0.5, 1.0, 1.5]
@@ -111,8 +105,8 @@ def best(sweep: Sweep, by: str, weights: np.ndarray | None = None) -> float:
 def rates(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:
     """Turn accepted same (tp) and different (fp) pairs into rates; arrays broadcast.
 
-    ``accuracy, f1, precision, recall``; ``far``: the share of different pairs accepted; ``frr``:
-    of same pairs rejected. With nothing accepted F1 is 0 and precision undefined.
+    ``far`` is the share of different pairs accepted, ``frr`` that of same pairs rejected. With
+    nothing accepted F1 is 0 and precision undefined.
     """
     total = tp + fp + n_same
     return {
