@@ -6,7 +6,6 @@ are integers below 2**53, in units of 2**-50, which float64 holds exactly. Dista
 multiples of 2**-23, so few that pairs can be counted per distance instead of being kept.
 """
 
-from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 import numpy as np
@@ -89,35 +88,31 @@ def pair_keys(x: np.ndarray, person: np.ndarray, block: int):
 
 
 def figures(counts: np.ndarray, n_same: int, n_different: int) -> tuple[float, ...]:
-    """Best-F1 threshold, its F1, AUC and EER of counts of shape (2, LARGEST + 1).
-
-    The counts become running sums, in place.
-    """
-    fp, tp = counts.cumsum(axis=1, out=counts)
-    best_f1, at = 0.0, 0
+    """Best-F1 threshold, its F1, AUC and EER of counts of shape (2, LARGEST + 1)."""
+    best_f1, at, rate = 0.0, 0, None
     twice_area = 0  # a Python integer: may exceed 64 bits
-    fp_before = tp_before = 0
-    for start in range(0, len(tp), PIECE):
-        fps = fp[start : start + PIECE]
-        tps = tp[start : start + PIECE]
+    fp = tp = 0  # of all steps below the piece
+    for start in range(0, LARGEST + 1, PIECE):
+        fps, tps = np.cumsum(counts[:, start : start + PIECE], axis=1)
+        fps = np.append(fp, fp + fps)
+        tps = np.append(tp, tp + tps)
         f1 = 2 * tps / (tps + fps + n_same)
         first = int(np.argmax(f1))
         if f1[first] > best_f1:  # of equals the smaller stays
             best_f1 = float(f1[first])
-            at = start + first
-        widths = np.diff(fps, prepend=fp_before)
-        heights = tps + np.append(tp_before, tps[:-1])
-        high, low = np.divmod(heights, 2**20)  # products of the whole may exceed int64
+            at = start + first - 1
+        widths = np.diff(fps)
+        high, low = np.divmod(tps[1:] + tps[:-1], 2**20)  # whole products may exceed int64
         twice_area += (int(high @ widths) << 20) + int(low @ widths)
-        fp_before, tp_before = fps[-1], tps[-1]
-
-    steps = range(len(tp))
-    after = bisect_left(steps, 1, key=lambda step: fp[step] / n_different + tp[step] / n_same)
-    before = slice(max(after - 1, 0), after)  # the curve's corner before the EER, if there is one
-    tp_near = np.array([0, *tp[before], tp[after], n_same])
-    fp_near = np.array([0, *fp[before], fp[after], n_different])
-    further = bisect_right(steps, tp[at] + fp[at], key=lambda step: tp[step] + fp[step])
+        gap = fps / n_different + tps / n_same - 1
+        if rate is None and gap[-1] >= 0:
+            after = np.argmax(gap >= 0)  # the curve's corners beside the EER, and its ends
+            tp_near = np.array([0, tps[after - 1], tps[after], n_same])
+            fp_near = np.array([0, fps[after - 1], fps[after], n_different])
+            rate = float(eer(tp_near, fp_near))
+        fp, tp = fps[-1], tps[-1]
     low = at / STEPS
-    threshold = (low + further / STEPS) / 2 if further in steps else np.nextafter(low, np.inf)
-    area = twice_area / (2 * n_same * n_different)
-    return float(threshold), best_f1, area, float(eer(tp_near, fp_near))
+    above = counts[:, at + 1 :].any(axis=0)  # steps with pairs
+    further = at + 1 + np.argmax(above) if above.any() else None
+    threshold = np.nextafter(low, np.inf) if further is None else (low + further / STEPS) / 2
+    return float(threshold), best_f1, twice_area / (2 * n_same * n_different), rate
