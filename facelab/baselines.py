@@ -38,13 +38,9 @@ def lbp_histograms(
 
     Neighbours lie `radii` pixels away in the luminance image or, if `mirrored`, its mirror image,
     which goes on beyond its edge as it ends. There are `cells` a side, of at least one pixel each.
-    The Euclidean distance of two such embeddings is the Hellinger distance, in which rare patterns
-    count.
-
-    Returns
-    -------
-    ndarray of shape (n_images, len(radii) * cells * cells * 59), float32
-        Roots of the patterns' shares, in [0, 1].
+    Returned are the roots of the patterns' shares, in [0, 1], float32 of shape (n_images,
+    len(radii) * cells * cells * 59). The Euclidean distance of two such embeddings is the Hellinger
+    distance, in which rare patterns count.
     """
     height, width = faces.packed.shape[2:]
     most = min(height, width)

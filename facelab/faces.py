@@ -15,18 +15,9 @@ ARRAYS = {"left": int, "right": int, "same": bool, "fold": int, "weights": float
 class Pairs:
     """Pairs of images: two row numbers into a `Faces`, and whether they show one person.
 
-    Parameters
-    ----------
-    left, right : ndarray of shape (n_pairs,), int64
-        Rows of the two images.
-    same : ndarray of shape (n_pairs,), bool
-        True where both show one person, False elsewhere.
-    fold : ndarray of shape (n_pairs,), int64, optional
-        Fold of each pair, 0 to 9 in View 2; all 0 elsewhere.
-    role : {"train", "dev", "test", ""}
-        What the people of the pairs are to a network; empty if that is not settled.
-    weights : ndarray of shape (n_pairs,), float64, optional
-        How much each pair counts when a threshold is chosen; default: all alike.
+    Each array has the shape (n_pairs,). `fold` is 0 to 9 in View 2, all 0 elsewhere; `weights` say
+    how much each pair counts when a threshold is chosen, by default all alike. `role` is what the
+    people of the pairs are to a network, one of `ROLES`; empty if that is not settled.
     """
 
     left: np.ndarray
@@ -43,12 +34,10 @@ class Pairs:
         if self.role not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
         n = len(self.left)
-        if self.fold is None:
-            object.__setattr__(self, "fold", np.zeros(n, int))
+        defaults = {"fold": np.zeros(n), "weights": np.ones(n)}
         for field, kind in ARRAYS.items():
-            if getattr(self, field) is None:
-                continue
-            array = np.asarray(getattr(self, field), kind)
+            given = getattr(self, field)
+            array = np.asarray(defaults[field] if given is None else given, kind)
             if array.shape != (n,):
                 raise ValueError(f"expected one length, {n}, got {field} of shape {array.shape}")
             object.__setattr__(self, field, array)
@@ -58,8 +47,7 @@ class Pairs:
 
     def __getitem__(self, index) -> "Pairs":
         """Return the pairs at `index` (a slice, a mask or an array of pair numbers)."""
-        arrays = {field: getattr(self, field) for field in ARRAYS}
-        return replace(self, **{k: a[index] for k, a in arrays.items() if a is not None})
+        return replace(self, **{field: getattr(self, field)[index] for field in ARRAYS})
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +64,11 @@ class Faces:
         Of each image: place in `packed`, person 0..K-1, and number in the file name, from 1.
     names : tuple of K str
         The person behind each label.
-    source, synthetic : str, bool
-        What the images are, for captions, and whether the faces are drawn, not photographed.
+    source, synthetic, fingerprint, root, crop
+        What the images are, for captions; whether the faces are drawn, not photographed; SHA-256
+        of what `packed` holds; what was loaded, and the central pixels that were kept of a file.
     pairs, protocol : Pairs, Protocol, optional
         Pairs of these images to verify, and the lists of people and pairs that came with them.
-    fingerprint : str
-        SHA-256 of the packed pixels, names and numbers that the images were read from.
-    root, crop : str, int, optional
-        What the images were loaded from, and the central pixels that were kept of each file.
     """
 
     packed: np.ndarray
@@ -160,11 +145,14 @@ class Faces:
         kept = np.array([name in people for name in self.names], bool)  # (K,)
         new_label = np.cumsum(kept) - 1
         keep = kept[self.labels]  # (n_images,)
-        rows = self.rows[keep]
-        labels = new_label[self.labels[keep]]
-        names = tuple(name for name in self.names if name in people)
-        numbers = self.numbers[keep]
-        return replace(self, rows=rows, labels=labels, names=names, numbers=numbers, pairs=None)
+        return replace(
+            self,
+            rows=self.rows[keep],
+            labels=new_label[self.labels[keep]],
+            names=tuple(name for name in self.names if name in people),
+            numbers=self.numbers[keep],
+            pairs=None,
+        )
 
     def at_least(self, n_images: int) -> "Faces":
         """Keep only people with `n_images` images or more, relabelled."""
@@ -179,12 +167,8 @@ class Faces:
 class Split:
     """Train, dev and test images of one protocol; unpacks as ``train, dev, test``.
 
-    Parameters
-    ----------
-    train, dev, test : Faces
-        `dev` and `test` carry the pairs they are verified on.
-    leaking : str
-        Empty, or in words who is on both sides; a split that leaks and does not say so is refused.
+    `dev` and `test` carry the pairs they are verified on. `leaking` says in words who is on both
+    sides, empty for nobody; a split that leaks and does not say so is a ValueError.
     """
 
     train: Faces
@@ -212,8 +196,7 @@ class Split:
         for faces in self:
             same = np.zeros(0, bool) if faces.pairs is None else faces.pairs.same
             several = (faces.counts >= 2).sum()
-            n_same = same.sum()
-            rows.append([len(faces.names), several, len(faces), n_same, len(same) - n_same])
+            rows.append([len(faces.names), several, len(faces), same.sum(), (~same).sum()])
         columns = ["people", "with 2+ images", "images", "same pairs", "different pairs"]
         return pd.DataFrame(rows, ["train", "dev", "test"], columns)
 
@@ -232,8 +215,8 @@ def draw_pairs(
 ) -> Pairs:
     """Draw distinct pairs, same ones first, as LFW drew its own: people first, then images.
 
-    A same pair is of a person with two images or more, uniformly, then of two images; a different
-    pair is of two people, uniformly, then of an image of each. ValueError if there are too few.
+    People are drawn uniformly, for a same pair those with two images or more, then their images,
+    uniformly too. Too few of either kind are a ValueError.
     """
     counts = faces.counts
     all_same = (counts * (counts - 1) // 2).sum()

@@ -12,19 +12,11 @@ MOST_DEV_IMAGES = 50
 def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     """Split by LFW's View 1, the one for choosing a model.
 
-    Test is always peopleDevTest with pairsDevTest. Train carries the pairs of pairsDevTrain whose
-    two people are both in it; they are pairs of training people.
-
-    Parameters
-    ----------
-    faces : Faces
-        All images of a data set, from `load_lfw`.
-    dev_people : float
-        Share of the people of peopleDevTrain that are held out as dev, in (0, 1). Nobody with
-        more than 50 images is.
-    seed : int
-        Decides who is held out and which pairs of them are drawn: as many same as different ones,
-        three of each per held-out person with two images or more, at most 500 of each.
+    Test is always peopleDevTest with pairsDevTest. Of peopleDevTrain the share `dev_people`, in
+    (0, 1), is held out as dev, nobody with more than 50 images; the others are train, with those
+    pairs of pairsDevTrain whose people are both in it. The seed decides who is held out and which
+    pairs of them are drawn: as many same as different ones, three of each per held-out person with
+    two images or more, at most 500 of each.
 
     References
     ----------
@@ -40,16 +32,11 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
 
 
 def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> Split:
-    """Split by one fold of LFW's View 2, the one for reporting.
+    """Split by one fold, 0..9, of LFW's View 2, the one for reporting.
 
     Test is the people and pairs of the fold; the people of the other folds are train, but for the
     held-out dev people, drawn as in `view1`. A View 2 result is the mean over all folds, each with
     its own training.
-
-    Parameters
-    ----------
-    fold : int
-        The fold to test on, 0..9. The pairs keep it as their fold.
     """
     protocol = faces.protocol
     n_folds = len(protocol.folds)

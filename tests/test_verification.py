@@ -121,7 +121,7 @@ def test_distance_on_the_unit_circle_is_twice_the_sine_of_half_the_angle():
     np.testing.assert_allclose(measured, 2 * np.sin(a / 2), rtol=1e-6, atol=1e-12)
 
 
-def test_distances_of_many_pairs_do_not_depend_on_the_blocks_they_are_computed_in():
+def test_distances_of_many_pairs_are_those_of_unit_vectors():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 3)).astype(np.float32)
     left, right = rng.integers(50, size=(2, 140_000))
@@ -454,7 +454,7 @@ def test_both_thresholds_are_the_first_best_candidates_of_a_loop(pairs):
         strictest = min(t for score, t in found if score == top)
         assert getattr(threshold, field) == pytest.approx(strictest, abs=1e-8)
     assert (threshold.n_same, threshold.n_different) == (same.sum(), (~same).sum())
-    assert (threshold.name, threshold.role) == ("dev", "dev")
+    assert threshold.name == "dev"
 
 
 def test_weights_of_pairs_move_both_thresholds():
@@ -858,8 +858,7 @@ def test_view_2_is_the_mean_over_folds_with_its_standard_error():
 
 def test_a_report_compared_with_itself_differs_in_nothing():
     report = random_report(7)
-    table, only_a, only_b = compare(report, report, n=100)
-    assert (only_a, only_b) == (0, 0)
+    table = compare(report, report, n=100).table
     defined = table[table["metric"] != "tar_at_far_0.1%"].dropna()
     assert (defined[["difference", "low", "high"]] == 0).all(axis=None)
     assert (defined["p"] == 1).all()
@@ -871,16 +870,12 @@ def test_a_report_compared_with_itself_differs_in_nothing():
 def test_compare_sees_a_better_network_and_its_interval_is_narrower_than_unpaired():
     worse = random_report(8, n_people=40, n_pairs=600)
     better = replace(worse, distances=np.maximum(worse.distances - 0.25 * worse.same, 0))
-    table, only_a, only_b = compare(worse, better, n=400, seed=1)
-    rows = table.set_index("metric")
+    rows = compare(worse, better, n=400, seed=1).table.set_index("metric")
     assert rows.loc["auc", "difference"] == pytest.approx(
         better.metrics()["auc"] - worse.metrics()["auc"]
     )
     assert rows.loc["auc", "low"] > 0
     assert rows.loc["auc", "p"] == pytest.approx(2 / 401)
-    right = [(r.distances < r.threshold) == r.same for r in (worse, better)]
-    assert only_a == sum(x and not y for x, y in zip(*right, strict=True)) == 0
-    assert only_b == sum(y and not x for x, y in zip(*right, strict=True)) > 0
     alone = [r.intervals(n=400, seed=1)["auc"] for r in (worse, better)]
     unpaired = np.hypot(*[high - low for low, high in alone])
     assert rows.loc["auc", "high"] - rows.loc["auc", "low"] < 0.9 * unpaired

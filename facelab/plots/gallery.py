@@ -14,18 +14,14 @@ LINE = 1.42  # from one line of images to the next; an image is 1 wide and high
 
 
 def plot_faces(faces, people=5, images=8, rows=None, ax=None):
-    """Show faces, each with its person's name: a line of images for each person, or given rows.
+    """Show faces with their names: those with the most images, a line each, or given rows.
 
-    Parameters
-    ----------
-    people, images : int
-        How many people, those with the most images first, and how many images to a line.
-    rows : sequence of int, optional
-        Rows of `faces` to show instead.
+    `people` counts the lines, `images` the most to a line; `rows` are row numbers of `faces`.
     """
     if rows is None:
         most = np.argsort(-faces.counts, kind="stable")[:people]
-        lines = [np.flatnonzero(faces.labels == label)[:images] for label in most]
+        by_person = faces.rows_by_person()
+        lines = [by_person[label][:images] for label in most]
         title = f"{len(lines):,} of {len(faces.names):,} people"
     else:
         lines = [rows[start : start + images] for start in range(0, len(rows), images)]
@@ -40,13 +36,12 @@ def plot_mistakes(report, faces, n=5, ax=None):
     rows = pd.Index(faces.image_ids).get_indexer(ids.ravel()).reshape(ids.shape)
     if (rows < 0).any():
         raise ValueError(f"expected the faces of the report, got none of {ids[rows < 0][0]}")
-    kinds = ("false accept", "false reject")
-    lines = [rows[mistakes["kind"] == kind].ravel() for kind in kinds]
-    ax = _draw_lines(ax, faces, lines, gap=0.15)
-    for line, (kind, colour) in enumerate(zip(kinds, (DIFFERENT, SAME), strict=True)):
+    accepts = mistakes["kind"] == "false accept"
+    ax = _draw_lines(ax, faces, [rows[accepts].ravel(), rows[~accepts].ravel()], gap=0.15)
+    for line, of_line, colour in ((0, accepts, DIFFERENT), (1, ~accepts, SAME)):
         box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour}
         look = {"color": colour, "size": "small", "ha": "center", "weight": "bold", "bbox": box}
-        for k, distance in enumerate(mistakes["distance"][mistakes["kind"] == kind]):
+        for k, distance in enumerate(mistakes["distance"][of_line]):
             ax.text(2.23 * k + 1.02, LINE * line + 0.94, f"{distance:.2f}", **look)
     counts = report.metrics()
     accepted = f"{counts['fp']:,} taken for\nthe same person"
@@ -71,11 +66,8 @@ def plot_images_per_person(faces, ax=None):
 def plot_map(maps, people, of):
     """Draw maps of embeddings, a colour and a marker for every person.
 
-    Parameters
-    ----------
-    maps : dict of str to ndarray of shape (n_images, 2), positions of the same images
-    people : ndarray of shape (n_images,), str
-    of : Faces
+    `maps` holds positions of the same images by name, (n_images, 2), `people` the name of whom
+    each shows, and `of` are the faces.
     """
     axes = new_panels(len(maps), 5.2, 4.4)
     people = np.char.replace(people, "_", " ")

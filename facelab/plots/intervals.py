@@ -11,32 +11,27 @@ from facelab.plots.style import data_of, describe, legend, new_panels
 def plot_intervals(table, bar=None, seeds=None, strong=()):
     """Draw values with their intervals, as a forest plot.
 
-    Without groups the colour tells the side of zero: blue above, vermilion below, grey where the
-    interval holds zero. Returns axes, or an array of them if there are panels.
-
-    Parameters
-    ----------
-    table : DataFrame
-        ``label, value, low, high, source, synthetic``. A missing value is said; one without ends
-        is that of one seed, drawn open. Optional: ``panel``, with axes of its own; ``group``,
-        which gives the colour; ``metric``, the name of the axis; ``pairs``.
-    bar : str, optional
-        The label that the others are held against; its interval becomes a band.
-    seeds : DataFrame, optional
-        ``label``, ``value`` and, with panels, ``panel`` of single trainings: small rings.
-    strong : collection of str
-        Labels in bold.
+    `table` has ``label, value, low, high, source, synthetic``; a missing value is said, one
+    without ends is that of one seed, drawn open. Optional are ``panel``, with axes of its own;
+    ``group``, which gives the colour; ``metric``, the name of the axis; and ``pairs``. Without
+    groups the colour tells the side of zero: blue above, vermilion below, grey where the interval
+    holds zero. `bar` is the label that the others are held against: its interval becomes a band.
+    `seeds`, with ``label``, ``value`` and any ``panel``, are single trainings: small rings. Labels
+    in `strong` are bold. Returns axes, or an array of them if there are panels.
     """
-    table = table.assign(colour=_side_of_zero(table))
     groups = {}
     if "group" in table:
         groups = dict(zip(table["group"].unique(), cycle(COLOURS), strict=False))
-        table["colour"] = table["group"].map(groups)
+        colour = table["group"].map(groups)
+    else:
+        sides = [table["low"].isna(), table["low"] > 0, table["high"] < 0]
+        colour = np.select(sides, [INK, SAME, DIFFERENT], GREY)
+    table = table.assign(colour=colour)
     panels = table.groupby("panel", sort=False) if "panel" in table else [("", table)]
     labels = table["label"].unique()
     width = 5.5 + 0.1 * max(map(len, labels)) / len(panels)
-    size = (width, 1.8 + 0.4 * len(labels))
-    axes = new_panels(len(panels), *size, sharex=True, sharey=True)
+    height = 1.8 + 0.4 * len(labels)
+    axes = new_panels(len(panels), width, height, sharex=True, sharey=True)
     axes[0].set_ylim(len(labels) - 0.5, -0.5)  # the first on top
     for ax, (panel, rows) in zip(axes, panels, strict=True):
         _draw_rows(ax, rows)
@@ -53,11 +48,6 @@ def plot_intervals(table, bar=None, seeds=None, strong=()):
         axes[-1].plot([], [], "D-", color=colour, label=group)
     legend(axes[-1])
     return axes if "panel" in table else axes[0]
-
-
-def _side_of_zero(table):
-    sides = [table["low"].isna(), table["low"] > 0, table["high"] < 0]
-    return np.select(sides, [INK, SAME, DIFFERENT], GREY)
 
 
 def _draw_rows(ax, rows):

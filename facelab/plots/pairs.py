@@ -25,8 +25,8 @@ def plot_distances(report, ax=None):
     first = np.floor((low - report.threshold) / width)
     last = np.ceil((high - report.threshold) / width) + 1
     bins = report.threshold + width * np.arange(first, last + 1)
-    _draw_kind(ax, bins, report, True, "same: {} rejected, FRR {}", SAME)
-    _draw_kind(ax, bins, report, False, "different: {} accepted, FAR {}", DIFFERENT)
+    _draw_kind(ax, bins, report, True, "same: {:,} of {:,} rejected, FRR {:.1%}", SAME)
+    _draw_kind(ax, bins, report, False, "different: {:,} of {:,} accepted, FAR {:.1%}", DIFFERENT)
     ax.axvline(report.threshold, color=INK, label=f"threshold {report.threshold:.3f}")
     ax.set_ylim(0, 1.45 * ax.dataLim.ymax)  # room for the legend
     ax.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none")
@@ -46,13 +46,14 @@ def plot_roc(reports, log=False, ax=None):
     if log:
         n_different = max(np.sum(~report.same) for report in reports.values())
         ax.set(xscale="log", xlim=(1 / n_different, 1))
-        words = ("TAR {:.1%} at FAR 1%", "{} of same pairs accepted at 1% false accepts")
-        tars = _draw_curves(ax, reports, "tar", "tar_at_far_1%", *words)
+        title = "{} of same pairs accepted at 1% false accepts"
+        label = "TAR {:.1%} at FAR 1%"
+        tars = _draw_curves(ax, reports, "tar", "tar_at_far_1%", label, title)
         ax.plot(np.full(len(tars), 0.01), tars, **DOT)
         ax.axvline(0.01, color=GREY, lw=1, ls="--", zorder=0)
     else:
-        words = ("AUC {:.3f}", "Same pairs are nearer {} of the time (AUC)")
-        _draw_curves(ax, reports, "tar", "auc", *words)
+        title = "Same pairs are nearer {} of the time (AUC)"
+        _draw_curves(ax, reports, "tar", "auc", "AUC {:.3f}", title)
     ax.set(ylim=(-0.01, 1.01), ylabel="same pairs accepted (TAR)")
     return ax
 
@@ -68,8 +69,8 @@ def plot_det(reports, ax=None):
     deviates = (lambda rate: ndtri(np.clip(rate, 1e-7, 1 - 1e-7)), ndtr)
     ax.set_xscale("function", functions=deviates)
     ax.set_yscale("function", functions=deviates)
-    words = ("EER {:.1%}", "Both errors are equal at {} (EER)")
-    eers = _draw_curves(ax, reports, "frr", "eer", *words)
+    title = "Both errors are equal at {} (EER)"
+    eers = _draw_curves(ax, reports, "frr", "eer", "EER {:.1%}", title)
     ax.set(xticks=DET_TICKS, yticks=DET_TICKS, ylabel="same pairs rejected (FRR)")
     ax.set(xlim=(0.001, 0.6), ylim=(0.001, 0.6))
     dots = eers.clip(0.001, 0.6)  # with no errors at all, in the corner
@@ -106,9 +107,10 @@ def _named(reports):
     """Return reports by name, each with both kinds of pairs."""
     reports = reports if isinstance(reports, dict) else {"": reports}
     for report in reports.values():
-        n = np.sum(report.same)
-        if n in (0, len(report)):
-            got = f"{n} and {len(report) - n}"
+        n_same = np.sum(report.same)
+        n_different = np.sum(~report.same)
+        if not (n_same and n_different):
+            got = f"{n_same} and {n_different}"
             raise ValueError(f"{report.name}: expected same and different pairs, got {got}")
     return reports
 
@@ -119,9 +121,9 @@ def _draw_kind(ax, bins, report, same, words, colour):
         return
     weights = np.full(len(distances), 1 / (len(distances) * (bins[1] - bins[0])))
     wrong = (distances < report.threshold) != same
-    label = words.format(f"{wrong.sum():,} of {len(wrong):,}", f"{wrong.mean():.1%}")
-    look = {"histtype": "stepfilled", "fc": (colour, 0.22), "ec": colour, "label": label}
-    ax.hist(distances, bins, weights=weights, lw=1.8, **look)
+    label = words.format(wrong.sum(), len(wrong), wrong.mean())
+    look = {"histtype": "stepfilled", "fc": (colour, 0.22), "ec": colour, "lw": 1.8}
+    ax.hist(distances, bins, weights=weights, label=label, **look)
     ax.hist(distances[wrong], bins, weights=weights[wrong], color=colour, zorder=2)
 
 

@@ -21,9 +21,7 @@ def encode(drawn) -> Picture:
 
     A PNG has 256 colours: of lines, bands and words exact ones, along their edges near ones.
     """
-    if isinstance(drawn, (np.ndarray, list, tuple)):
-        drawn = np.ravel(drawn)[0]
-    figure = drawn.figure
+    figure = np.ravel(drawn)[0].figure
     pixels, encoded = io.BytesIO(), io.BytesIO()
     figure.savefig(pixels, dpi=100, bbox_inches="tight")
     plt.close(figure)

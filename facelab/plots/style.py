@@ -32,17 +32,13 @@ def set_style() -> None:
 def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
     """Set title, data label and axis labels. Logarithmic axes get plain numbers.
 
-    Parameters
-    ----------
-    of : Faces, Report or anything with ``source`` and ``synthetic``, optional
-        The data, named below the title, in a yellow box if synthetic. None: a formula.
-    note : str
-        What else is said below the title.
+    Below the title stand the data `of` (Faces, Report or anything with ``source`` and
+    ``synthetic``; None for a formula), in a yellow box if synthetic, and a note.
     """
     look = {"color": GREY, "size": "small", "weight": "normal", "bbox": None}
     if of is not None and of.synthetic:
-        box = {"boxstyle": "round,pad=0.3", "fc": "#FBE9C6", "ec": "none"}
-        look |= {"color": "#6B4500", "bbox": box}
+        look["color"] = "#6B4500"
+        look["bbox"] = {"boxstyle": "round,pad=0.3", "fc": "#FBE9C6", "ec": "none"}
     letters = 10 * inches(ax)
     caption = fill(caption_of(of, note), int(1.3 * letters))
     room = "\n" * (1 + caption.count("\n"))  # empty lines, in which the caption stands

@@ -13,16 +13,10 @@ from facelab.plots.style import data_of, describe, legend, new_axes, new_panels,
 def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=None):
     """Draw lines over epochs; where several trainings share a line, their mean.
 
-    Parameters
-    ----------
-    history : DataFrame
-        Of `fit`, or several below one another: ``epoch, source, synthetic`` and `columns`.
-        Epochs in which a column is missing (nan) are left out.
-    columns : str or list of str
-    by : str, optional
-        A column, for example ``"method"``: a line of the one `columns` for each of its values.
-    reference : dict of str to float, optional
-        Horizontal lines to compare with, by name.
+    `history` is that of `fit`, or several below one another: ``epoch, source, synthetic`` and the
+    `columns`, one or several; where one is missing (nan) its epoch is left out. A column `by`, for
+    example ``"method"``, gets a line of the one `columns` for each of its values. `reference`,
+    values by name, are horizontal lines.
     """
     ax = ax or new_axes()
     columns = [columns] if isinstance(columns, str) else columns
@@ -33,10 +27,10 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
     ends = means.groupby("line", sort=False).last()
     marker = "o" if lines["epoch"].nunique() <= 30 else None
     for (name, line), look in zip(lines.groupby("line", sort=False), CYCLE(), strict=False):
-        look |= {"label": fill(f"{name} {number(ends[name])}", 32), "marker": marker}
-        sns.lineplot(line, x="epoch", y="value", errorbar="se", ax=ax, **look)
-    references = (reference or {}).items()
-    for (name, value), dashes in zip(references, ("--", ":", "-."), strict=False):
+        label = fill(f"{name} {number(ends[name])}", 32)
+        look |= {"label": label, "marker": marker, "errorbar": "se"}
+        sns.lineplot(line, x="epoch", y="value", ax=ax, **look)
+    for (name, value), dashes in zip((reference or {}).items(), ("--", ":", "-."), strict=False):
         label = f"{name} {number(value)}"
         ax.axhline(value, color=GREY, lw=1.6, ls=dashes, label=label, zorder=0)
     legend(ax)
@@ -49,14 +43,10 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
 
 
 def plot_watched(distances, column="distance", reference=None):
-    """Draw the mean of a column over same and over different watched pairs, split by split.
+    """Draw the mean of a column over same and over different watched pairs, a panel per split.
 
-    Parameters
-    ----------
-    distances : DataFrame
-        The watched pairs of `fit`: ``epoch, split, same, source, synthetic`` and `column`.
-    column, reference
-        As in `plot_epochs`.
+    `distances` are the watched pairs of `fit`: ``epoch, split, same, source, synthetic`` and
+    `column`; `reference` is as in `plot_epochs`.
     """
     keys = ["split", "source", "synthetic", "epoch", "same"]
     means = distances.groupby(keys, sort=False, as_index=False)[column].mean()
@@ -65,8 +55,8 @@ def plot_watched(distances, column="distance", reference=None):
     splits = means.groupby("split", sort=False)
     axes = new_panels(len(splits), 6, 5, sharey=True)
     for ax, (split, of_split) in zip(axes, splits, strict=True):
-        renamed = of_split.rename(columns={column: f"{split} {column}"})
-        plot_epochs(renamed, f"{split} {column}", by="pairs", reference=reference, ax=ax)
+        name = f"{split} {column}"
+        plot_epochs(of_split.rename(columns={column: name}), name, "pairs", reference, ax=ax)
     axes[0].set_ylim(bottom=0)
     return axes
 
@@ -74,15 +64,9 @@ def plot_watched(distances, column="distance", reference=None):
 def plot_mined(mined, everything, of):
     """Draw the distances of the negatives that miners pick, against all of the same batches.
 
-    Parameters
-    ----------
-    mined : dict of str to ndarray of shape (n_picked,), by the miner's name
-    everything : ndarray of shape (n_negatives,)
-    of : Faces
-
-    References
-    ----------
-    .. [1] Wu et al., "Sampling Matters in Deep Embedding Learning", ICCV 2017, figures 2 and 3.
+    `mined` holds those of each miner by its name, (n_picked,), and `everything` those of all
+    negatives, (n_negatives,), of the faces `of`; compare Wu et al., "Sampling Matters in Deep
+    Embedding Learning", ICCV 2017, figures 2 and 3.
     """
     axes = new_panels(len(mined), 5.6, 4, sharex=True, sharey=True)
     bins = np.histogram_bin_edges(everything, 60)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from facelab.verification.report import Report, percentiles, resampled_rates
+from facelab.verification.report import Report, resampled_rates
 
 
 class Estimate(NamedTuple):
@@ -61,7 +61,7 @@ def holm(p) -> np.ndarray:
 
 
 class Folds(NamedTuple):
-    """Mean accuracy over folds, its standard error, and a DataFrame with a row per fold."""
+    """Mean accuracy over folds, its standard error, and a table with a row per fold."""
 
     mean: float
     standard_error: float
@@ -88,15 +88,12 @@ def over_folds(reports: list[Report]) -> Folds:
 
 
 class Comparison(NamedTuple):
-    """A row per metric, and how many pairs only a, or only b, decides rightly at its threshold.
+    """A row per metric: a, b, difference = b - a, its 95 % interval (low, high), p, error and n.
 
-    The rows hold a, b, difference = b - a, its 95 % interval (low, high), p, the standard error of
-    the difference, and n, the resamples in which it is defined.
+    The error is the standard error of the difference; n counts the resamples that define it.
     """
 
     table: pd.DataFrame
-    only_a: int
-    only_b: int
 
     def estimate(self, metric: str) -> Estimate:
         """Return the difference b - a of one metric."""
@@ -109,31 +106,10 @@ def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
 
     Both are resampled with the same people (see `Report.intervals`), so what makes a pair hard
     for both cancels. p is two-sided: twice the share of resampled differences on the other side
-    of zero. McNemar's test on ``only_a`` and ``only_b`` would take pairs that share a person for
-    independent, and is not used.
+    of zero. McNemar's test would take pairs that share a person for independent.
     """
-    _check_same_pairs(a, b)
     drawn_a, drawn_b = resampled_rates([a, b], n, seed)
-    table = _differences(a.metrics(), b.metrics(), drawn_b - drawn_a)
-    right_a, right_b = a.accepted == a.same, b.accepted == b.same
-    only_a = int((right_a & ~right_b).sum())
-    only_b = int((right_b & ~right_a).sum())
-    return Comparison(table, only_a, only_b)
-
-
-def _differences(of_a, of_b, drawn_differences):
-    rows = []
-    for metric, drawn in drawn_differences.items():
-        low, high = percentiles(drawn)
-        row = {"metric": metric, "a": of_a[metric], "b": of_b[metric]}
-        row |= {"difference": of_b[metric] - of_a[metric], "low": low, "high": high}
-        d = drawn.dropna().to_numpy()
-        beyond = min((d <= 0).sum(), (d >= 0).sum())
-        row["p"] = min(1.0, 2 * (1 + beyond) / (1 + len(d))) if len(d) else np.nan
-        row["error"] = d.std(ddof=1) if len(d) > 1 else np.nan
-        row["n"] = len(d)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return _comparison(a, b, drawn_b - drawn_a)
 
 
 def compare_all(
@@ -147,29 +123,27 @@ def compare_all(
     if not reports:
         raise ValueError("expected at least one report to compare, got none")
     n = max(2000, 400 * len(reports))  # the smallest p is 2 / (1 + n)
-    for report in reports.values():
-        _check_same_pairs(reference, report)
-    of_reference = reference.metrics()
-    drawn_reference, *drawn_reports = resampled_rates([reference, *reports.values()], n, seed)
-    rows = {}
-    for (method, report), drawn in zip(reports.items(), drawn_reports, strict=True):
-        table = _differences(of_reference, report.metrics(), drawn - drawn_reference)
-        rows[method] = table.set_index("metric").loc[metric]
-    table = pd.DataFrame(rows).T.rename_axis("method").reset_index()
+    drawn_reference, *drawn = resampled_rates([reference, *reports.values()], n, seed)
+    tables = [
+        _comparison(reference, report, of_report - drawn_reference).table
+        for report, of_report in zip(reports.values(), drawn, strict=True)
+    ]
+    table = pd.concat(tables)
+    table = table[table["metric"] == metric].assign(method=list(reports))
     table["p_holm"] = holm(table["p"])
-    return table[["method", "difference", "low", "high", "p", "p_holm"]]
+    columns = ["method", "difference", "low", "high", "p", "p_holm"]
+    return table[columns].reset_index(drop=True)
 
 
-def same_result(a: Report, b: Report) -> bool:
-    """Whether two reports are of one network: equal distances on equal pairs."""
-    return _same_pairs(a, b) and np.array_equal(a.distances, b.distances)
-
-
-def _check_same_pairs(a, b):
-    if not _same_pairs(a, b):
-        raise ValueError(f"expected the same pairs in the same order, got {a!r} and {b!r}")
-
-
-def _same_pairs(a, b):
-    fields = ("left_ids", "right_ids", "same")
-    return all(np.array_equal(getattr(a, field), getattr(b, field)) for field in fields)
+def _comparison(a, b, drawn):
+    """Compare two reports by resampled differences, (n, n_metrics)."""
+    n = drawn.count()  # of defined ones
+    beyond = np.minimum((drawn <= 0).sum(), (drawn >= 0).sum())
+    p = 2 * (1 + beyond) / (1 + n)
+    table = pd.DataFrame({"a": a.metrics(), "b": b.metrics()}, drawn.columns)
+    table["difference"] = table["b"] - table["a"]
+    table["low"], table["high"] = drawn.quantile([0.025, 0.975]).to_numpy()
+    table["p"] = p.clip(upper=1).where(n > 0)
+    table["error"] = drawn.std()
+    table["n"] = n
+    return Comparison(table.rename_axis("metric").reset_index())

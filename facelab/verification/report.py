@@ -31,10 +31,9 @@ class Report:
         and recall are those at the second, by default the same.
     threshold_from, rule : str
         How they were chosen: in words, and one of `RULES`, which are not to be compared.
-    name, role, source, synthetic : str, str, str and bool
-        Of the pairs, see `Pairs`, and of their images, see `Faces`.
-    seen : str
-        In words, why the people of the pairs are no strangers; empty for strangers.
+    name, role, source, synthetic, seen
+        Of the pairs, see `Pairs`, and of their images, see `Faces`; `seen` says in words why the
+        people are no strangers, empty for strangers.
 
     Arrays that do not fit, `people` that contradict `same` and no such rule are a ValueError.
     """
@@ -114,17 +113,16 @@ class Report:
 
     def metrics(self) -> dict[str, float]:
         """Return ``tp, fp, tn, fn``, pairs at `threshold`, and the rates of `rates`."""
-        accepted = np.bincount(2 * self.accepted + self.same, minlength=4)
-        counts = dict(zip(("tn", "fn", "fp", "tp"), map(int, accepted), strict=True))
+        tn, fn, fp, tp = np.bincount(2 * self.accepted + self.same, minlength=4).tolist()
+        counts = {"tn": tn, "fn": fn, "fp": fp, "tp": tp}
         return counts | {metric: float(value) for metric, value in self.rates().items()}
 
     def rates(self, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Return every rate, for pairs that count by weights of shape (..., n_pairs).
 
         ``accuracy, far, frr`` at `threshold`; ``f1, precision, recall`` at `f1_threshold`;
-        ``auc``: the chance that a same pair is nearer than a different one, ties one half;
-        ``eer``: the rate at which the ROC polyline has far = frr; ``tar_at_far_1%,
-        tar_at_far_0.1%``: see `tar_at_far`, nan where that refuses. Undefined rates are nan.
+        ``auc``, ``eer``: see the functions of these names; ``tar_at_far_1%, tar_at_far_0.1%``: see
+        `tar_at_far`, nan where that refuses. Undefined rates are nan.
         """
         tp, fp = self.sweep.accepted(weights)
         n_same, n_different = tp[..., -1], fp[..., -1]
@@ -159,10 +157,9 @@ class Report:
         return table[["threshold", "far", "tar", "precision", "recall", "f1", "accuracy"]]
 
     def intervals(self, n: int = 2000, seed: int = 0) -> dict[str, tuple[float, float]]:
-        """Return 95 % intervals (low, high) of every rate, from `n` resamples of the people.
+        """Return the 95 % interval (low, high) of every rate, from `n` resamples of the people.
 
-        Low and high are the 2.5th and 97.5th percentile of the resamples (see
-        `resampled_weights`) in which the rate is defined. The thresholds stay.
+        See `resampled_weights`; those count in which the rate is defined. The thresholds stay.
         """
         (drawn,) = resampled_rates([self], n, seed)
         return {metric: percentiles(values) for metric, values in drawn.items()}
@@ -170,11 +167,10 @@ class Report:
     def table(self, n: int = 2000, seed: int = 0) -> pd.DataFrame:
         """Return a row per rate: metric, value, low, high (95 %, see `intervals`), note."""
         values = self.metrics()
-        (drawn,) = resampled_rates([self], n, seed)
         rows = []
-        for metric, resampled in drawn.items():
+        for metric, ends in self.intervals(n, seed).items():
             note = self.refusal(FARS[metric]) if metric in FARS else ""
-            rows.append((metric, values[metric], *percentiles(resampled), note))
+            rows.append((metric, values[metric], *ends, note))
         return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "note"])
 
     def mistakes(self, n: int = 10) -> pd.DataFrame:
@@ -215,29 +211,25 @@ def verify(
     words why, for example ``"people it was trained on"``; else it is a ValueError.
     """
     pairs = faces.pairs
-    about = dict(source=faces.source, synthetic=faces.synthetic, seen=seen, threshold=threshold)
     apart = distances_of(embeddings, faces)
+    chosen = {"threshold": threshold}
     if isinstance(threshold, Threshold):
         shared = sorted(threshold.people & people_of(faces))
         if shared and not seen:
             got = f"{len(shared)} of the people tested, {shared[0]} first"
             raise ValueError(f"expected a threshold from other people, or `seen`, got {got}")
-        about["threshold"] = threshold.value
-        about["f1_threshold"] = threshold.f1
-        about["threshold_from"] = f"best accuracy and best F1 on {threshold.name}"
-        about["rule"] = "accuracy and f1"
+        chosen = {"threshold": threshold.value, "f1_threshold": threshold.f1}
+        chosen["threshold_from"] = f"best accuracy and best F1 on {threshold.name}"
+        chosen["rule"] = "accuracy and f1"
     rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
-    return Report(
-        apart,
-        pairs.same,
-        pairs.fold,
-        *ends.reshape(2, -1),
-        image_ids=faces.image_ids[rows],
-        people=np.array(faces.names)[faces.labels[rows]],
-        name=pairs.name,
-        role=pairs.role,
-        **about,
-    )
+    left, right = ends.reshape(2, -1)
+    images = {
+        "image_ids": faces.image_ids[rows],
+        "people": np.array(faces.names)[faces.labels[rows]],
+    }
+    about = {"name": pairs.name, "role": pairs.role, "seen": seen}
+    about |= {"source": faces.source, "synthetic": faces.synthetic}
+    return Report(apart, pairs.same, pairs.fold, left, right, **images, **chosen, **about)
 
 
 def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]:
@@ -258,20 +250,38 @@ def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]
         m = min(step, n - start)
         drawn = rng.integers(k, size=(m, k))
         drawn += k * np.arange(m)[:, None]  # each resample counts in places of its own
-        times = np.bincount(drawn.ravel(), minlength=m * k)
-        times = times.reshape(m, k).astype(np.int32)
+        times = np.bincount(drawn.ravel(), minlength=m * k).astype(np.int32).reshape(m, k)
         of_left = times.take(left, axis=1)
         of_right = times.take(right, axis=1)
         yield of_left * np.where(report.same, 1, of_right)
 
 
 def resampled_rates(reports: list[Report], n: int, seed: int) -> list[pd.DataFrame]:
-    """`Report.rates` of reports on the same pairs, the same people drawn for all: n rows each."""
-    parts = [[] for _ in reports]
-    for weights in resampled_weights(reports[0], n, seed):
-        for report, own in zip(reports, parts, strict=True):
-            own.append(pd.DataFrame(report.rates(weights)))
-    return [pd.concat(own, ignore_index=True) for own in parts]
+    """Return the rates of each report in the same `n` resamples of people, a row for each.
+
+    The reports have to be on the same pairs in the same order; else it is a ValueError.
+    """
+    first = reports[0]
+    for report in reports:
+        if not same_pairs(first, report):
+            got = f"{first!r} and {report!r}"
+            raise ValueError(f"expected the same pairs in the same order, got {got}")
+    drawn = [[] for _ in reports]
+    for weights in resampled_weights(first, n, seed):
+        for report, parts in zip(reports, drawn, strict=True):
+            parts.append(pd.DataFrame(report.rates(weights)))
+    return [pd.concat(parts, ignore_index=True) for parts in drawn]
+
+
+def same_pairs(a: Report, b: Report) -> bool:
+    """Say whether two reports are on the same pairs of images in the same order."""
+    fields = ("left_ids", "right_ids", "same")
+    return all(np.array_equal(getattr(a, field), getattr(b, field)) for field in fields)
+
+
+def same_result(a: Report, b: Report) -> bool:
+    """Say whether two reports are of one network: equal distances on equal pairs."""
+    return same_pairs(a, b) and np.array_equal(a.distances, b.distances)
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:

@@ -31,12 +31,8 @@ def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
     ValueError.
     """
     x = unit_length(embeddings)
-    apart = np.empty(len(pairs.left), np.float32)
-    for start in range(0, len(apart), 65_536):  # bounds the memory of a million pairs
-        piece = slice(start, start + 65_536)
-        between = x[pairs.left[piece]] - x[pairs.right[piece]]  # (B, D)
-        apart[piece] = np.linalg.norm(between, axis=1)
-    return apart
+    between = x[pairs.left] - x[pairs.right]  # (n_pairs, embedding_size)
+    return np.linalg.norm(between, axis=1).astype(np.float32)
 
 
 class Sweep:
@@ -44,8 +40,6 @@ class Sweep:
 
     Distances are 0 or more; same, bool, is whether both images show one person; (n_pairs,) each.
 
-    Examples
-    --------
     >>> sweep = Sweep([0.5, 1.5, 0.5], [True, True, False])
     >>> sweep.thresholds.round(3).tolist()
     [0.5, 1.0, 1.5]
@@ -62,10 +56,8 @@ class Sweep:
             raise ValueError(f"expected distances of 0 or more, got {distances.min()}")
         self._order = np.argsort(distances, kind="stable")
         self._same = same[self._order]
-        nearest_first = distances[self._order]
-        last = np.append(nearest_first[1:] > nearest_first[:-1], True)  # of its distance
-        self._distinct = nearest_first[last]
-        self._n_accepted = np.append(0, np.flatnonzero(last) + 1)  # (n_candidates,)
+        self._distinct, times = np.unique(distances[self._order], return_counts=True)
+        self._n_accepted = np.append(0, times.cumsum())  # (n_candidates,)
 
     @cached_property
     def thresholds(self) -> np.ndarray:
@@ -85,11 +77,12 @@ class Sweep:
         Weights have the shape (..., n_pairs), default 1; `at` are indices of candidates, default
         all. The last candidate accepts all pairs.
         """
-        weights = np.ones(len(self._same), np.int64) if weights is None else np.asarray(weights)
-        ends = self._n_accepted if at is None else self._n_accepted[at]
-        weights = weights.take(self._order, axis=-1)
+        if weights is None:
+            weights = np.ones(len(self._same), np.int64)
+        weights = np.take(weights, self._order, axis=-1)
         of_same = weights * self._same
         kind = np.result_type(weights, np.int32)
+        ends = self._n_accepted if at is None else self._n_accepted[at]
 
         def total(part):
             sums = part.cumsum(axis=-1, dtype=kind)
@@ -112,8 +105,8 @@ def best(sweep: Sweep, by: str, weights: np.ndarray | None = None) -> float:
 def rates(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:
     """Turn accepted same (tp) and different (fp) pairs into rates; arrays broadcast.
 
-    ``accuracy, f1, precision, recall``; ``far``: the share of different pairs accepted; ``frr``:
-    of same pairs rejected. With nothing accepted F1 is 0 and precision undefined.
+    ``far`` is the share of different pairs accepted, ``frr`` that of same pairs rejected. With
+    nothing accepted F1 is 0 and precision undefined.
     """
     total = tp + fp + n_same
     return {

@@ -14,14 +14,13 @@ MOST_DIFFERENT = 10_000
 class Threshold:
     """Two distances chosen on the same pairs, and the people who chose them.
 
-    `value` has the best accuracy and `f1` the best F1; `name` and `role` are those of the pairs;
-    `verify` refuses to test on any of `people`.
+    `value` has the best accuracy and `f1` the best F1; `name` is that of the pairs; `verify`
+    refuses to test on any of `people`.
     """
 
     value: float
     f1: float
     name: str
-    role: str
     people: frozenset[str]
     n_same: int
     n_different: int
@@ -49,15 +48,9 @@ def fit_threshold(embeddings: np.ndarray, faces: Faces, pairs: Pairs | None = No
         got = f"{n_same} same, {n_different} different"
         raise ValueError(f"{pairs.name}: expected both kinds, got {got}")
     sweep = Sweep(apart, pairs.same)
-    return Threshold(
-        value=best(sweep, "accuracy", pairs.weights),
-        f1=best(sweep, "f1", pairs.weights),
-        name=pairs.name,
-        role=pairs.role,
-        people=people_of(faces),
-        n_same=n_same,
-        n_different=n_different,
-    )
+    value = best(sweep, "accuracy", pairs.weights)
+    f1 = best(sweep, "f1", pairs.weights)
+    return Threshold(value, f1, pairs.name, people_of(faces), n_same, n_different)
 
 
 def distances_of(embeddings: np.ndarray, faces: Faces) -> np.ndarray:
@@ -81,8 +74,8 @@ def every_pair(faces: Faces) -> Pairs:
 
     The different pairs are distinct and drawn as LFW drew its own, always the same: two people
     first, then an image of each. ``weights`` add up to 1: half for the same pairs, of which each
-    person has an equal share, and half for the different ones. Name and role are those of the
-    pairs that `faces` carries, if it does.
+    person has an equal share, and half for the different ones. Name and role are those of any
+    pairs that `faces` carries.
     """
     rows_of = faces.rows_by_person()
     of_same = [rows[np.stack(np.triu_indices(len(rows), 1))] for rows in rows_of]
@@ -94,17 +87,14 @@ def every_pair(faces: Faces) -> Pairs:
     else:
         different = _draw_different(np.concatenate(rows_of), faces.counts)
     left, right = np.append(same, different, axis=1)
+    is_same = np.arange(len(left)) < n_same
     n_different = len(left) - n_same
     share = 0.5 / (np.count_nonzero(pairs_of) * pairs_of[faces.labels[same[0]]])
-    carried = faces.pairs
-    return Pairs(
-        left=left,
-        right=right,
-        same=np.repeat([True, False], [n_same, n_different]),
-        name="every pair" if carried is None else carried.name,
-        role="" if carried is None else carried.role,
-        weights=np.append(share, np.repeat(0.5, n_different) / n_different),
-    )
+    weights = np.append(share, np.repeat(0.5, n_different) / n_different)
+    about = {"name": "every pair"}
+    if faces.pairs is not None:
+        about = {"name": faces.pairs.name, "role": faces.pairs.role}
+    return Pairs(left, right, is_same, weights=weights, **about)
 
 
 def _draw_different(of_person, counts):
