@@ -39,10 +39,8 @@ class Copy:
 def find(root: str | Path) -> Copy:
     """Find the one copy of the images that `root`, as in `load_lfw`, means; unpack an archive.
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is nothing at `root`, no copy or several, or an archive that was cut off.
+    FileNotFoundError if there is nothing at `root`; ValueError if there is no copy, several, or an
+    archive that was cut off.
     """
     root = _folder_of(root)
     if not root.exists():

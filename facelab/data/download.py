@@ -53,14 +53,8 @@ def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) ->
 
     `variant` is ``"funneled"`` (faces upright and aligned, about 240 MB) or ``"original"`` (about
     180 MB). An archive that is there and whole is not downloaded again, and a download that was
-    cut off goes on where it stopped. `load_lfw` reads the archive as it is.
-
-    Raises
-    ------
-    DownloadError
-        If the mirror cannot be reached or breaks off, in one line that names the alternatives.
-    ValueError
-        If `variant` is unknown, or a file's SHA-256 is not the known one; that file is deleted.
+    cut off goes on where it stopped. DownloadError if the mirror breaks off; ValueError if
+    `variant` is unknown, or a file's SHA-256 is not the known one, and that file is deleted.
     """
     if variant not in ARCHIVES:
         raise ValueError(f"expected variant 'funneled' or 'original', got {variant!r}")

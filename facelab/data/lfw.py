@@ -40,12 +40,8 @@ def load_lfw(
     ------
     FileNotFoundError, ValueError
         If there is nothing at `root`, no copy or several, a list is broken, or images are missing,
-        unreadable or of another size than the others; the message lists each of them.
-
-    Warns
-    -----
-    UserWarning
-        If the copy has files that the protocol does not know.
+        unreadable or of another size than the others; the message lists each of them. Files that
+        the protocol does not know are a warning.
     """
     if image_size < 1 or (crop is not None and crop < 1):
         raise ValueError(f"expected positive sizes, got image_size={image_size}, crop={crop}")
