@@ -1,7 +1,7 @@
 """A protocol as LFW's seven text files: written, and read strictly.
 
-A slip in these files (a swapped column, a lost line) would quietly change every result, so each
-error names the file, the line, what was expected and what was found.
+A slip in these files would quietly change every result, so each error names the file, the line,
+what was expected and what was found.
 """
 
 from itertools import zip_longest
@@ -18,8 +18,7 @@ END = "the end of the file"
 def texts(protocol: Protocol) -> dict[str, str]:
     """Return the content of the seven text files, by file name.
 
-    All folds must be of one size, each with its same pairs first, then as many different ones:
-    the files cannot say otherwise.
+    All folds must have as many pairs, same ones first, then as many different ones.
     """
     counts = protocol.counts
     n_folds = len(protocol.folds)
@@ -54,8 +53,10 @@ def read(*folders: str | Path) -> Protocol:
     paths = [Path(folder) / file for folder in reversed(folders) for file in FILES]
     found = {path.name: path for path in paths if path.is_file()}
     own = texts(official())
-    differences = [_first_difference(found[file], own[file]) for file in FILES if file in found]
-    wrong = list(filter(None, differences))
+    wrong = []
+    for file in FILES:
+        if file in found:
+            wrong += _first_difference(found[file], own[file])
     if not wrong:
         return official()
     if len(wrong) == len(FILES):
@@ -65,14 +66,14 @@ def read(*folders: str | Path) -> Protocol:
     raise ValueError(wrong[0] + (hint if missing else ""))
 
 
-def _first_difference(path: Path, own_text: str) -> str:
-    """Say where a file first differs from LFW's own; empty if nowhere."""
-    own_lines = own_text.rstrip("\n").split("\n")
-    for k, lines in enumerate(zip_longest(_lines_of(path), own_lines)):
-        if lines[0] != lines[1]:
-            got, own = (END if line is None else repr(line) for line in lines)
-            return f"{path}, line {k + 1}: expected {own}, as in LFW's own list, got {got}"
-    return ""
+def _first_difference(path: Path, own_text: str) -> list[str]:
+    lines = zip_longest(own_text.rstrip("\n").split("\n"), _lines_of(path))
+    for number, (own, got) in enumerate(lines, 1):
+        if own != got:
+            own = END if own is None else repr(own)
+            got = END if got is None else repr(got)
+            return [f"{path}, line {number}: expected {own}, as in LFW's own list, got {got}"]
+    return []
 
 
 def _lines_of(path: Path) -> list[str]:
