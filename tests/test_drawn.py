@@ -8,7 +8,7 @@ from PIL import Image
 
 from facelab.data.drawn import people as drawn_people
 from facelab.data.drawn.people import draw_protocol, possible_names, synthesize, synthetic_lfw
-from facelab.data.drawn.person import OCCLUSIONS, STYLES, draw_person, draw_shot
+from facelab.data.drawn.person import BEARDS, OCCLUSIONS, STYLES, draw_person, draw_shot
 from facelab.data.drawn.portrait import paint
 from facelab.data.lfw import load_lfw
 from facelab.data.protocol_text import read, texts
@@ -141,10 +141,10 @@ def test_every_style_and_occlusion_can_be_painted():
     for k in range(18):
         rng = np.random.default_rng(k)
         p = draw_person(rng)
-        p.style = STYLES[k % 6]
-        p.beard = k % 5
+        p.style = STYLES[k % len(STYLES)]
+        p.beard = BEARDS[k % len(BEARDS)]
         s = draw_shot(rng, p)
-        s.occlusion = (*OCCLUSIONS, "")[k % 7]
+        s.occlusion = ("", *OCCLUSIONS)[k // 4 % 4]
         image = np.asarray(paint(p, s, rng))
         assert image.shape == (250, 250, 3)
         assert image[61:189, 61:189].std() > 5

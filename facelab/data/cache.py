@@ -1,4 +1,4 @@
-"""The cache: where what can be made again is kept, and made once by whoever comes first."""
+"""The cache of what can be made again, made once by whoever comes first."""
 
 import os
 from collections.abc import Callable
@@ -18,15 +18,16 @@ def made_once(path: Path, make: Callable[[Path], object]) -> Path:
 
     Several processes may call this at once: the first to finish moves its folder into place.
     """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
-            folder = Path(temporary) / path.name
-            folder.mkdir()
-            make(folder)
-            try:
-                os.replace(folder, path)
-            except OSError:
-                if not path.exists():
-                    raise
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
+        folder = Path(temporary) / path.name
+        folder.mkdir()
+        make(folder)
+        try:
+            os.replace(folder, path)
+        except OSError:
+            if not path.exists():
+                raise
     return path

@@ -4,21 +4,18 @@ import hashlib
 import os
 import tarfile
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from facelab.data.cache import cache_dir, made_once
 from facelab.data.drawn.people import synthetic_lfw
 
-VARIANTS = {  # by the folder that images unpack to: what they are, and whether they are drawn
-    "lfw": ("LFW", False),
-    "lfw_funneled": ("LFW funneled", False),
-    "lfw-deepfunneled": ("LFW deep-funneled", False),
-    "lfw-aligned": ("LFW aligned by landmarks", False),
-    "lfw-synthetic": ("synthetic faces", True),
+VARIANTS = {  # what the images are, by the folder that they unpack to
+    "lfw": "LFW",
+    "lfw_funneled": "LFW funneled",
+    "lfw-deepfunneled": "LFW deep-funneled",
+    "lfw-aligned": "LFW aligned by landmarks",
+    "lfw-synthetic": "synthetic faces",
 }
 
 
@@ -39,28 +36,12 @@ class Copy:
         paths = self.path.glob("[!.]*/[!.]*")
         return sorted(path.relative_to(self.path).as_posix() for path in paths)
 
-    def stat(self, files: Iterable[str]) -> bytes:
-        """Sizes and modification times of `files`; empty if one is missing."""
-        path = str(self.path)
-        try:  # the files alone: to list 5,749 folders takes longer
-            stats = [os.stat(f"{path}/{file}") for file in files]
-        except OSError:
-            return b""
-        return np.array([(s.st_size, s.st_mtime_ns) for s in stats], np.int64).tobytes()
-
 
 def find(root: str | Path) -> Copy:
-    """Find the one copy of the images that `root` means; an archive is unpacked into the cache.
+    """Find the one copy of the images that `root`, as in `load_lfw`, means; unpack an archive.
 
-    Parameters
-    ----------
-    root : str or Path
-        As in `load_lfw`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is nothing at `root`, no copy or several, or an archive that was cut off.
+    FileNotFoundError if there is nothing at `root`; ValueError if there is no copy, several, or an
+    archive that was cut off.
     """
     root = _folder_of(root)
     if not root.exists():
@@ -73,14 +54,14 @@ def find(root: str | Path) -> Copy:
             f"{root}: expected one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz, "
             f"got {' and '.join(path.name for path in found) or 'none'}"
         )
-    (path,) = found
+    path = found[0]
     if path.is_file():
         inside = find(_unpacked(path))
         return replace(inside, lists=(*inside.lists, path.parent))
     if (path / path.name).is_dir():  # Kaggle's download unpacks to lfw-deepfunneled twice
         path = path / path.name
-    source, synthetic = VARIANTS[path.name]
-    return Copy(path, source, synthetic, tuple(dict.fromkeys((path, path.parent, root))))
+    is_synthetic = path.name == "lfw-synthetic"
+    return Copy(path, VARIANTS[path.name], is_synthetic, (path, path.parent, root))
 
 
 def _folder_of(root: str | Path) -> Path:

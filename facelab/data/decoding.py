@@ -14,17 +14,8 @@ from facelab.data.copies import Copy
 def decode(source: str | Path | io.BytesIO, image_size: int, crop: int | None = None) -> np.ndarray:
     """Read a picture as packed images are: uint8 of shape (3, image_size, image_size), RGB.
 
-    Parameters
-    ----------
-    source : str, Path or io.BytesIO
-        A file, or the bytes of one.
-    image_size, crop : int
-        Pixels a side of the result, and the central ones kept before resizing; None keeps all.
-
-    Raises
-    ------
-    ValueError
-        If the picture cannot be read, was cut off or is smaller than `crop`: the reason alone.
+    Keeps the central `crop` pixels a side, or all if None. Raises a ValueError of the reason alone
+    if the picture cannot be read, was cut off or is smaller than `crop`.
     """
     return _shrink(_open(source), image_size, crop)
 
@@ -48,31 +39,25 @@ def _shrink(image: Image.Image, image_size: int, crop: int | None) -> np.ndarray
         raise ValueError(f"expected at least {w} x {h} pixels, got {width} x {height}")
     left = (width - w) / 2
     top = (height - h) / 2
-    rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies
     box = (left, top, left + w, top + h)
+    rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies
     small = rgb.resize((image_size, image_size), Image.Resampling.LANCZOS, box)
     return np.asarray(small).transpose(2, 0, 1)
 
 
 def decode_all(
-    copy: Copy,
-    expected: list[str],
-    crop: int | None = None,
-    progress: bool = True,
-    out: np.ndarray | None = None,
+    copy: Copy, files: list[str], crop: int | None, progress: bool, out: np.ndarray | None = None
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Decode the `expected` files ``NAME/NAME_0001.jpg``, into the rows of `out` if it is given.
+    """Decode `files`, into the rows of `out` if it is given.
 
-    Returns
-    -------
-    sizes, wrong : dict of str to (width, height), dict of str to str
-        By file: the size of each that could be read, and what is wrong.
+    Returns the (width, height) of each that could be read, and what is wrong, both by file.
     """
 
     def read(row):
-        path, size = copy.path / expected[row], None
+        path = copy.path / files[row]
         if not path.exists():
             return None, "missing"
+        size = None
         try:
             image = _open(path)
             size = image.size
@@ -82,11 +67,10 @@ def decode_all(
             return size, str(e)
         return size, ""
 
-    rows = range(len(expected))  # in threads: Pillow decodes without the GIL
+    rows = range(len(files))  # in threads: Pillow decodes without the GIL
     found = thread_map(read, rows, desc=copy.path.name, disable=not progress)
-    found = dict(zip(expected, found, strict=True))
-    sizes = {file: size for file, (size, _) in found.items() if size}
-    wrong = {file: reason for file, (_, reason) in found.items() if reason}
+    sizes = {file: size for file, (size, _) in zip(files, found, strict=True) if size}
+    wrong = {file: reason for file, (_, reason) in zip(files, found, strict=True) if reason}
     for (width, height), _ in Counter(sizes.values()).most_common(1):
         for file, (w, h) in sizes.items():
             if (w, h) != (width, height):

@@ -49,37 +49,17 @@ def _resume(part: Path, url: str, output_file: str, _) -> None:
 
 
 def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) -> Path:
-    """Download LFW's archive into `out`, with its lists beside it; `load_lfw` reads it as it is.
+    """Download LFW's archive into the folder `out`, with its lists beside it; return `out`.
 
-    An archive that is there and whole is not downloaded again, and a download that was cut off
-    goes on where it stopped. The lists come from the package.
-
-    Parameters
-    ----------
-    out : str or Path
-        Folder for the files, made if need be.
-    variant : str
-        ``"funneled"`` (faces upright and aligned, about 240 MB) or ``"original"`` (about 180 MB).
-    base_url : str
-        The mirror; each file is at ``base_url/NUMBER``.
-
-    Returns
-    -------
-    Path
-        `out`.
-
-    Raises
-    ------
-    DownloadError
-        If the mirror cannot be reached or breaks off, in one line that names the alternatives.
-    ValueError
-        If `variant` is unknown, or a file's SHA-256 is not the known one; that file is deleted.
+    `variant` is ``"funneled"`` (faces upright and aligned, about 240 MB) or ``"original"`` (about
+    180 MB). An archive that is there and whole is not downloaded again, and a download that was
+    cut off goes on where it stopped. DownloadError if the mirror breaks off; ValueError if
+    `variant` is unknown, or a file's SHA-256 is not the known one, and that file is deleted.
     """
     if variant not in ARCHIVES:
         raise ValueError(f"expected variant 'funneled' or 'original', got {variant!r}")
     pooch.get_logger().setLevel("WARNING")  # the progress bar says the same
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     file, number, sha256 = ARCHIVES[variant]
     url = f"{base_url}/{number}"
     part = out / f"{file}.part"

@@ -30,7 +30,7 @@ def info(root: str | Path, progress: bool = True) -> tuple[str, bool]:
         lines["lists"] = f"{whose}; here: {', '.join(here) or 'none, facelab ships them'}"
         unknown = sorted(set(files) - set(protocol.files))
         files = protocol.files
-    sizes, wrong = decode_all(copy, files, progress=progress)
+    sizes, wrong = decode_all(copy, files, None, progress)
     counts = Counter(PurePosixPath(file).parent.name for file in sizes)
     many = sum(n > 1 for n in counts.values())
     lines["people"] = f"{len(counts):,}, of whom {many:,} with 2+"

@@ -1,7 +1,6 @@
 """LFW's protocol: who is in which part, and which pairs are verified.
 
-`official` is that of LFW itself, which ships as a file of facts; `protocol_text` reads and writes
-the seven text files that hold one on disk.
+`official` is LFW's own, which ships with the package; `protocol_text` reads and writes others.
 """
 
 from collections import Counter
@@ -21,11 +20,7 @@ from facelab.faces import Faces, Pairs
 class NamedPairs:
     """Pairs of images by person and image number (from 1), in the order of their text file.
 
-    Parameters
-    ----------
-    names_left, names_right : ndarray of shape (n_pairs,), str
-    numbers_left, numbers_right, fold : ndarray of shape (n_pairs,), int64
-        The fold is 0 to 9 in View 2, 0 elsewhere.
+    All arrays have the shape (n_pairs,); the fold is 0 to 9 in View 2, 0 elsewhere.
     """
 
     names_left: np.ndarray
@@ -38,7 +33,8 @@ class NamedPairs:
     def of(cls, pairs: Iterable[tuple[str, int, str, int, int]]) -> "NamedPairs":
         """Build from tuples ``(left name, left number, right name, right number, fold)``."""
         columns = list(zip(*pairs, strict=True)) or [()] * 5
-        return cls(*map(np.array, columns, (str, np.int64, str, np.int64, np.int64)))
+        kinds = (str, np.int64, str, np.int64, np.int64)
+        return cls(*map(np.array, columns, kinds))
 
     def __len__(self) -> int:
         return len(self.fold)
@@ -63,10 +59,7 @@ class NamedPairs:
     def rows(self, faces: Faces, name: str, role: str = "") -> Pairs:
         """Find the pairs in `faces`, as `Pairs` of that name and role.
 
-        Raises
-        ------
-        ValueError
-            If `faces` lacks an image. A pair is never skipped: that would shift the folds.
+        A pair is never skipped, which would shift the folds: a missing image is a ValueError.
         """
         left = [f"{person}_{number:04d}" for person, number, *_ in self]
         right = [f"{person}_{number:04d}" for _, _, person, number, _ in self]
@@ -84,14 +77,8 @@ class NamedPairs:
 class Protocol:
     """The people, parts and pairs of a data set in LFW's layout.
 
-    Parameters
-    ----------
-    counts : dict of str to int
-        Number of images of every person, in the order of ``lfw-names.txt``.
-    dev_train, dev_test, folds : tuple of str, tuple of str, tuple of tuples of str
-        The people of View 1's two parts and of View 2's folds; none in two parts of a view.
-    pairs_dev_train, pairs_dev_test, pairs : NamedPairs
-        View 1's two lists of pairs, and View 2's with their folds.
+    `counts` are the images of each person, in the order of ``lfw-names.txt``. `dev_train` and
+    `dev_test` are the people of View 1, `folds` those of View 2; none is in two parts of a view.
     """
 
     counts: dict[str, int]
@@ -128,10 +115,9 @@ def official() -> Protocol:
         names = np.array(facts["names"].tobytes().decode().split("\n"))
         counts = dict(zip(names.tolist(), facts["counts"].tolist(), strict=True))
         people = np.split(names[facts["parts"]], np.cumsum(facts["part_sizes"])[:-1])
-        columns = facts["pairs"].astype(np.int64)
-        pair_ends = np.cumsum(facts["pair_sizes"])[:-1]
-    pairs = []
-    for a, i, b, j, fold in (some.T for some in np.split(columns, pair_ends)):
-        pairs.append(NamedPairs(names[a], i, names[b], j, fold))
+        pairs = np.split(facts["pairs"].astype(np.int64), np.cumsum(facts["pair_sizes"])[:-1])
     dev_train, dev_test, *folds = (tuple(part.tolist()) for part in people)
-    return Protocol(counts, dev_train, dev_test, tuple(folds), *pairs)
+    lists = []
+    for a, i, b, j, fold in (some.T for some in pairs):
+        lists.append(NamedPairs(names[a], i, names[b], j, fold))
+    return Protocol(counts, dev_train, dev_test, tuple(folds), *lists)

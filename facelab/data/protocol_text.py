@@ -1,7 +1,7 @@
 """A protocol as LFW's seven text files: written, and read strictly.
 
-A slip in these files (a swapped column, a lost line) would quietly change every result, so each
-error names the file, the line, what was expected and what was found.
+A slip in these files would quietly change every result, so each error names the file, the line,
+what was expected and what was found.
 """
 
 from itertools import zip_longest
@@ -18,16 +18,17 @@ END = "the end of the file"
 def texts(protocol: Protocol) -> dict[str, str]:
     """Return the content of the seven text files, by file name.
 
-    All folds must be of one size, each with its same pairs first, then as many different ones:
-    the files cannot say otherwise.
+    All folds must have as many pairs, same ones first, then as many different ones.
     """
-    counts, n_folds = protocol.counts, len(protocol.folds)
+    counts = protocol.counts
+    n_folds = len(protocol.folds)
     lines = {"lfw-names.txt": [f"{name}\t{n}" for name, n in counts.items()]}
     parts = (protocol.folds, [protocol.dev_train], [protocol.dev_test])
     for file, folds in zip(PEOPLE, parts, strict=True):
         lines[file] = [f"{n_folds}"] if file == "people.txt" else []
         for people in folds:
-            lines[file] += [f"{len(people)}", *(f"{name}\t{counts[name]}" for name in people)]
+            lines[file].append(f"{len(people)}")
+            lines[file] += [f"{name}\t{counts[name]}" for name in people]
     all_pairs = (protocol.pairs, protocol.pairs_dev_train, protocol.pairs_dev_test)
     for file, pairs in zip(PAIRS, all_pairs, strict=True):
         n = len(pairs) // 2
@@ -46,19 +47,16 @@ def write(protocol: Protocol, folder: str | Path) -> None:
 def read(*folders: str | Path) -> Protocol:
     """Read a protocol from its text files, each taken from the first folder that has it.
 
-    LFW's own lists ship with the package: a copy may lack some or all of them, and each that is
-    there must be LFW's own, line for line. If all seven differ, they are another data set's.
-
-    Raises
-    ------
-    ValueError
-        If a file is wrong, with its line.
+    A copy may lack some or all of LFW's own lists, and each that is there must be LFW's own, line
+    for line. If all seven differ, they are another data set's. A wrong file is a ValueError.
     """
     paths = [Path(folder) / file for folder in reversed(folders) for file in FILES]
     found = {path.name: path for path in paths if path.is_file()}
     own = texts(official())
-    differences = [_first_difference(found[file], own[file]) for file in FILES if file in found]
-    wrong = list(filter(None, differences))
+    wrong = []
+    for file in FILES:
+        if file in found:
+            wrong += _first_difference(found[file], own[file])
     if not wrong:
         return official()
     if len(wrong) == len(FILES):
@@ -68,14 +66,14 @@ def read(*folders: str | Path) -> Protocol:
     raise ValueError(wrong[0] + (hint if missing else ""))
 
 
-def _first_difference(path: Path, own_text: str) -> str:
-    """Say where a file first differs from LFW's own; empty if nowhere."""
-    own_lines = own_text.rstrip("\n").split("\n")
-    for k, lines in enumerate(zip_longest(_lines_of(path), own_lines)):
-        if lines[0] != lines[1]:
-            got, own = (END if line is None else repr(line) for line in lines)
-            return f"{path}, line {k + 1}: expected {own}, as in LFW's own list, got {got}"
-    return ""
+def _first_difference(path: Path, own_text: str) -> list[str]:
+    lines = zip_longest(own_text.rstrip("\n").split("\n"), _lines_of(path))
+    for number, (own, got) in enumerate(lines, 1):
+        if own != got:
+            own = END if own is None else repr(own)
+            got = END if got is None else repr(got)
+            return [f"{path}, line {number}: expected {own}, as in LFW's own list, got {got}"]
+    return []
 
 
 def _lines_of(path: Path) -> list[str]:
@@ -103,9 +101,8 @@ class _Reader:
     def require(self, fits: bool, expected: str) -> None:
         """Raise unless the line taken last is as it should be."""
         if not fits:
-            k = self.n_read - 1
-            got = repr(self.lines[k]) if k < len(self.lines) else END
-            raise ValueError(f"{self.path}, line {k + 1}: expected {expected}, got {got}")
+            got = repr(self.lines[self.n_read - 1]) if self.n_read <= len(self.lines) else END
+            raise ValueError(f"{self.path}, line {self.n_read}: expected {expected}, got {got}")
 
 
 def _parse(files: dict[str, Path]) -> Protocol:
@@ -125,21 +122,24 @@ def _parse(files: dict[str, Path]) -> Protocol:
 
 def _read_people(path: Path, counts: dict[str, int]) -> list[dict[str, int]]:
     """Read the people of each fold with their images; View 1's files are one fold."""
-    file, folds = _Reader(path), []
+    file = _Reader(path)
+    folds = []
     n_folds = file.take(int)[0] if path.name == "people.txt" else 1
     for _ in range(n_folds):
-        folds.append({})
+        people = {}
         for _ in range(*file.take(int)):
             name, n = file.take(str, int)
             file.require(counts.get(name) == n, "a person and its images as in lfw-names.txt")
-            file.require(name not in folds[-1], "each person once")
-            folds[-1][name] = n
+            file.require(name not in people, "each person once")
+            people[name] = n
+        folds.append(people)
     file.take()
     return folds
 
 
 def _read_pairs(path: Path, folds: list[dict[str, int]]) -> NamedPairs:
-    file, pairs = _Reader(path), []
+    file = _Reader(path)
+    pairs = []
     *n_folds, n = file.take(int, int) if path.name == "pairs.txt" else file.take(int)
     file.require(n_folds in ([], [len(folds)]), f"{len(folds)} folds, as in people.txt")
     for fold, n_images in enumerate(folds):

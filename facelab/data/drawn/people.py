@@ -1,6 +1,6 @@
 """A data set of drawn people in LFW's layout: folders of JPEGs, and lists of people and pairs.
 
-The same seed writes the same bytes with the same versions of NumPy and Pillow.
+The same seed writes the same bytes with the same versions of NumPy, SciPy and Pillow.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ from facelab.data.protocol import NamedPairs, Protocol
 from facelab.data.protocol_text import write
 from facelab.faces import Faces, draw_pairs
 
-VERSION = 1  # of the drawings: whoever changes them adds one, and old caches are not read again
+VERSION = 2  # of the drawings: whoever changes them adds one, and old caches are not read again
 N_FOLDS = 10
 
 
@@ -31,9 +31,8 @@ def possible_names() -> list[str]:
 def draw_protocol(people: int, seed: int) -> Protocol:
     """Draw names, numbers of images, and the people and pairs of View 1 and View 2.
 
-    About a third of the people have one image, the others 2 to 20 with a long tail, five on
-    average. View 1 trains on 70 % of the people and tests on the others; View 2 deals all people
-    into ten folds. All pairs are drawn person first, as LFW's were. Refuses fewer than 40 people.
+    About a third of the people have one image, the others 2 to 20, five on average. View 1 trains
+    on 70 % of them; View 2 deals all into ten folds. Refuses fewer than 40 people.
     """
     pool = possible_names()
     if not 4 * N_FOLDS <= people <= len(pool):
@@ -89,16 +88,10 @@ def _draw_images(folder: Path, seed: int, k: int, name: str, n: int) -> None:
 def synthesize(
     out: str | Path, people: int = 400, seed: int = 0, progress: bool = True, workers: int = -1
 ) -> Path:
-    """Draw people and write them in LFW's layout: ``lfw-synthetic`` and the lists beside it.
+    """Draw `people` (40 or more) and write them in LFW's layout into the folder `out`.
 
-    Parameters
-    ----------
-    out : str or Path
-        The folder that gets them; a ``lfw-synthetic`` in it is never drawn over.
-    people, seed : int
-        How many people, at least 40, with five images each on average; and what decides the rest.
-    progress, workers : bool, int
-        Whether to show a progress bar, and how many processes draw; -1 is one per core.
+    A ``lfw-synthetic`` that is there is never drawn over: FileExistsError. `workers` processes
+    draw; -1 is one per core.
     """
     protocol = draw_protocol(people, seed)
     folder = Path(out) / "lfw-synthetic"
@@ -107,8 +100,7 @@ def synthesize(
     draw = delayed(partial(_draw_images, folder, seed))
     jobs = [draw(k, name, n) for k, (name, n) in enumerate(protocol.counts.items())]
     done = Parallel(workers, return_as="generator")(jobs)
-    for _ in tqdm(done, "drawing faces", people, unit=" people", disable=not progress):
-        pass
+    list(tqdm(done, "drawing faces", people, unit=" people", disable=not progress))
     write(protocol, out)
     return Path(out)
 

@@ -1,7 +1,4 @@
-"""Draw what is fixed for a person, and what is new in every image of it.
-
-``portrait.toml`` beside this file holds the ranges and the colours.
-"""
+"""Draw what is fixed for a person, and what is new in every image of it, by ``portrait.toml``."""
 
 import tomllib
 from pathlib import Path
@@ -9,16 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from facelab.data.drawn.canvas import linear, rgb
+
+def linear(colour):
+    """Return a colour in sRGB as linear light, float32 of shape (3, 1, 1)."""
+    return np.array(colour, np.float32).reshape(3, 1, 1) ** 2
+
 
 TABLES = tomllib.loads(Path(__file__).with_name("portrait.toml").read_text("utf-8"))
 PAINT = {name: linear(colour) for name, colour in TABLES["paint"].items()}
-TINT = {name: rgb(*factors) for name, factors in TABLES["tint"].items()}
-BEARDS = list(TABLES["beards"].values())
-BEARD_CHANCES = (0.4, 0.2, 0.12, 0.13, 0.15)  # of a heavy person; others have none
 STYLES = tuple(TABLES["styles"])
-STYLE_CHANCES = tuple(zip(*TABLES["styles"].values(), strict=True))
-OCCLUSIONS = ("sunglasses", "hat", "scarf", "hand", "microphone", "patch")
+BEARDS = tuple(TABLES["beards"])
+OCCLUSIONS = ("sunglasses", "hat", "mask")
 
 
 def _palette(name: str) -> np.ndarray:
@@ -28,37 +26,26 @@ def _palette(name: str) -> np.ndarray:
 
 def draw_person(rng: np.random.Generator) -> SimpleNamespace:
     """Draw what is fixed for a person."""
-    build = rng.beta(0.7, 0.7)
-    p = SimpleNamespace(build=build)
+    p = SimpleNamespace(build=rng.beta(0.7, 0.7))
     for name, (low, high, by_build) in TABLES["person"].items():
-        setattr(p, name, rng.uniform(low, high) + by_build * (build - 0.5))
+        setattr(p, name, rng.uniform(low, high) + by_build * (p.build - 0.5))
 
-    skin = _palette("skin")
-    tone = rng.uniform(0, len(skin) - 1.001)
-    light = skin[int(tone)]
-    dark = skin[int(tone) + 1]
-    p.melanin = tone / (len(skin) - 1)
-    p.skin = light + (dark - light) * (tone % 1) + rng.normal(0, 0.012, 3)
-    is_dark = p.melanin > 0.45
-    p.iris_colour = _palette("iris")[rng.integers(2 if is_dark else 6)] * rng.uniform(0.9, 1.1)
-    p.hair = _palette("hair")[rng.integers(3 if is_dark else 6)] * rng.uniform(0.85, 1.15)
-    grey = rng.uniform(0.2, 0.95) * (p.age > 0.72)
-    p.hair = p.hair * (1 - grey) + 0.73 * grey
+    tone = rng.integers(5)
+    is_dark = tone > 1
+    p.skin = linear(_palette("skin")[tone] + rng.normal(0, 0.012, 3))
+    p.iris_colour = linear(_palette("iris")[rng.integers(2 if is_dark else 6)])
+    hair = _palette("hair")[rng.integers(3 if is_dark else 6)] * rng.uniform(0.85, 1.15)
+    grey = rng.uniform(0.2, 0.95) if p.age > 0.72 else 0
+    p.hair = linear(hair + (0.73 - hair) * grey)
 
-    p.style = str(rng.choice(STYLES, p=STYLE_CHANCES[build > 0.5]))
-    bob = rng.uniform(0.5, 1.0)
-    long = rng.uniform(1.3, 1.9)
-    p.length = {"bob": bob, "long": long}.get(p.style, 0.1)
-    if p.style == "coils":
-        sizes = rng.uniform((0.15, 0.08, 0.5), (0.42, 0.34, 1.0))
-        p.hair_top, p.hair_side, p.length = sizes.tolist()
-        p.curl = 1.0
-    p.fringe = rng.random() < 0.35 and p.style in ("crop", "bob", "long")
-    p.beard = int(rng.choice(5, p=BEARD_CHANCES)) if build > 0.55 else 0
+    delicate, heavy, shortest, longest = np.transpose(list(TABLES["styles"].values()))
+    style = rng.choice(len(STYLES), p=heavy if p.build > 0.5 else delicate)
+    p.style = STYLES[style]
+    p.length = rng.uniform(shortest[style], longest[style])
+    p.fringe = rng.random() < 0.35
+    p.beard = BEARDS[rng.integers(len(BEARDS))] if p.build > 0.55 else "none"
     p.glasses = rng.random() < 0.2
-    p.frame = rng.uniform((0.19, 0.13, 2), (0.24, 0.19, 6)).tolist()  # half-axes, squareness
-    p.mole_at = rng.uniform((-0.5, 0.05), (0.5, 0.8)).tolist()
-    p.noise = rng.standard_normal((64, 64), np.float32)  # the grain of skin and hair
+    p.noise = rng.standard_normal((64, 64), np.float32)  # the grain of the hair
     return p
 
 
@@ -67,10 +54,8 @@ def draw_shot(rng: np.random.Generator, p: SimpleNamespace) -> SimpleNamespace:
     s = SimpleNamespace()
     for name, (mean, deviation, low, high) in TABLES["shot"].items():
         setattr(s, name, float(np.clip(rng.normal(mean, deviation), low, high)))
-    s.occlusion = str(rng.choice(OCCLUSIONS)) if rng.random() < 0.3 else ""
+    s.occlusion = str(rng.choice(OCCLUSIONS)) if rng.random() < 0.35 else ""
     s.glasses = rng.random() < (0.7 if p.glasses else 0.08)
-    s.fringe = p.fringe != (rng.random() < 0.15)
-    s.clothes = int(rng.integers(3))
+    s.is_v_neck = rng.random() < 0.5
     s.colours = [linear(colour) for colour in rng.permutation(_palette("cloth"))[:6]]
-    s.side = 1 if rng.random() < 0.5 else -1
     return s
