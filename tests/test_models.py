@@ -109,7 +109,7 @@ def test_a_network_is_not_saved_under_the_name_of_another(tmp_path):
     model, path = models.siamese_cnn(8, 16, channels=(4, 8)), tmp_path / "network.safetensors"
     with pytest.raises(ValueError, match="another network"):
         models.save_network(path, model, ARCHITECTURE)
-    with pytest.raises(ValueError, match="siamese_cnn or resnet50, got 'vgg'"):
+    with pytest.raises(ValueError, match="siamese_cnn or residual_cnn or resnet50, got 'vgg'"):
         models.save_network(path, model, {"name": "vgg"})
     assert not path.exists()
 
