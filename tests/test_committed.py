@@ -256,6 +256,30 @@ def quotes():
     yield f"{100 * minus['value']:.1f} points {within(minus, '.1f', 100)}"
 
 
+def recipe_quotes():
+    """What README and the recipe's diary say, built from its record."""
+    run = record(GPU / "10_best_recipe")
+    rows = {(r["method"], r["seed"], r["split"], r["metric"]): r for r in run["results"]}
+    for method in ("the recipe", "the recipe, aligned"):
+        row = rows[method, None, "View 2 test", "accuracy"]
+        yield f"{100 * row['value']:.1f} % ± {100 * row['error']:.1f} %"
+        yield mean(rows[method, None, "View 2 test", "auc"])
+        seeds = [rows[method, seed, "View 1 test", "accuracy"]["value"] for seed in (0, 1)]
+        yield f"{100 * seeds[0]:.1f} and {100 * seeds[1]:.1f} %"
+    searched = [t for t in run["trainings"] if t["trial"] and t["epochs"] in (40, 120)]
+    yield f"{len(searched)} trials of 40 epochs"
+    yield f"{len(run['trainings'])} trainings"
+    assert run["test_looks"] == 6
+
+
+def test_readme_and_the_recipe_quote_its_record():
+    text = (GPU / "README.md").read_text(encoding="utf-8")
+    assert [quote for quote in recipe_quotes() if quote not in text] == []
+    lead = (ROOT / "README.md").read_text(encoding="utf-8").partition(BEGIN)[0]
+    accuracies = [quote for quote in recipe_quotes() if "% ±" in quote]
+    assert [quote for quote in accuracies if quote not in lead] == []
+
+
 def test_readme_and_diary_quote_the_records():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     # the tables have a test of their own, and hold so many numbers that a slip would be among them
