@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
@@ -19,6 +19,7 @@ TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 11
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # as one sees the image
 COORDINATES = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
 SAVE_EVERY = 200  # images between two writes of the landmarks
+SHOWN = 12  # images on the contact sheet
 
 
 def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -> pd.DataFrame:
@@ -28,7 +29,8 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     publish; `margin` more pixels are kept on each side. The result is a folder of LFW's layout,
     JPEGs at quality 95, with ``landmarks.csv``, from which it can be made again without the
     detector: images whose landmarks stand there are not searched again, so a stopped call is gone
-    on with. Where no face is found the centre is kept as it is.
+    on with. Where no face is found the centre is kept as it is. ``contact_sheet.jpg`` shows some
+    images before and after.
 
     The detector, MTCNN, was trained on faces from elsewhere: what learns from aligned images
     belongs to LFW's category of label-free outside data.
@@ -67,6 +69,8 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
             moved.save(path, quality=95, subsampling=0)
 
     thread_map(write, range(len(files)), desc=out.name, disable=not progress)
+    shown = np.linspace(0, len(files) - 1, min(SHOWN, len(files))).astype(int)
+    _contact_sheet(copy.path, out, [files[row] for row in shown])
     return landmarks
 
 
@@ -81,6 +85,16 @@ def _moved(image: Image.Image, points: np.ndarray, margin: int) -> Image.Image:
     return image.transform(
         (side, side), Image.Transform.AFFINE, back.params[:2].ravel(), Image.Resampling.BICUBIC
     )
+
+
+def _contact_sheet(folder: Path, out: Path, files: list[str]) -> None:
+    """Draw images before, in the upper row, and after, in the lower one."""
+    sheet = Image.new("RGB", (SIDE * len(files), 2 * SIDE))
+    for column, file in enumerate(files):
+        for row, path in enumerate((folder / file, out / file)):
+            image = ImageOps.fit(Image.open(path).convert("RGB"), (SIDE, SIDE))
+            sheet.paste(image, (SIDE * column, SIDE * row))
+    sheet.save(out / "contact_sheet.jpg", quality=90)
 
 
 def _landmarks(folder: Path, files: list[str], path: Path, progress: bool) -> pd.DataFrame:

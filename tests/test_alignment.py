@@ -1,0 +1,97 @@
+"""Faces are moved so that their landmarks lie on the template."""
+
+import importlib.util
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+import facelab as fl
+from facelab.data.alignment import COORDINATES, TEMPLATE, align
+
+needs_detector = pytest.mark.skipif(
+    importlib.util.find_spec("facenet_pytorch") is None, reason="facelab[align] is not installed"
+)
+
+
+def turned(points, scale, degrees, shift):
+    """Points of the template after a similarity transform."""
+    angle = np.deg2rad(degrees)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return points @ turn.T + shift
+
+
+def write_copy(root, faces):
+    """Write a copy of LFW's layout, grey images with a red dot on each landmark, and the dots."""
+    rows = []
+    for name, points in faces.items():
+        image = Image.new("RGB", (250, 250), "grey")
+        for x, y in () if points is None else points:
+            ImageDraw.Draw(image).ellipse((x - 2, y - 2, x + 2, y + 2), fill="red")
+        path = root / "lfw" / name / f"{name}_0001.jpg"
+        path.parent.mkdir(parents=True)
+        image.save(path, quality=95)
+        missing = np.full(10, np.nan)
+        points = missing if points is None else points.ravel().round(2)
+        rows.append([f"{name}/{name}_0001.jpg", int(not np.isnan(points).any()), *points])
+    return pd.DataFrame(rows, columns=["file", "faces", *COORDINATES])
+
+
+@pytest.mark.parametrize("margin", [0, 16])
+def test_landmarks_come_to_lie_on_the_template(tmp_path, margin):
+    faces = {"Anna": turned(TEMPLATE, 1.3, 20, (70, 10)), "Bert": turned(TEMPLATE, 0.8, -15, 60)}
+    landmarks = write_copy(tmp_path, faces)
+    out = tmp_path / "aligned"
+    out.mkdir()
+    landmarks.to_csv(out / "landmarks.csv", index=False)
+    align(tmp_path / "lfw", out, margin=margin, progress=False)
+    for name in faces:
+        image = np.asarray(Image.open(out / name / f"{name}_0001.jpg"), int)
+        assert image.shape == (112 + 2 * margin, 112 + 2 * margin, 3)
+        red = image[..., 0] - image[..., 1]
+        for x, y in (TEMPLATE + margin).round().astype(int):
+            assert red[y, x] > 60, (name, x, y)
+        assert (red > 60).mean() < 0.02
+    assert Image.open(out / "contact_sheet.jpg").size == (2 * 112, 2 * 112)
+
+
+def test_an_image_without_a_face_keeps_its_centre(tmp_path):
+    landmarks = write_copy(tmp_path, {"Nobody": None})
+    path = tmp_path / "lfw" / "Nobody" / "Nobody_0001.jpg"
+    image = Image.new("RGB", (250, 250), "black")
+    ImageDraw.Draw(image).rectangle((105, 105, 144, 144), fill="white")
+    image.save(path, quality=95)
+    out = tmp_path / "aligned"
+    out.mkdir()
+    landmarks.to_csv(out / "landmarks.csv", index=False)
+    table = align(tmp_path / "lfw", out, progress=False)
+    assert table["faces"].tolist() == [0]
+    kept = np.asarray(Image.open(out / "Nobody" / "Nobody_0001.jpg").convert("L"), int)
+    assert kept.shape == (112, 112)
+    assert kept[40:72, 40:72].min() > 200 and kept[:30].max() < 60
+
+
+@needs_detector
+def test_a_drawn_face_is_found_or_counted_and_a_second_call_searches_no_more(tmp_path, monkeypatch):
+    faces = {"Anna": TEMPLATE + 69, "Bert": TEMPLATE + 69}
+    write_copy(tmp_path, faces)
+    table = align(tmp_path / "lfw", tmp_path / "out", progress=False)
+    assert table["file"].tolist() == ["Anna/Anna_0001.jpg", "Bert/Bert_0001.jpg"]
+    assert (table["faces"] == 0).all() and table[COORDINATES].isna().all(axis=None)
+    monkeypatch.setattr("facelab.data.alignment._detector", lambda: pytest.fail("searched again"))
+    again = align(tmp_path / "lfw", tmp_path / "out", progress=False)
+    pd.testing.assert_frame_equal(table, again, check_dtype=False)
+
+
+@needs_detector
+def test_on_lfw_the_face_nearest_the_centre_is_found(lfw_root, tmp_path):
+    copy = tmp_path / "lfw-deepfunneled"
+    for name in ("Aaron_Peirsol", "George_W_Bush"):
+        source = lfw_root / "lfw-deepfunneled" / name / f"{name}_0001.jpg"
+        (copy / name).mkdir(parents=True)
+        (copy / name / source.name).write_bytes(source.read_bytes())
+    table = fl.align(copy, tmp_path / "lfw-aligned", progress=False)
+    assert (table["faces"] >= 1).all()
+    middle = table[COORDINATES].to_numpy().reshape(-1, 5, 2).mean(axis=1)
+    assert (np.abs(middle - 125) < 30).all()
