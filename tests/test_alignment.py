@@ -53,7 +53,8 @@ def test_landmarks_come_to_lie_on_the_template(tmp_path, margin):
         for x, y in (TEMPLATE + margin).round().astype(int):
             assert red[y, x] > 60, (name, x, y)
         assert (red > 60).mean() < 0.02
-    assert Image.open(out / "contact_sheet.jpg").size == (2 * 112, 2 * 112)
+    with Image.open(out / "contact_sheet.jpg") as sheet:
+        assert sheet.size == (2 * 112, 2 * 112)
 
 
 def test_an_image_without_a_face_keeps_its_centre(tmp_path):
