@@ -9,7 +9,10 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: study test lab explore lint bench clean
+.PHONY: help study test lab explore lint bench clean
+
+help:  ## print these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
 study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
@@ -24,7 +27,7 @@ lab: $(READY)  ## open the notebooks
 explore: $(READY)  ## serve the explorer of all runs as a page, at the address that it prints
 	$(VENV)/bin/voila notebooks/explore.ipynb --no-browser --Voila.ip=127.0.0.1 --Voila.auto_token=True $(ARGS)
 
-lint: $(READY)
+lint: $(READY)  ## check style and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 

@@ -5,11 +5,15 @@ imported when it is first used. Losses, miners and distances come from pytorch-m
 under its own names; only what it lacks is here.
 """
 
+from importlib.metadata import version
+
 import lazy_loader
+
+__version__ = version("facelab")
 
 _MAP = {
     "data.lfw": "load_lfw",
-    "data.alignment": "align",
+    "data.alignment": "align TEMPLATE",
     "data.facts": "official_results known_errors",
     "views": "view1 view2 all_lfw",
     "faces": "Faces Pairs Split draw_pairs",
