@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from facelab.data.cache import cache_dir
+from facelab.data.copies import find
 from facelab.data.decoding import decode
 from facelab.data.inspect import info
 from facelab.data.lfw import load_lfw
@@ -75,7 +76,7 @@ def test_a_picture_is_decoded_like_the_packed_images(copy):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<html>", "^not an image that Pillow can read$"),
+        (b"<html>", "^not an image that Pillow can read as JPEG, PNG or WebP$"),
         (None, "^unreadable: .*No such file"),
         ("small", "^expected at least 20 x 20 pixels, got 10 x 10$"),
     ],
@@ -122,11 +123,11 @@ def test_one_error_lists_every_unusable_image_before_anything_is_packed(copy):
     truncated = reasons.pop("Person_Ad/Person_Ad_0001.jpg")
     assert truncated.startswith("unreadable: image file is truncated")
     assert reasons == {
-        "Person_Ab/Person_Ab_0002.jpg": "not an image that Pillow can read",
+        "Person_Ab/Person_Ab_0002.jpg": "not an image that Pillow can read as JPEG, PNG or WebP",
         "Person_Ac/Person_Ac_0001.jpg": "missing",
         "Person_Ag/Person_Ag_0001.jpg": "expected at least 20 x 20 pixels, got 10 x 10",
         "Person_Ag/Person_Ag_0002.jpg": "expected 40 x 40 pixels like the others, got 50 x 40",
-        "Person_Bn/Person_Bn_0004.jpg": "not an image that Pillow can read",
+        "Person_Bn/Person_Bn_0004.jpg": "not an image that Pillow can read as JPEG, PNG or WebP",
     }
     assert not list((cache_dir() / "packed").iterdir())
 
@@ -275,7 +276,8 @@ def test_packing_leaves_one_folder(copy):
 def test_every_variant_is_found_below_itself_and_doubled(write_copy, tmp_path, variant, source):
     root = write_copy(tmp_path / "data", variant)
     below, itself = load(root), load(root / variant)
-    assert below.source == itself.source == source
+    assert find(root).source == source
+    assert below.source == itself.source == f"own faces in {variant}"  # its lists are not LFW's
     assert not below.synthetic
     assert below.fingerprint == itself.fingerprint
     doubled = tmp_path / "doubled"
@@ -286,7 +288,7 @@ def test_every_variant_is_found_below_itself_and_doubled(write_copy, tmp_path, v
 
 
 def test_a_container_may_be_called_lfw_too(write_copy, tmp_path):
-    assert load(write_copy(tmp_path / "lfw", "lfw_funneled")).source == "LFW funneled"
+    assert find(write_copy(tmp_path / "lfw", "lfw_funneled")).source == "LFW funneled"
 
 
 def test_an_archive_loads_as_the_folder_it_was_made_of(write_copy, tmp_path):
@@ -299,8 +301,8 @@ def test_an_archive_loads_as_the_folder_it_was_made_of(write_copy, tmp_path):
         faces = load(where)
         assert faces.fingerprint == folder.fingerprint
         assert np.array_equal(faces.images, folder.images)
-        assert faces.source == "LFW funneled"
-    assert info(root, progress=False)[1]
+        assert faces.source == "own faces in lfw_funneled"
+    assert info(root, crop=20, progress=False)[1]
 
 
 def test_a_cut_off_archive_is_an_error_that_names_it(write_copy, tmp_path):
@@ -346,7 +348,7 @@ def test_sizes_must_be_positive(copy):
 
 
 def test_info_describes_a_whole_copy(copy):
-    text, ok = info(copy, progress=False)
+    text, ok = info(copy, crop=20, progress=False)
     lines = dict(line.split("  ", 1) for line in text.split("\n"))
     facts = {key.strip(): value.strip() for key, value in lines.items()}
     assert ok
@@ -361,13 +363,13 @@ def test_info_lists_what_is_wrong_and_does_not_raise(copy, tmp_path):
     image(copy, "Person_Ab", 2).write_bytes(b"")
     image(copy, "Person_Ac", 1).unlink()
     shutil.copy(image(copy, "Person_Aa", 1), image(copy, "Person_Aa", 2))
-    text, ok = info(copy, progress=False)
+    text, ok = info(copy, crop=20, progress=False)
     assert not ok
     assert "Person_Ab_0002.jpg: not an image" in text
     assert "Person_Ac_0001.jpg: missing" in text
     assert text.endswith("\n  Person_Aa/Person_Aa_0002.jpg")
     (copy / "pairs.txt").write_text("nonsense")
-    text, ok = info(copy, progress=False)
+    text, ok = info(copy, crop=20, progress=False)
     assert not ok
     assert "pairs.txt, line 1: expected" in text
     assert "99" in text  # the images are counted all the same

@@ -3,7 +3,10 @@
 The same seed writes the same bytes with the same versions of NumPy, SciPy and Pillow.
 """
 
-from functools import partial
+import multiprocessing
+import os
+import threading
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from facelab.faces import Faces, draw_pairs
 
 VERSION = 2  # of the drawings: whoever changes them adds one, and old caches are not read again
 N_FOLDS = 10
+MARK = "DRAWN.txt"  # a file in the folder of people, which stays when that is renamed
 
 
 def possible_names() -> list[str]:
@@ -75,8 +79,28 @@ def _draw_pairs(faces: Faces, parts, n: int, rng) -> NamedPairs:
     return NamedPairs.of(pairs)
 
 
+def mark_as_drawn(folder: Path) -> None:
+    """Write into a folder of people that they are drawn."""
+    text = "These faces are drawn by a program: they show nobody, and are no photos.\n"
+    (folder / MARK).write_text(text)
+
+
+@cache
+def _end_with_parent() -> None:
+    """Let this process end as soon as the one that started it has ended, however that ended."""
+    parent = multiprocessing.parent_process()
+
+    def watch():
+        parent.join()
+        os._exit(1)
+
+    if parent:  # else this is the process that was called
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def _draw_images(folder: Path, seed: int, k: int, name: str, n: int) -> None:
     """Draw all images of one person. Each depends on seed, person and number alone."""
+    _end_with_parent()
     p = draw_person(np.random.default_rng([seed, k, 0]))
     (folder / name).mkdir(parents=True)
     for number in range(1, n + 1):
@@ -97,6 +121,8 @@ def synthesize(
     folder = Path(out) / "lfw-synthetic"
     if folder.exists():
         raise FileExistsError(f"expected no {folder} yet; delete it or choose another folder")
+    folder.mkdir(parents=True)
+    mark_as_drawn(folder)
     draw = delayed(partial(_draw_images, folder, seed))
     jobs = [draw(k, name, n) for k, (name, n) in enumerate(protocol.counts.items())]
     done = Parallel(workers, return_as="generator")(jobs)
