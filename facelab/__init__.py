@@ -9,9 +9,10 @@ import lazy_loader
 
 _MAP = {
     "data.lfw": "load_lfw",
+    "data.own": "load_faces",
     "data.alignment": "align",
     "data.facts": "official_results known_errors",
-    "views": "view1 view2 all_lfw",
+    "views": "view1 view2 all_lfw split_people",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",
