@@ -3,9 +3,9 @@
 The same seed writes the same bytes with the same versions of NumPy, SciPy and Pillow.
 """
 
-import multiprocessing
 import os
 import threading
+import time
 from functools import cache, partial
 from pathlib import Path
 
@@ -86,21 +86,24 @@ def mark_as_drawn(folder: Path) -> None:
 
 
 @cache
-def _end_with_parent() -> None:
-    """Let this process end as soon as the one that started it has ended, however that ended."""
-    parent = multiprocessing.parent_process()
+def _end_with(parent: int) -> None:
+    """Let this process end soon after `parent`, which started it, has ended, however it ended.
+
+    Windows tells a process nothing of that; there joblib ends it after five idle minutes.
+    """
 
     def watch():
-        parent.join()
+        while os.getppid() == parent:
+            time.sleep(1)
         os._exit(1)
 
-    if parent:  # else this is the process that was called
+    if os.getppid() == parent:  # else this is `parent` itself
         threading.Thread(target=watch, daemon=True).start()
 
 
-def _draw_images(folder: Path, seed: int, k: int, name: str, n: int) -> None:
+def _draw_images(folder: Path, seed: int, parent: int, k: int, name: str, n: int) -> None:
     """Draw all images of one person. Each depends on seed, person and number alone."""
-    _end_with_parent()
+    _end_with(parent)
     p = draw_person(np.random.default_rng([seed, k, 0]))
     (folder / name).mkdir(parents=True)
     for number in range(1, n + 1):
@@ -123,7 +126,7 @@ def synthesize(
         raise FileExistsError(f"expected no {folder} yet; delete it or choose another folder")
     folder.mkdir(parents=True)
     mark_as_drawn(folder)
-    draw = delayed(partial(_draw_images, folder, seed))
+    draw = delayed(partial(_draw_images, folder, seed, os.getpid()))
     jobs = [draw(k, name, n) for k, (name, n) in enumerate(protocol.counts.items())]
     done = Parallel(workers, return_as="generator")(jobs)
     list(tqdm(done, "drawing faces", people, unit=" people", disable=not progress))
