@@ -14,8 +14,9 @@ __version__ = version("facelab")
 _MAP = {
     "data.lfw": "load_lfw",
     "data.alignment": "align TEMPLATE",
+    "data.own": "load_faces",
     "data.facts": "official_results known_errors",
-    "views": "view1 view2 all_lfw",
+    "views": "view1 view2 all_lfw split_people",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",

@@ -67,6 +67,8 @@ class Faces:
     source, synthetic, fingerprint, root, crop
         What the images are, for captions; whether the faces are drawn, not photographed; SHA-256
         of what `packed` holds; what was loaded, and the central pixels that were kept of a file.
+    ids : ndarray of shape (n_images,), str, optional
+        What each image is called; without, as LFW calls its own, by `names` and `numbers`.
     pairs, protocol : Pairs, Protocol, optional
         Pairs of these images to verify, and the lists of people and pairs that came with them.
     """
@@ -83,6 +85,7 @@ class Faces:
     fingerprint: str = ""
     root: str = ""
     crop: int | None = None
+    ids: np.ndarray | None = None
 
     def __post_init__(self):
         shape = self.packed.shape
@@ -92,6 +95,8 @@ class Faces:
         lengths = len(self.rows), len(self.labels), len(self.numbers)
         if len(set(lengths)) > 1:
             raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
+        if self.ids is not None and len(set(self.ids)) != len(self.rows):
+            raise ValueError(f"expected an id of its own for each image, got {len(self.ids)} ids")
         if self.pairs is None:
             return
         left, right = self.labels[[self.pairs.left, self.pairs.right]]
@@ -126,7 +131,9 @@ class Faces:
 
     @property
     def image_ids(self) -> np.ndarray:
-        """``NAME_0001`` for every image, str of shape (n_images,): the file name's stem."""
+        """What every image is called, str of shape (n_images,): `ids`, or LFW's ``NAME_0001``."""
+        if self.ids is not None:
+            return self.ids
         images = zip(self.labels, self.numbers, strict=True)
         return np.array([f"{self.names[label]}_{number:04d}" for label, number in images])
 
@@ -151,6 +158,7 @@ class Faces:
             labels=new_label[self.labels[keep]],
             names=tuple(name for name in self.names if name in people),
             numbers=self.numbers[keep],
+            ids=None if self.ids is None else self.ids[keep],
             pairs=None,
         )
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from facelab.data.copies import find
+from facelab.data.drawn.people import mark_as_drawn
 
 SIDE = 112  # pixels of the template
 TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 112 x 112 pixels
@@ -56,6 +57,8 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     copy = find(source)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if copy.synthetic:
+        mark_as_drawn(out)
     files = [file for file in copy.files() if file.endswith(".jpg")]
     landmarks = _landmarks(copy.path, files, out / "landmarks.csv", progress)
     points = landmarks[COORDINATES].to_numpy().reshape(-1, 5, 2)

@@ -87,11 +87,12 @@ def fetch(out, variant):
 
 @data.command()
 @click.argument("path")
-def info(path):
+@click.option("--crop", default=128, show_default=True, help="Central pixels to use; 0: all.")
+def info(path, crop):
     """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
     from facelab.data.inspect import info
 
-    text, ok = info(path)
+    text, ok = info(path, crop or None)
     click.echo(text)
     sys.exit(not ok)
 
