@@ -92,7 +92,9 @@ class Parameter(NamedTuple):
         text, allows = limits(self.comment)
         for one in value if isinstance(value, list) else [value]:
             if not allows(one):
-                raise ValueError(f"{name}: expected {text}, got {one_line(repr(one), 60)}")
+                raise ValueError(
+                    f"{name}: expected a value of {text}, got {one_line(repr(one), 60)}"
+                )
         return value
 
 
