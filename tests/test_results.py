@@ -1,12 +1,14 @@
 """Results, trainings and what to explore, read back from records that `Run` wrote."""
 
 import json
+import math
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from pytorch_metric_learning import losses
+from records import add_report, make_record, make_report, write_record
 
 import facelab as fl
 from facelab.faces import draw_pairs
@@ -186,13 +188,82 @@ def test_a_record_of_another_schema_is_refused_by_name(tmp_path, text):
         fl.load_results(tmp_path)
 
 
-def test_a_record_that_is_cut_off_is_refused_by_name(folder):
-    path = folder / "03_others" / "run.json"
-    path.write_text(path.read_text()[:100])
-    with pytest.raises(
-        ValueError, match=r"03_others/run.json: expected a record of schema 2, got none"
-    ):
-        fl.load_results(folder)
+def bad(record, **changes):
+    return json.dumps(record | changes)
+
+
+BAD = {
+    "cut off": lambda record: bad(record)[:100],
+    "empty": lambda record: "",
+    "of another tool": lambda record: '{"runs": [1, 2]}',
+    "another schema": lambda record: bad(record, schema=3),
+    "not finite": lambda record: bad(record, seconds=math.nan),
+    "too large": lambda record: bad(record).replace('"seconds": 6', '"seconds": 1e999, "x": 6'),
+    "nested": lambda record: "[" * 100_000,
+    "half a character": lambda record: bad(record, command="\ud800"),
+    "without metrics": lambda record: bad(record, results=[]),
+    "without claims": lambda record: bad({k: record[k] for k in record if k != "claims"}),
+    "other types": lambda record: bad(record, results={"auc": 0.9}),
+    "status": lambda record: bad(record, status="perfect"),
+    "a name that is a path": lambda record: bad(record, notebook="../../x"),
+    "an absolute figure": lambda record: bad(record, figures=[FIGURE | {"file": "/etc/x.png"}]),
+    "a figure above": lambda record: bad(record, figures=[FIGURE | {"file": "../../x.png"}]),
+    "the folder": lambda record: bad(record, figures=[FIGURE | {"file": "."}]),
+    "an absolute root": lambda record: bad(record, data=record["data"] | {"root": "/etc"}),
+    "a root above": lambda record: bad(record, data=record["data"] | {"root": "a/../../x"}),
+    "a format that fills memory": lambda record: bad(
+        record, claims=[CLAIM | {"format": ".999999999f"}]
+    ),
+    "a long line": lambda record: "x" * 10_000_000,
+}
+FIGURE = {"caption": "c"}
+CLAIM = {"sentence": "s", "value": 1.0, "low": None, "high": None, "holds": True}
+
+
+@pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
+def test_a_bad_record_is_named_in_one_line_and_the_others_are_read(tmp_path, caplog, spoil):
+    good = make_record("00_x")
+    add_report(good, tmp_path, "a", make_report())
+    write_record(tmp_path / "00_x", good)
+    (tmp_path / "0.npz").rename(tmp_path / "00_x" / "0.npz")
+    (tmp_path / "01_bad").mkdir()
+    (tmp_path / "01_bad" / "run.json").write_text(spoil(good | {"notebook": "01_bad"}))
+    assert fl.load_results(tmp_path)["method"].tolist() == ["a"]
+    (said,) = caplog.messages
+    assert "01_bad/run.json: expected a record of schema 2, got" in said
+    assert "\n" not in said and len(said) <= 500
+    assert fl.trainings(tmp_path).empty
+    assert [one.name for one in fl.load_shown(tmp_path)] == ["00 · a"]
+
+
+def test_a_file_that_leads_out_of_the_runs_folder_by_a_link_is_refused(tmp_path):
+    (tmp_path / "secret.png").touch()
+    write_record(tmp_path / "00_x", make_record("00_x", figures=[FIGURE | {"file": "a.png"}]))
+    assert fl.load_results(tmp_path).empty
+    (tmp_path / "00_x" / "a.png").symlink_to("../secret.png")
+    with pytest.raises(ValueError, match="expected a file inside"):
+        fl.load_results(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no zip", "film", "other"])
+def test_a_report_or_film_that_is_none_is_named_and_left_out(folder, caplog, content):
+    place = folder / "02_networks"
+    report, film = (next(place.glob(f"*{end}.npz")) for end in ("_view-1-test", "_film"))
+    if content == "film":
+        report.write_bytes(film.read_bytes())
+    elif content == "other":
+        make_report(name="another split").save(report)
+        np.savez(film, epoch=[1], dev_same=[True], dev_distance=[[0.5, 0.5]])
+    else:
+        for file in (report, film):
+            file.write_bytes(content)
+    row = fl.load_results(folder).iloc[0]
+    assert row["report"] is None and np.isfinite(row["auc"])
+    fl.load_shown(folder)
+    named = {message.partition(": expected")[0] for message in caplog.messages}
+    assert named == {str(report)} if content == "film" else {str(report), str(film)}
+    assert all("run the chapter again, or delete" in said for said in caplog.messages)
+    assert not any("\n" in said for said in caplog.messages)
 
 
 def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces, split):

@@ -1,5 +1,6 @@
 """The command line: ``facelab run``, ``lab``, ``report`` and ``data``."""
 
+import io
 import os
 import sys
 
@@ -13,7 +14,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except (ValueError, OSError) as e:
-            click.echo(f"facelab: {e}", err=True)
+            from facelab.study.writing import one_line
+
+            click.echo(f"facelab: {one_line(str(e))}", err=True)
             context.exit(2)
         except KeyboardInterrupt:
             click.echo("facelab: stopped; 'facelab run --resume' goes on from here", err=True)
@@ -24,19 +27,35 @@ class _Commands(click.Group):
 @click.version_option(package_name="facelab", prog_name="facelab")
 def main():
     """Metric learning for face verification: run the study, get the data."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters, as Windows' cp1252
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
-@main.command()
+@main.command(add_help_option=False)
 @click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1)
 @click.option("--profile", default="smoke", show_default=True, help="smoke, lfw-cpu, lfw, a file.")
 @click.option("parameters", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Repeatable.")
 @click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
 @click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
-def run(notebooks, profile, parameters, out, resume):
+@click.option("--force", is_flag=True, help="Overwrite results that git tracks, or of others.")
+@click.option("--list", "listed", is_flag=True, help="List the notebooks.")
+@click.option("-h", "--help", "explained", is_flag=True, help="This; of NOTEBOOK its parameters.")
+@click.pass_context
+def run(context, notebooks, profile, parameters, out, resume, force, listed, explained):
     """Execute notebooks (all, or by name: 01) and write a report."""
+    if explained and not notebooks:
+        click.echo(context.get_help())
+        return
+    if listed or explained:
+        from facelab.study.settings import describe, find_notebooks, notebooks_folder, title_of
+
+        for path in find_notebooks(notebooks, notebooks_folder()):
+            click.echo(describe(path) if explained else f"{path.stem}  {title_of(path)}")
+        return
     from facelab.study.batch import run_study
 
-    failed = run_study(notebooks, profile, dict(parameters), out, resume)
+    failed = run_study(notebooks, profile, dict(parameters), out, resume, force)
     for name, cause in failed.items():
         click.echo(f"facelab: {name} failed in {cause}", err=True)
     sys.exit(bool(failed))

@@ -1,8 +1,7 @@
 """What the runs of a folder recorded, read back: results, trainings, and what to explore."""
 
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,9 @@ import pandas as pd
 from facelab.baselines import raw_pixels
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network
-from facelab.study.record import LISTS, SCHEMA, Run
+from facelab.study.reading import opened, read_runs
+from facelab.study.record import Run
+from facelab.study.writing import numbered
 from facelab.train import embed
 from facelab.verification import Report, same_result
 
@@ -24,29 +25,7 @@ OF_SEED = {"value": "", "low": "_low", "high": "_high"}  # what of a row a colum
 OF_MEAN = {"value": "_mean", "low": "_mean_low", "high": "_mean_high", "error": "_error", "n": "_n"}
 ENDS = [*OF_SEED.values(), *OF_MEAN.values()]
 NUMBERS = ["threshold", "dev_auc", *BUDGET, *(f"{rate}{end}" for rate in RATES for end in ENDS)]
-NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}}
-NOTHING |= {name: [] for name in LISTS}
 NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
-
-
-def read_runs(folder: str | Path) -> dict[Path, dict]:
-    """Read every ``run.json`` below `folder`: the record of each run by its folder, in order.
-
-    What a run has not recorded yet is as in `NOTHING`. A file that is no record of this version
-    is a ValueError that names it.
-    """
-    records = {}
-    for path in sorted(Path(folder).rglob("run.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            schema = record["schema"]
-        except (ValueError, LookupError, TypeError):
-            schema = "none"
-        if schema != SCHEMA:
-            expected = f"expected a record of schema {SCHEMA}, got {schema}"
-            raise ValueError(f"{path}: {expected}; run the chapter again")
-        records[path.parent] = NOTHING | record
-    return records
 
 
 def load_results(folder: str | Path) -> pd.DataFrame:
@@ -56,16 +35,28 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     the `Report`. Rates are of the first seed, each with ``_low, _high`` (95 %, people resampled)
     and, over seeds, ``_mean, _mean_low, _mean_high`` (95 %, Student's t), ``_error, _n``.
     """
+    return results_in(read_runs(folder))
+
+
+def results_in(runs: Mapping[Path, dict]) -> pd.DataFrame:
+    """Return the rows of `load_results` for records that were read."""
     rows = []
-    for place, record in read_runs(folder).items():
+    for place, record in runs.items():
         if record["status"] == "done":
             rows += _rows(record, partial(_kept, place))
     return _table(rows)
 
 
 def _kept(place: Path, entry: dict) -> Report | None:
-    file = place / entry["file"]
-    return Report.load(file) if file.exists() else None
+    """Return the report that an entry of a record names; None if it is gone or not that."""
+
+    def load(path):
+        report = Report.load(path)
+        if (report.name, report.role) != (entry["split"], entry["role"]):
+            raise ValueError(f"one on {report.name}")
+        return report
+
+    return opened(load, place / entry["file"], f"a report on {entry['split']}")
 
 
 def results_of(run: Run) -> pd.DataFrame:
@@ -144,7 +135,8 @@ def _words(setting):
     if not isinstance(setting, dict):
         return setting
     own = [f"{name}={_words(value)}" for name, value in setting.items() if name != "name"]
-    return f"{setting['name']}({', '.join(own)})" if own else setting["name"]
+    name = setting.get("name", "")
+    return f"{name}({', '.join(own)})" if own else name
 
 
 def differing(trainings: pd.DataFrame) -> list[str]:
@@ -155,7 +147,12 @@ def differing(trainings: pd.DataFrame) -> list[str]:
 
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
     """Read what the explorer can show of the finished runs below `folder`, real faces first."""
-    runs = [run for run in read_runs(folder).items() if run[1]["status"] == "done"]
+    return shown_in(read_runs(folder))
+
+
+def shown_in(runs: Mapping[Path, dict]) -> list[Shown]:
+    """Return what the explorer can show of records that were read."""
+    runs = [run for run in runs.items() if run[1]["status"] == "done"]
     runs.sort(key=lambda run: run[1]["data"].get("synthetic", False))
     profiles = {record["profile"] for _, record in runs if record["reports"]}
     shown = []
@@ -166,13 +163,13 @@ def load_shown(folder: str | Path = "outputs") -> list[Shown]:
 
 
 def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
-    number, _, rest = record["notebook"].partition("_")
-    chapter = number if number.isdigit() else f"{number} {rest}".strip()
+    number, title = numbered(record["notebook"])
+    chapter = number or title
     data = record["data"]
     films = {}
     for training in record["trainings"]:
-        if training["film"] and (place / training["film"]).is_file():
-            film = Film.load(place / training["film"], data["source"], data["synthetic"])
+        film = _film(place, training["film"], data) if training["film"] else None
+        if film:
             films[training["method"]] = film
     methods = [entry["method"] for entry in record["reports"]]
     shown = []
@@ -196,6 +193,17 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
         shown.append(one)
     alone = [Shown(f"{chapter} · {method}{profile}", film=film) for method, film in films.items()]
     return shown + alone
+
+
+def _film(place: Path, file: str, data: dict) -> Film | None:
+    def load(path):
+        film = Film.load(path, data["source"], data["synthetic"])
+        for distances, same in film.splits.values():
+            if distances.shape != (len(film.epoch), len(same)):
+                raise ValueError(f"distances of shape {distances.shape}")
+        return film
+
+    return opened(load, place / file, "the film of a training")
 
 
 def _embedding(entry: dict, place: Path):
