@@ -48,7 +48,7 @@ def decode(source: str | Path | io.BytesIO, image_size: int, crop: int | None = 
     was cut off, is smaller than `crop` or has more than 64 million pixels. A PNG's checksums are
     compared. A JPEG holds none: damage inside it that still decodes cannot be noticed here.
     """
-    image = _open(source)
+    image = open_picture(source)
     return _shrink(image, image_size, crop)
 
 
@@ -62,7 +62,7 @@ def decode_all(
             return Decoded(wrong="missing")
         size = pixels = None
         try:
-            image = _open(path)
+            image = open_picture(path)
             size = image.size
             _box(image, crop)
             if image_size:
@@ -82,7 +82,7 @@ def decode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _open(source) -> Image.Image:
+def open_picture(source) -> Image.Image:
     """Return the picture upright, as RGB."""
     data = _bytes(source)
     try:

@@ -19,6 +19,7 @@ from facelab.data.packing import Photos, check_sizes, pack
 from facelab.faces import Faces
 
 FEW = 5  # of those that a message names
+MADE = (MARK, "landmarks.csv", "contact_sheet.jpg")  # by the project itself, beside the people
 CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # kinds of letters that break lines or cannot be written
 
 
@@ -133,7 +134,7 @@ def _of_folder(root: Path) -> Album:
     album = Album(root)
     for person in _visible(root):
         if not os.path.isdir(person.path):
-            if person.name != MARK:
+            if person.name not in MADE:
                 album.strays.append(person.name)
             continue
         n_before = len(album.ids)

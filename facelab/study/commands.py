@@ -89,6 +89,54 @@ def report(folders, readme):
         click.echo(readme)
 
 
+@main.command("align")
+@click.argument("source", metavar="IN")
+@click.argument("out")
+@click.option("--margin", default=0, show_default=True, help="More pixels on each side of 112.")
+def align_faces(source, out, margin):
+    """Turn, scale and move every face in IN to the field's template, into OUT; goes on."""
+    from facelab.data.alignment import align
+
+    found = align(source, out, margin)
+    missing = found.loc[found["faces"] == 0, "file"].tolist()
+    click.echo(f"{out}: {len(found):,} photos, {len(missing):,} without a face, kept as they are")
+    for file in missing:
+        click.echo(f"  {file}")
+
+
+@main.command()
+@click.argument("photos", metavar="FOLDER | A.jpg B.jpg", nargs=-1, required=True)
+@click.option("--model", metavar="FILE", help="A network of save_network. Default: chapter 10's.")
+@click.option("--out", default="outputs/photos", show_default=True, help="Where a report goes.")
+@click.option("--prior", default=0.5, show_default=True, help="P(same) before one has looked.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(photos, model, out, prior, as_json):
+    """Verify the people of a folder, or decide whether two photos show one person."""
+    import json
+
+    from facelab.study.photos import NETWORK, compare_photos, verify_folder
+
+    if len(photos) > 2:
+        raise ValueError(f"expected a folder or two photos, got {len(photos)} names")
+    if len(photos) == 2:
+        found = compare_photos(*photos, model or NETWORK, prior)
+        click.echo(json.dumps(found) if as_json else _in_words(found))
+        return
+    report, page = verify_folder(photos[0], model or NETWORK, out)
+    table = report.table().drop(columns="note")
+    rows = table.to_dict("records")
+    click.echo(json.dumps(rows) if as_json else f"{table.round(3).to_string(index=False)}\n{page}")
+
+
+def _in_words(found: dict) -> str:
+    said = "one person" if found["same"] else "two people"
+    words = f"{said}: distance {found['distance']:.3f}, threshold {found['threshold']:.3f}"
+    if "p_same" not in found:
+        return words
+    sure = f"{found['p_same']:.1%} ({found['p_low']:.1%} to {found['p_high']:.1%})"
+    return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
+
+
 @main.group()
 def data():
     """Get faces, or look at them."""
