@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from facelab.checks import of_kind, real, whole
 from facelab.faces import Faces, Split, draw_pairs, draw_people
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
@@ -22,7 +23,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     ----------
     Huang et al., "Labeled Faces in the Wild", UMass Amherst TR 07-49, 2007, section IV.
     """
-    protocol = faces.protocol
+    protocol = _protocol_of(faces)
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
     test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
@@ -38,10 +39,8 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     held-out dev people, drawn as in `view1`. A View 2 result is the mean over all folds, each with
     its own training.
     """
-    protocol = faces.protocol
-    n_folds = len(protocol.folds)
-    if fold not in range(n_folds):
-        raise ValueError(f"expected a fold in 0..{n_folds - 1}, got {fold}")
+    protocol = _protocol_of(faces)
+    fold = whole("fold", fold, 0, len(protocol.folds) - 1)
     name = f"View 2, fold {fold + 1}"
     people = set(protocol.folds[fold])
     test = faces.select(people)
@@ -65,10 +64,18 @@ def all_lfw(faces: Faces) -> Split:
     return Split(faces.with_pairs(None), dev, test, "all LFW", leaking)
 
 
+def _protocol_of(faces: Faces):
+    """LFW's lists of people and pairs, which only `facelab.load_lfw` brings."""
+    if of_kind("faces", faces, Faces).protocol is None:
+        raise ValueError(f"expected faces with LFW's lists of people and pairs, got {faces}")
+    return faces.protocol
+
+
 def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
     """Draw people out of `pool`; return the others, and those with dev pairs."""
     drawable = pool.select(np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES])
-    drawn = draw_people(drawable, round(dev_people * len(pool.names)), seed)
+    n_people = round(real("dev_people", dev_people, 0, 1) * len(pool.names))
+    drawn = draw_people(drawable, n_people, seed)
     dev = pool.select(drawn)
     possible = int((dev.counts * (dev.counts - 1) // 2).sum())
     n_pairs = min(500, 3 * int((dev.counts >= 2).sum()), possible)
