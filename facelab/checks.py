@@ -50,7 +50,7 @@ def numbers(name: str, values, low: float = -np.inf) -> np.ndarray:
     array = array.astype(np.float64)
     good = np.isfinite(array) & (array >= low)
     if not good.all():
-        raise _refused(f"{name} finite{_between(low, np.inf)}", array[~good].flat[0])
+        raise _refused(f"finite {name}{_between(low, np.inf)}", array[~good].flat[0])
     return array
 
 
@@ -63,8 +63,8 @@ def of_kind(name: str, value, kind: type):
 
 def _between(low, high):
     if np.isfinite(low) and np.isfinite(high):
-        return f" from {low:,g} to {high:,g}"
-    return f" of {low:,g} or more" if np.isfinite(low) else ""
+        return f" from {low:,} to {high:,}"
+    return f" of {low:,} or more" if np.isfinite(low) else ""
 
 
 def _first_wrong(array, n):
