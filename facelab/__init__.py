@@ -25,9 +25,9 @@ _MAP = {
     "losses": "ContrastiveLoss AdaCos adacos_scale",
     "train": "fit embed",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
-    "Estimate mean_of difference_of compare compare_all",
+    "calibrate cllr Estimate mean_of difference_of compare compare_all",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "
-    "plot_thresholds plot_faces plot_mistakes plot_images_per_person plot_map "
+    "plot_thresholds plot_calibration plot_faces plot_mistakes plot_images_per_person plot_map "
     "describe set_style",
     "study.record": "Run",
     "study.provenance": "versions",

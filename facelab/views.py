@@ -1,9 +1,8 @@
 """LFW's views as splits: who to learn from, who to set a threshold on, and who to test on."""
 
-from numbers import Real
-
 import numpy as np
 
+from facelab.checks import of_kind, real, whole
 from facelab.faces import Faces, Split, draw_pairs, draw_people
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
@@ -26,7 +25,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     ----------
     Huang et al., "Labeled Faces in the Wild", UMass Amherst TR 07-49, 2007, section IV.
     """
-    protocol = _protocol(faces)
+    protocol = _protocol_of(faces)
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
     test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
@@ -42,10 +41,8 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     held-out dev people, drawn as in `view1`. A View 2 result is the mean over all folds, each with
     its own training.
     """
-    protocol = _protocol(faces)
-    n_folds = len(protocol.folds)
-    if fold not in range(n_folds):
-        raise ValueError(f"expected a fold in 0..{n_folds - 1}, got {fold}")
+    protocol = _protocol_of(faces)
+    fold = whole("fold", fold, 0, len(protocol.folds) - 1)
     name = f"View 2, fold {fold + 1}"
     people = set(protocol.folds[fold])
     test = faces.select(people)
@@ -79,11 +76,11 @@ def split_people(faces: Faces, dev: float = 0.25, test: float = 0.25, seed: int 
     Shares that are none, or fewer than two people with two images or more in a part, are
     ValueErrors; the message says how many are needed.
     """
-    for share in (dev, test):
-        is_number = isinstance(share, Real) and not isinstance(share, bool)
-        if not is_number or not 0 < share < 1 or not dev + test < 1:
-            got = f"dev={dev!r}, test={test!r}"
-            raise ValueError(f"expected shares of people above 0 and below 1 in all, got {got}")
+    dev = real("dev", dev, 0, 1)
+    test = real("test", test, 0, 1)
+    if not 0 < dev < dev + test < 1:
+        got = f"dev={dev}, test={test}"
+        raise ValueError(f"expected shares of people above 0 and below 1 in all, got {got}")
     rng = np.random.default_rng(seed)
     chosen = {"train": [], "dev": [], "test": []}
     for is_many in (True, False):
@@ -112,9 +109,11 @@ def _too_few(faces: Faces, n: int, smallest: float) -> str:
     )
 
 
-def _protocol(faces: Faces):
-    if faces.protocol is None:
-        raise ValueError(f"expected LFW's lists of people with {faces}; split_people needs none")
+def _protocol_of(faces: Faces):
+    """LFW's lists of people and pairs, which only `facelab.load_lfw` brings."""
+    if of_kind("faces", faces, Faces).protocol is None:
+        got = f"got {faces}; split_people needs none"
+        raise ValueError(f"expected faces with LFW's lists of people and pairs, {got}")
     return faces.protocol
 
 
@@ -131,7 +130,8 @@ def _with_drawn_pairs(faces: Faces, name: str, role: str, seed: int) -> Faces:
 def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
     """Draw people out of `pool`; return the others, and those with dev pairs."""
     drawable = pool.select(np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES])
-    drawn = draw_people(drawable, round(dev_people * len(pool.names)), seed)
+    n_people = round(real("dev_people", dev_people, 0, 1) * len(pool.names))
+    drawn = draw_people(drawable, n_people, seed)
     dev = _with_drawn_pairs(pool.select(drawn), "dev", "dev", seed)
     return pool.select(set(pool.names) - set(drawn)), dev
 

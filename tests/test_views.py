@@ -84,8 +84,29 @@ def test_pairs_say_what_their_people_are_to_the_network(small_faces):
 
 
 def test_view_2_names_the_folds_there_are(small_faces):
-    with pytest.raises(ValueError, match=r"expected a fold in 0\.\.1, got 2"):
-        view2(small_faces, 2)
+    for fold in (2, -1, 0.5, "0", True):
+        with pytest.raises(ValueError, match="expected fold a whole number from 0 to 1, got"):
+            view2(small_faces, fold)
+
+
+@pytest.mark.parametrize("share", [np.nan, -0.1, 1.5, "half", None, True])
+def test_the_share_of_held_out_people_is_a_share(small_faces, share):
+    with pytest.raises(ValueError, match="expected dev_people a finite number from 0 to 1, got"):
+        view1(small_faces, dev_people=share)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", None])
+def test_views_refuse_a_seed_that_is_none(small_faces, seed):
+    with pytest.raises(ValueError, match="expected seed a whole number of 0 or more, got"):
+        view1(small_faces, seed=seed)
+
+
+def test_views_need_the_lists_of_lfw(small_faces):
+    for view in (view1, lambda faces: view2(faces, 0), all_lfw):
+        with pytest.raises(ValueError, match="expected faces with LFW's lists .*, got Faces"):
+            view(replace(small_faces, protocol=None))
+        with pytest.raises(ValueError, match="expected faces a Faces, got 'str'"):
+            view("lfw")
 
 
 def test_all_lfw_trains_on_everyone_and_says_so(small_faces):
