@@ -90,7 +90,10 @@ class Structure:
             self._add(f"{path}.{key}" if path else str(key), part)
 
     def _add(self, path, part):
-        part = part.item() if isinstance(part, np.generic) else part
+        if isinstance(part, np.generic):
+            part = part.item()
+        if isinstance(part, np.ndarray) and part.dtype == object:  # whose bytes are addresses
+            part = part.tolist()
         if part is None or isinstance(part, PLAIN):
             is_nan = isinstance(part, float) and math.isnan(part)  # not equal to itself
             self.values[path] = "nan" if is_nan else part
@@ -110,9 +113,8 @@ class Structure:
         elif isinstance(part, (tuple, list)):
             self._add_all(path, dict(enumerate(part)))
         elif isinstance(part, Faces):
-            self.values[path] = (
-                f"{part.fingerprint or _checksum(part.packed)} {_checksum(part.rows)}"
-            )
+            images = part.fingerprint or _checksum(part.packed)
+            self.values[path] = f"{images} {_checksum(part.rows)}"
         elif isinstance(part, (torch.Tensor, np.ndarray)):
             self.values[path] = _checksum(part)
         elif isinstance(part, torch.Generator):
@@ -162,7 +164,8 @@ class Structure:
             if files and all(file.startswith((*LIBRARIES, "<")) for file in files):
                 self.values[inner] = _code_of(one)
             else:
-                self.owners[inner] = one
+                if files:
+                    self.owners[inner] = one
                 self._add_all(inner, functions | _attributes(one))
 
     def state(self) -> dict[str, dict]:
@@ -326,6 +329,9 @@ class Checkpoint:
         now = Structure(self.made_of)
         kept = now.state()
         self._note_use(now.values, kept)
+        for path, attributes in kept.items():
+            used = [name for name in attributes if f"{path}.{name}" in self.in_use or name in NOTED]
+            kept[path] = {name: attributes[name] for name in used}
         state = {
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
             "kept": kept,
@@ -362,7 +368,7 @@ class Checkpoint:
             got = "another file"
         except Exception as error:  # each kind of damage raises another one
             state = None
-            got = one_line(error)
+            got = one_line(error).split(". ")[0]  # what follows advises to run what is in it
         if not isinstance(state, dict) or not set(expected) <= state.keys():
             raise ValueError(
                 f"expected a checkpoint of this training, got {self.path}, cut, empty or of "

@@ -195,8 +195,8 @@ def fit(
             for buffer in model.buffers():  # running means are of a process's own images
                 buffer.copy_(fabric.broadcast(buffer))
         if scheduler:
-            of_loss = isinstance(parts["scheduler"], ReduceLROnPlateau)
-            parts["scheduler"].step(*[row["loss"]] * of_loss)
+            is_plateau = isinstance(parts["scheduler"], ReduceLROnPlateau)
+            parts["scheduler"].step(*([row["loss"]] if is_plateau else []))
         for name, faces in watch.items():
             distance = _pair_distances(model, faces, fabric)
             watched.append((epoch, name, torch.from_numpy(distance)))

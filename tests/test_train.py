@@ -53,11 +53,9 @@ def network(seed=0):
 
 
 def fit(model, epochs=4, **settings):
-    default = {
-        "sampler": samplers.balanced_pairs,
-        "batch_size": 16,
-        "fabric": Fabric(accelerator="cpu", devices=1, precision="32-true"),
-    }
+    default = {"sampler": samplers.balanced_pairs, "batch_size": 16}
+    if "fabric" not in settings:
+        default["fabric"] = Fabric(accelerator="cpu", devices=1, precision="32-true")
     loss = settings.pop("loss", None) or ContrastiveLoss(1.4)
     return train.fit(model, settings.pop("faces", TRAIN), loss, epochs=epochs, **default | settings)
 
@@ -180,7 +178,7 @@ def triplet_loss(p):
     return losses.TripletMarginLoss(distance=distances.LpDistance(p=p))
 
 
-BFLOAT16 = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+bfloat16 = partial(Fabric, accelerator="cpu", devices=1, precision="bf16-mixed")
 OTHER_PAIRS = DEV.with_pairs(draw_pairs(DEV, 60, 60, 5, "squares"))
 
 
@@ -204,7 +202,7 @@ OTHER_PAIRS = DEV.with_pairs(draw_pairs(DEV, 60, 60, 5, "squares"))
         ({"watch": {"dev": DEV.with_pairs(DEV.pairs[10:])}}, "watched.dev.pairs 110, got 120"),
         ({"watch": {"dev": OTHER_PAIRS}}, "watched.dev.checksum"),
         (
-            {"fabric": BFLOAT16},
+            {"fabric": bfloat16},
             "precision 'bf16-mixed', got '32-true'",
         ),
     ],
@@ -220,6 +218,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, told):
     }
     fit(network(), 1, checkpoint=path, **settings)
     with pytest.raises(ValueError, match="expected a checkpoint of this training, with") as error:
+        change = {name: part() if part is bfloat16 else part for name, part in change.items()}
         fit(network(), 2, checkpoint=path, **(settings | change))
     assert told in str(error.value)
     assert "\n" not in str(error.value)
@@ -636,13 +635,14 @@ def test_parts_that_do_something_else_have_another_structure(one, other):
 def test_parts_that_do_the_same_have_one_structure_whatever_their_address(make):
     one, other = Structure({"part": make()}), Structure({"part": make()})
     assert one.values == other.values
-    assert str(hex(id(one.owners))) not in str(one.values)
+    assert "0x" not in str(one.values)
 
 
 def test_a_structure_is_the_same_in_another_process():
     code = (
         "import test_train as t, sys; "
-        "parts = {'a': t.halved, 'b': t.Flipping(), 'c': t.triplet(), 'd': lambda x: x in {'a', 'b'}}; "
+        "parts = {'a': t.halved, 'b': t.Flipping(), 'c': t.triplet()}; "
+        "parts['d'] = lambda x: x in {'a', 'b'}; "
         "print(sorted(t.Structure(parts).values.items()))"
     )
     told = set()
@@ -698,6 +698,7 @@ def test_state_that_a_checkpoint_cannot_keep_is_refused(tmp_path):
         {"loss": losses.TripletMarginLoss()},
         {"loss": losses.MarginLoss(learn_beta=True, num_classes=12)},
         {"loss": losses.NTXentLoss()},
+        {"loss": losses.CircleLoss()},
         {"miner": miners.TripletMarginMiner()},
     ],
 )
@@ -707,7 +708,7 @@ def test_what_learns_nothing_from_the_pairs_of_a_sampler_is_refused(parts):
 
 
 def test_pairs_are_learned_from_by_every_loss_of_pairs():
-    for loss in (losses.ContrastiveLoss(), losses.MultiSimilarityLoss(), losses.CircleLoss()):
+    for loss in (losses.ContrastiveLoss(), losses.MultiSimilarityLoss(), ContrastiveLoss(1)):
         assert fit(network(), 1, loss=loss).history.loss[0] > 0
 
 
@@ -748,15 +749,15 @@ NAN = float("nan")
         ({"loss_lr": -1}, "loss_lr to be a finite number of at least 0, got -1"),
         ({"weight_decay": -1}, "weight_decay to be a finite number of at least 0, got -1"),
         ({"watch": {"loss": DEV}}, "names of watched faces that no column has, got 'loss'"),
-        ({"watch": DEV}, "expected watch as a dict by name, got Faces"),
+        ({"watch": DEV}, "watch as a dict by name, got Faces"),
         ({"watch": {"dev": DEV.with_pairs(DEV.pairs[:9])}}, "got one kind in 'dev'"),
         ({"watch": {"dev": DEV}, "keep_best": {"dev": nn.Linear(2, 2)}}, "a network like the mod"),
-        ({"faces": DEV.packed}, "expected Faces to train on, got ndarray"),
+        ({"faces": DEV.packed}, "Faces to train on, got ndarray"),
         ({"loss": losses.TripletMarginLoss}, "made TripletMarginLoss, got the class"),
         ({"loss": losses.ArcFaceLoss(11, 8)}, "loss for all 12 people, got ArcFaceLoss with num_c"),
         ({"loss": AdaCos(11, 8)}, "loss for all 12 people, got AdaCos with num_classes=11"),
-        ({"optimizer": torch.optim.Adam([torch.zeros(1)])}, "expected optimizer.parameter_groups"),
-        ({"fabric": "cpu"}, "expected a Fabric or None, got an object of str"),
+        ({"optimizer": torch.optim.Adam([torch.zeros(1)])}, "optimizer.parameter_groups"),
+        ({"fabric": "cpu"}, "a Fabric or None, got an object of str"),
         (
             {"scheduler": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1, total_steps=99)},
             "OneCycleLR with total_steps=4, since it is stepped once an epoch, got 99",
