@@ -217,8 +217,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, told):
         "lr": 0.01,
     }
     fit(network(), 1, checkpoint=path, **settings)
+    change = {name: part() if part is bfloat16 else part for name, part in change.items()}
     with pytest.raises(ValueError, match="expected a checkpoint of this training, with") as error:
-        change = {name: part() if part is bfloat16 else part for name, part in change.items()}
         fit(network(), 2, checkpoint=path, **(settings | change))
     assert told in str(error.value)
     assert "\n" not in str(error.value)
