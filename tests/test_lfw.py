@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 import unicodedata
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from PIL import Image
 
 from facelab.data.cache import cache_dir
 from facelab.data.copies import find
+from facelab.data.decoding import decode_all
 from facelab.data.inspect import info
-from facelab.data.lfw import load_lfw
-from facelab.data.protocol import NamedPairs, Protocol
+from facelab.data.lfw import load_lfw, photos_of
+from facelab.data.packing import Photos, check
+from facelab.data.protocol import NamedPairs, Protocol, official
 from facelab.data.protocol_text import write
 
 
@@ -168,8 +171,10 @@ def test_the_crop_is_stored_once_and_every_split_is_a_view_of_it(copy):
 def test_processes_share_the_packed_images_without_copies(copy):
     code = """
 import re, sys
-from facelab.data.lfw import load_lfw
-from facelab.data.protocol import NamedPairs, Protocol
+from facelab.data.decoding import decode_all
+from facelab.data.lfw import load_lfw, photos_of
+from facelab.data.packing import Photos, check
+from facelab.data.protocol import NamedPairs, Protocol, official
 from facelab.data.protocol_text import write
 faces = load_lfw(sys.argv[1], image_size=128, crop=None, progress=False)
 assert faces.packed.sum()  # reads every pixel
@@ -438,3 +443,28 @@ def test_real_lfw_is_whole(real_faces):
     assert (real_faces.counts >= 2).sum() == 1680
     assert real_faces.names[real_faces.counts.argmax()] == "George_W_Bush"
     assert real_faces.images.reshape(len(real_faces), -1).std(1).min() > 0  # no blank image
+
+
+def test_a_file_that_is_not_what_all_others_have_is_damaged(copy):
+    files = [str(image(copy, "Person_Ad", i)) for i in (1, 2, 3, 4)]
+    names = [Path(file).name for file in files]
+    known = np.array([zlib.crc32(Path(file).read_bytes()) for file in files], np.uint32)
+
+    def wrong(checksums):
+        photos = Photos(copy, names, files, checksums=checksums)
+        return check(photos, decode_all(files, None, 20, "", progress=False))[1]
+
+    assert wrong(known) == {}
+    one = known + np.array([0, 1, 0, 0], np.uint32)
+    assert list(wrong(one)) == [names[1]] and wrong(one)[names[1]].startswith("damaged: not")
+    assert wrong(known + np.uint32(1)) == {}  # a copy that was stored anew
+
+
+def test_the_checksums_of_real_lfw_are_those_of_its_files(lfw_root):
+    copy = find(lfw_root)
+    photos, _ = photos_of(copy, official())
+    if copy.path.name == "lfw-deepfunneled":
+        for file, known in list(zip(photos.files, photos.checksums, strict=True))[::500]:
+            assert zlib.crc32(Path(file).read_bytes()) == known
+    else:
+        assert photos.checksums is None

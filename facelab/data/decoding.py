@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,11 +32,12 @@ AT_ONCE = 4096  # pictures that wait for their turn
 
 
 class Decoded(NamedTuple):
-    """A picture's (width, height) as one sees it, its pixels, and what is wrong with it, if any."""
+    """A picture's (width, height) as one sees it, its pixels, what is wrong, and its file's CRC."""
 
     size: tuple[int, int] | None = None
     pixels: np.ndarray | None = None
     wrong: str = ""
+    checksum: int = 0
 
 
 def decode(source: str | Path | io.BytesIO, image_size: int, crop: int | None = None) -> np.ndarray:
@@ -62,14 +64,15 @@ def decode_all(
             return Decoded(wrong="missing")
         size = pixels = None
         try:
-            image = open_picture(path)
+            data = _bytes(path)
+            image = _open(data)
             size = image.size
             _box(image, crop)
             if image_size:
                 pixels = _shrink(image, image_size, crop)
         except ValueError as e:
             return Decoded(size, wrong=str(e))
-        return Decoded(size, pixels)
+        return Decoded(size, pixels, checksum=zlib.crc32(data))
 
     pool = ThreadPoolExecutor(min(32, os.cpu_count() + 4))  # Pillow decodes without the GIL
     try:
@@ -82,9 +85,12 @@ def decode_all(
         pool.shutdown(cancel_futures=True)
 
 
-def open_picture(source) -> Image.Image:
-    """Return the picture upright, as RGB."""
-    data = _bytes(source)
+def open_picture(source: str | Path | io.BytesIO) -> Image.Image:
+    """Read a whole picture, upright and as RGB, or say why not, as `decode` does."""
+    return _open(_bytes(source))
+
+
+def _open(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size  # of the header: nothing is decoded yet

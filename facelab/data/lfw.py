@@ -12,6 +12,7 @@ from facelab.data.protocol import Protocol, official
 from facelab.data.protocol_text import read
 from facelab.faces import Faces
 
+CHECKSUMS = Path(__file__).with_name("lfw_checksums.npz")
 CROP = 128  # central pixels of LFW's 250 a side that hold the face
 
 
@@ -73,7 +74,11 @@ def load_lfw(
 def photos_of(copy: Copy, protocol: Protocol) -> tuple[Photos, list[str]]:
     """Return the images that a protocol wants of a copy, and the files that it does not know."""
     files, unknown = copy.match(protocol.files)
-    return Photos(copy.path, protocol.files, files, one_size=True), unknown
+    checksums = None
+    if protocol is official():
+        with np.load(CHECKSUMS, allow_pickle=False) as known:  # CRC-32 of the files, by variant
+            checksums = known.get(copy.path.name)
+    return Photos(copy.path, protocol.files, files, True, checksums=checksums), unknown
 
 
 def source_of(copy: Copy, protocol: Protocol) -> str:
