@@ -4,7 +4,8 @@ VENV    ?= .venv
 PROFILE ?= smoke
 READY   := $(VENV)/.ready
 
-# Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw
+# Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw ARGS=--force
+# (the results of that profile are committed; --force overwrites them)
 ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif

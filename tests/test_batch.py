@@ -536,9 +536,9 @@ def test_a_bad_record_is_named_and_the_next_notebook_runs(quick, monkeypatch, te
 def test_the_recorded_command_finds_an_own_notebook_and_its_folder(quick):
     write_notebook(quick / "my work" / "mine.ipynb")
     parameters = {"SEED": "3", "DATA": "synthetic"}
-    assert run_study(["my work/mine.ipynb"], "smoke", parameters, out="else/where") == {}
+    assert run_study(["my work/mine.ipynb"], "tiny.yaml", parameters, out="else/where") == {}
     command = record("else/where", "mine")["command"]
-    expected = "facelab run 'my work/mine.ipynb' --profile smoke -p SEED 3 -p DATA synthetic"
+    expected = "facelab run 'my work/mine.ipynb' --profile tiny.yaml -p SEED 3 -p DATA synthetic"
     assert command == f"{expected} --out else/where"
 
 

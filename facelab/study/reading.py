@@ -58,11 +58,10 @@ def read_record(path: Path) -> dict:
     return NOTHING | record
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | None:
+    """Return a number, or None as `write_json` does, where it is not finite."""
     value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"expected finite numbers, got {text}")
-    return value
+    return value if math.isfinite(value) else None
 
 
 def _check(record: dict, folder: Path) -> None:

@@ -217,9 +217,9 @@ class Run(Rows):
         picture = encode(drawn)
         IPython.display.display(IPython.display.Image(picture.data))
         file = f"{name}{picture.suffix}"
-        self.entries["figures"].append({"file": file, "caption": caption})
         if self.out:
             self.path(file).write_bytes(picture.data)
+        self.entries["figures"].append({"file": file, "caption": caption})
 
     def claim(self, sentence: str, measured: float | Estimate, *, holds, form=".3f") -> None:
         """Record what is said, what was measured, and whether it holds.
