@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import math
+from collections import Counter
 from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import pandas as pd
@@ -14,7 +19,7 @@ from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network
 from facelab.study.record import LISTS, SCHEMA, Run
 from facelab.train import embed
-from facelab.verification import Report, same_result
+from facelab.verification import Report, auc, same_result
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
 OF_REPORT = ["method", "split", "rule", "seen", "category", "outside_data"]
@@ -35,18 +40,19 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
     What a run has not recorded yet is as in `NOTHING`. A file that is no record of this version
     is a ValueError that names it.
     """
-    records = {}
-    for path in sorted(Path(folder).rglob("run.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            schema = record["schema"]
-        except (ValueError, LookupError, TypeError):
-            schema = "none"
-        if schema != SCHEMA:
-            expected = f"expected a record of schema {SCHEMA}, got {schema}"
-            raise ValueError(f"{path}: {expected}; run the chapter again")
-        records[path.parent] = NOTHING | record
-    return records
+    return {path.parent: _read(path) for path in sorted(Path(folder).rglob("run.json"))}
+
+
+def _read(path: Path) -> dict:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        schema = record["schema"]
+    except (ValueError, LookupError, TypeError):
+        schema = "none"
+    if schema != SCHEMA:
+        expected = f"expected a record of schema {SCHEMA}, got {schema}"
+        raise ValueError(f"{path}: {expected}; run the chapter again")
+    return NOTHING | record
 
 
 def load_results(folder: str | Path) -> pd.DataFrame:
@@ -154,36 +160,100 @@ def differing(trainings: pd.DataFrame) -> list[str]:
 
 
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
-    """Read what the explorer can show of the finished runs below `folder`, real faces first."""
-    runs = [run for run in read_runs(folder).items() if run[1]["status"] == "done"]
-    runs.sort(key=lambda run: run[1]["data"].get("synthetic", False))
-    profiles = {record["profile"] for _, record in runs if record["reports"]}
-    shown = []
-    for place, record in runs:
-        profile = f" · {record['profile']}" if len(profiles) > 1 else ""
-        shown += _shown_of(place, record, profile)
-    return shown
+    """Read what the explorer can show of the finished runs below `folder`.
+
+    Runs of one profile stand together, the run that finished last first; the best AUC of strangers
+    in real photos is marked. What is damaged or foreign is named, with the reason, and left out.
+    """
+    runs, shown, problems = [], [], []
+    for path in sorted(Path(folder).rglob("run.json")):
+        with _named(problems, path.parent):
+            record = _read(path)
+            if record["status"] == "done":
+                runs.append((path.parent, record, _of_list(record)))
+    newest = {}
+    for *_, place in runs:
+        newest[place.profile] = max(place.finished, newest.get(place.profile, ""))
+    latest = set(newest.values())
+    runs.sort(key=lambda run: run[2].finished not in latest)
+    runs.sort(key=lambda run: newest[run[2].profile], reverse=True)
+    for place, record, of_list in runs:
+        with _named(problems, place):
+            shown += _shown_of(place, record, of_list, len(newest) > 1, problems)
+    return [*_best_marked(_distinct(shown)), *problems]
 
 
-def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
+class _OfList(NamedTuple):
+    """What decides where a run stands in a list."""
+
+    profile: str
+    finished: str
+    chapter: str
+    title: str
+
+
+def _of_list(record: dict) -> _OfList:
     number, _, rest = record["notebook"].partition("_")
     chapter = number if number.isdigit() else f"{number} {rest}".strip()
+    title = " ".join([number, *rest.split("_")]).strip()
+    return _OfList(str(record["profile"]), str(record["finished"]), chapter, title)
+
+
+@contextmanager
+def _named(problems: list[Shown], place: Path):
+    """Turn whatever a damaged file makes its reader raise into a remark that names `place`."""
+    try:
+        yield
+    except Exception as error:
+        why = str(error) if isinstance(error, (ValueError, OSError)) else repr(error)
+        name = f"{place.parent.name}/{place.name}"
+        problems.append(Shown(name, problem=" ".join(why[:300].split())))
+
+
+def _distinct(shown: list[Shown]) -> list[Shown]:
+    """Tell results of one name apart by numbers: two folders of one profile have such."""
+    seen, kept = Counter(), []
+    for one in shown:
+        seen[one.name] += 1
+        n = seen[one.name]
+        kept.append(one if n == 1 else replace(one, name=f"{one.name} ({n})"))
+    return kept
+
+
+def _best_marked(shown: list[Shown]) -> list[Shown]:
+    def rank(one: Shown):
+        report = one.report
+        is_result = report is not None and not report.seen and report.role == "test"
+        value = auc(report.distances, report.same) if is_result else math.nan
+        return (0, 0) if math.isnan(value) else (2 - report.synthetic, value)
+
+    best = max(shown, key=rank, default=None)
+    return [replace(one, is_best=one is best) for one in shown]
+
+
+def _shown_of(
+    place: Path, record: dict, of_list: _OfList, several: bool, problems: list[Shown]
+) -> list[Shown]:
+    profile = f" · {of_list.profile}" if several else ""
     data = record["data"]
     films = {}
     for training in record["trainings"]:
         if training["film"] and (place / training["film"]).is_file():
-            film = Film.load(place / training["film"], data["source"], data["synthetic"])
-            films[training["method"]] = film
+            with _named(problems, place / training["film"]):
+                film = Film.load(place / training["film"], data["source"], data["synthetic"])
+                films[training["method"]] = film
     methods = [entry["method"] for entry in record["reports"]]
     shown = []
     for entry in record["reports"]:
-        report = _kept(place, entry)
+        report = None
+        with _named(problems, place / entry["file"]):
+            report = _kept(place, entry)
         if report is None:
             continue
         method = entry["method"]
         pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
         one = Shown(
-            name=f"{chapter} · {method}{pairs}{profile}",
+            name=f"{of_list.chapter} · {method}{pairs}{profile}",
             report=report,
             film=films.pop(method, None),
             category=entry["category"],
@@ -192,10 +262,13 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
             crop=entry.get("crop"),
             image_size=entry.get("image_size") or data["image_size"][0],
             embed=_embedding(entry, place),
+            group=f"{of_list.title}{profile}",
         )
         shown.append(one)
-    alone = [Shown(f"{chapter} · {method}{profile}", film=film) for method, film in films.items()]
-    return shown + alone
+    for method, film in films.items():
+        name = f"{of_list.chapter} · {method}{profile}"
+        shown.append(Shown(name, film=film, group=f"{of_list.title}{profile}"))
+    return shown
 
 
 def _embedding(entry: dict, place: Path):
