@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from facelab import plots
 from facelab.data.lfw import load_lfw
-from facelab.explorer import payload, widget
+from facelab.explorer import page, payload, widget
 from facelab.explorer.shown import Film, Shown
 from facelab.explorer.widget import Explorer, explore
 from facelab.faces import Faces
@@ -586,6 +587,22 @@ def test_the_front_end_brings_everything_and_searches_no_text():
         assert sign not in (script + style).replace("http://www.w3.org/2000/svg", "")
     for sign in ("source.includes", "lastIndexOf", 'startsWith("pixels'):
         assert sign not in script
+
+
+def test_the_page_is_for_this_machine_and_for_who_has_the_token(monkeypatch, tmp_path):
+    started = []
+    monkeypatch.setattr("voila.app.Voila.launch_instance", lambda *args, **of: started.append(of))
+    monkeypatch.setenv("JUPYTER_PATH", "own")
+    monkeypatch.setenv("FACELAB_LFW", "photos")
+    monkeypatch.chdir(tmp_path)
+    page.serve(["explore.ipynb"])
+    server, shown = (started[0]["config"][name] for name in ("Voila", "VoilaConfiguration"))
+    assert (server.ip, server.auto_token) == ("127.0.0.1", True)
+    assert server.tornado_settings["allow_remote_access"] is False
+    assert "default-src 'self'" in server.tornado_settings["headers"]["Content-Security-Policy"]
+    assert shown.file_allowlist == []
+    assert os.environ["JUPYTER_PATH"] == os.pathsep.join([str(payload.WEB), "own"])
+    assert os.environ["FACELAB_LFW"] == str(tmp_path / "photos")  # the kernel works elsewhere
 
 
 def test_the_explorer_does_without_study():

@@ -32,6 +32,9 @@ def serve(words: Sequence[str]) -> None:
     """Run Voila with what its command line may hold, until it is stopped."""
     paths = [str(WEB), os.environ.get("JUPYTER_PATH", "")]  # the template is there
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, paths))
+    photos = os.environ.get("FACELAB_LFW")
+    if photos:  # seen from here; the kernel works in the notebook's folder
+        os.environ["FACELAB_LFW"] = os.path.abspath(os.path.expanduser(photos))
     from voila.app import Voila
 
     config = Config({"Voila": SERVER, "VoilaConfiguration": PAGE})

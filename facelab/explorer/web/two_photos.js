@@ -257,7 +257,11 @@ function photosPanel(host, on) {
   }
   async function measure() {
     const [a, b] = pickers.map((picker) => picker.chosen()), mine = (turn += 1);
-    if (!a || !b) return;
+    distance = null;
+    if (!a || !b) {
+      tell();
+      return;
+    }
     distance = a.image && b.image ? (a.image === b.image ? 0 : recorded(a.image, b.image)) : null;
     let why = "";
     if (distance === null && !measures()) why = "These two are no pair of this run, and its network is not at hand.";
