@@ -24,9 +24,9 @@ test: $(READY) lint  ## pass every test: the package, the notebooks, and real LF
 lab: $(READY)  ## open the notebooks
 	$(VENV)/bin/facelab lab
 
-# Its kernel reads files, so it answers this machine alone, and only who has the printed token.
+# This machine alone is answered, and only who has the token that is printed.
 explore: $(READY)  ## serve the explorer of all runs as a page, at the address that it prints
-	$(VENV)/bin/voila notebooks/explore.ipynb --no-browser --Voila.ip=127.0.0.1 --Voila.auto_token=True $(ARGS)
+	$(VENV)/bin/python -m facelab.explorer.page notebooks/explore.ipynb --no-browser $(ARGS)
 
 lint: $(READY)  ## check style and format
 	$(VENV)/bin/ruff check .

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -275,11 +276,15 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     run.report("net", 0, fl.verify(fl.embed(model, test, flip=True), test, 1.0))
     run.keep_network("net", "View 1 test", model, about, flip=True, threshold=1.0)
     run.finish()
+    record = json.loads((folder / "01_drawn/run.json").read_text()) | {"finished": "2999"}
+    (folder / "01_drawn/run.json").write_text(json.dumps(record))
     shown = {one.name: one for one in fl.load_shown(folder)}
     names = ["a network", "pixels", "another name", "on dev", "leaking"]
     numbers = ["02"] + ["03"] * 4
     expected = [f"{n} · {m} · lfw-cpu" for n, m in zip(numbers, names, strict=True)]
-    assert list(shown) == [*expected, "01 · net · smoke"]  # real faces first
+    assert next(iter(shown)) == "01 · net · smoke"  # the run just made
+    assert sorted(shown) == sorted([*expected, "01 · net · smoke"])
+    assert [name for name, one in shown.items() if one.is_best] == ["02 · a network · lfw-cpu"]
     network = shown["02 · a network · lfw-cpu"]
     assert network.film is not None and network.embed is None
     assert network.data == "lfw"
@@ -289,6 +294,46 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     np.testing.assert_allclose(drawn.embed(test), fl.embed(model, test, flip=True), atol=0.01)
     file = folder / "01_drawn" / "net.safetensors"
     fl.save_network(file, fl.siamese_cnn(8, 4, channels=(2, 2)), about, threshold=1.0)
-    again = fl.load_shown(folder)[-1]
+    again = fl.load_shown(folder)[0]
     with pytest.raises(ValueError, match="expected the network with SHA-256"):
         again.embed(test)
+
+
+def test_what_is_damaged_or_foreign_is_named_and_the_rest_is_shown(folder):
+    good = [one.name for one in fl.load_shown(folder)]
+    report = next((folder / "03_others").glob("pixels*.npz"))
+    report.write_bytes(b"no report")
+    film = next((folder / "02_networks").glob("*_film.npz"))
+    film.write_bytes(b"")
+    foreign = {
+        "a_empty": "",
+        "b_list": "[]",
+        "c_half": '{"schema": 2, "note',
+        "d_old": '{"schema": 1}',
+    }
+    foreign["e_tool"] = '{"version": "1.0", "runs": []}'
+    foreign["f_bare"] = '{"schema": 2, "status": "done", "notebook": 7}'
+    foreign["g_long"] = '{"schema": "' + "x" * 1_000_000 + '"}'
+    for name, text in foreign.items():
+        (folder / name).mkdir()
+        (folder / name / "run.json").write_text(text)
+    shown = fl.load_shown(folder)
+    problems = {one.name: one.problem for one in shown if one.problem}
+    assert [one.name for one in shown if not one.problem] == [n for n in good if "pixels" not in n]
+    named = [f"{folder.name}/{name}" for name in foreign]
+    assert set(problems) == {*named, f"03_others/{report.name}", f"02_networks/{film.name}"}
+    for why in problems.values():
+        assert 0 < len(why) <= 300 and "\n" not in why
+    assert "expected a record of schema 2, got 1" in problems[f"{folder.name}/d_old"]
+
+
+def test_the_same_results_in_two_folders_get_names_that_differ(folder):
+    once = fl.load_shown(folder)
+    shutil.copytree(folder / "03_others", folder / "copy" / "03_others")
+    twice = fl.load_shown(folder)
+    assert len({one.name for one in twice}) == len(twice) == 2 * len(once) - 1
+    assert sum(one.is_best for one in twice) == 1
+
+
+def test_an_empty_folder_has_nothing_to_show(tmp_path):
+    assert fl.load_shown(tmp_path) == fl.load_shown(tmp_path / "none") == []

@@ -109,15 +109,23 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
     return records
 
 
-def opened(load: Callable, path: Path, expected: str):
-    """Return what `load` makes of a run's file; if it is not there or no such file, None.
+def loaded(load: Callable, path: Path, expected: str):
+    """Return what `load` makes of a run's file, None if there is none.
 
-    The latter is named in one line.
+    A ValueError, on one line, names a file that is not what was `expected`.
     """
     if not path.is_file():
         return None
     try:
         return load(path)
     except Exception as e:  # zipfile, zlib, NumPy and Pillow each raise errors of their own
-        log.warning(one_line(f"{path}: expected {expected}, got {e!r}; {TO_DO}"))
+        raise ValueError(one_line(f"{path}: expected {expected}, got {e!r}; {TO_DO}")) from e
+
+
+def opened(load: Callable, path: Path, expected: str):
+    """Return what `loaded` returns; a file that is not what was expected is a warning, and None."""
+    try:
+        return loaded(load, path, expected)
+    except ValueError as e:
+        log.warning(str(e))
         return None
