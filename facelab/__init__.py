@@ -11,6 +11,11 @@ _MAP = {
     "data.lfw": "load_lfw",
     "data.alignment": "align",
     "data.facts": "official_results known_errors",
+    "data.catalog": "catalog",
+    "data.rec": "load_rec",
+    "data.bins": "load_bin",
+    "data.listed": "load_pair_list load_cfp load_agedb load_image_list",
+    "data.templates": "load_ijb load_ytf load_iqiyi",
     "views": "view1 view2 all_lfw",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
@@ -21,6 +26,8 @@ _MAP = {
     "train": "fit embed",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
     "Estimate mean_of difference_of compare compare_all",
+    "templates": "Templates tar_table",
+    "identification": "search identify with_distractors Identification",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "
     "plot_thresholds plot_faces plot_mistakes plot_images_per_person plot_map "
     "describe set_style",
