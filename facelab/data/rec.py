@@ -47,7 +47,7 @@ def load_rec(path: str | Path, image_size: int = 112, progress: bool = True) -> 
         digest.update(column.tobytes())
 
     def picture(row):
-        return io.BytesIO(records.read(keys[row], offsets[row])[1])
+        return io.BytesIO(records.read(keys[row], offsets[row])[-1])
 
     def place(row):
         return f"{rec}, key {keys[row]} at byte {offsets[row]}"
@@ -76,8 +76,8 @@ class Records:
         """Raise the error of what is broken in the record of `key`."""
         raise ValueError(f"{self.path}, key {key} at byte {offset}: expected {expected}, got {got}")
 
-    def read(self, key: int, offset: int) -> tuple[np.ndarray, bytes]:
-        """Return the labels, float32, and the payload of the record at `offset`."""
+    def read(self, key: int, offset: int) -> tuple[int, float, bytes]:
+        """Return flag, label (the first, if there are several) and payload of a record."""
         start = int(offset)
         parts, last = [], False
         while not last:
@@ -95,12 +95,12 @@ class Records:
             parts.append(self.bytes[start + 8 : start + 8 + length].tobytes())
             start, last = end, part in (0, 3)
         data = struct.pack("<I", MAGIC).join(parts)
-        flag = int.from_bytes(data[:4], "little")
+        flag = int.from_bytes(data[:4], "little") if len(data) >= HEADER.size else 0
         n_head = HEADER.size + 4 * flag
         if len(data) < n_head:
             self.refuse(key, offset, f"a head of {n_head} bytes", f"{len(data)} bytes of data")
-        where = (HEADER.size, flag) if flag else (4, 1)
-        return np.frombuffer(data, "<f4", where[1], where[0]), data[n_head:]
+        (label,) = struct.unpack_from("<f", data, HEADER.size if flag else 4)
+        return flag, label, data[n_head:]
 
 
 def _index(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -126,23 +126,19 @@ def _index(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _images(records: Records, keys: np.ndarray, offsets: np.ndarray):
     """Return the keys and offsets that hold images, as the record of key 0 tells."""
-    flag = records.read(0, offsets[0])[0]
-    if _flag(records, offsets[0]) == 0:
+    flag, end, _ = records.read(0, offsets[0])
+    if flag == 0:
         return keys, offsets
-    end = float(flag[0])
-    if not (end == int(end) if np.isfinite(end) else False) or not 2 <= end <= MOST_KEYS:
+    if not (2 <= end <= MOST_KEYS and end.is_integer()):
         records.refuse(0, offsets[0], f"the first key of a person, 2 to {MOST_KEYS}", end)
     wanted = np.arange(1, int(end))
     at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
     absent = np.flatnonzero(keys[at] != wanted)
     if len(absent):
+        idx = records.path.with_suffix(".idx")
         got = f"no key {wanted[absent[0]]}"
-        raise ValueError(f"{records.path.with_suffix('.idx')}: expected {wanted[-1]} images, {got}")
+        raise ValueError(f"{idx}: expected {wanted[-1]} images, got {got}")
     return wanted, offsets[at]
-
-
-def _flag(records: Records, offset: int) -> int:
-    return int.from_bytes(records.bytes[offset + 8 : offset + 12].tobytes(), "little")
 
 
 def _heads(records: Records, keys, offsets, n_people: int, progress: bool):
@@ -161,10 +157,10 @@ def _heads(records: Records, keys, offsets, n_people: int, progress: bool):
         whole = (words[:, 0] == MAGIC) & (length > HEADER.size + 4 * flag)
         whole &= offsets[some] + 8 + -(-length // 4) * 4 <= records.size
         for row in start + np.flatnonzero(~whole):  # in parts, which is rare, or broken
-            of_record, payload = records.read(keys[row], offsets[row])
+            _, labels[row], payload = records.read(keys[row], offsets[row])
             if not payload:
                 records.refuse(keys[row], offsets[row], "a picture", "an empty payload")
-            labels[row], lengths[row] = of_record[0], len(payload)
+            lengths[row] = len(payload)
     bad = np.flatnonzero(~((labels >= 0) & (labels < n_people) & (labels == np.floor(labels))))
     if len(bad):
         row = bad[0]
