@@ -35,7 +35,7 @@ def test_the_catalogue_has_the_sixteen_rows_of_the_table():
 
 def test_every_row_is_complete():
     catalog = fl.catalog()
-    columns = "name people images role layout terms get loader tested".split()
+    columns = ["name", "people", "images", "role", "layout", "terms", "get", "loader", "tested"]
     assert catalog.columns.tolist() == columns
     assert catalog.notna().all(axis=None)
     roles = {role for roles in catalog["role"] for role in roles.split("; ")}
