@@ -17,6 +17,11 @@ _MAP = {
     "data.own": "load_faces",
     "data.facts": "official_results known_errors",
     "views": "view1 view2 all_lfw split_people",
+    "data.catalog": "catalog",
+    "data.rec": "load_rec",
+    "data.bins": "load_bin",
+    "data.listed": "load_pair_list load_cfp load_agedb load_image_list",
+    "data.templates": "load_ijb load_ytf load_iqiyi",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",
@@ -26,6 +31,8 @@ _MAP = {
     "train": "fit embed",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
     "calibrate cllr Estimate mean_of difference_of compare compare_all",
+    "templates": "Templates tar_table",
+    "identification": "search identify with_distractors Identification",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "
     "plot_thresholds plot_calibration plot_faces plot_mistakes plot_images_per_person plot_map "
     "describe set_style",

@@ -165,6 +165,14 @@ def info(path, crop):
 
 
 @data.command()
+def catalog():
+    """List the field's data sets: size, layout, terms, how to get and how to load them."""
+    from facelab.data.catalog import describe
+
+    click.echo(describe())
+
+
+@data.command()
 @click.argument("out")
 @click.option("--people", default=400, show_default=True, help="How many people.")
 @click.option("--seed", default=0, show_default=True, help="Another seed draws other people.")
