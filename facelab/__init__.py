@@ -10,8 +10,10 @@ import lazy_loader
 _MAP = {
     "data.lfw": "load_lfw",
     "data.alignment": "align",
+    "data.pretrained": "dlib_network",
     "data.facts": "official_results known_errors",
-    "views": "view1 view2 all_lfw",
+    "views": "view1 view2 all_lfw across",
+    "overlap": "overlap",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",
@@ -19,6 +21,7 @@ _MAP = {
     "baselines": "raw_pixels lbp_histograms lbp_lda whitened_pca embed_lbp search_lbp_lda",
     "losses": "ContrastiveLoss AdaCos adacos_scale",
     "train": "fit embed",
+    "exchange": "onnx_model embeddings_of export_onnx",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
     "Estimate mean_of difference_of compare compare_all",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "

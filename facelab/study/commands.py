@@ -1,4 +1,4 @@
-"""The command line: ``facelab run``, ``lab``, ``report`` and ``data``."""
+"""The command line: ``facelab run``, ``lab``, ``report``, ``export`` and ``data``."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ class _Commands(click.Group):
     def invoke(self, context):
         try:
             return super().invoke(context)
-        except (ValueError, OSError) as e:
+        except (ValueError, OSError, ImportError) as e:
             click.echo(f"facelab: {e}", err=True)
             context.exit(2)
         except KeyboardInterrupt:
@@ -68,6 +68,18 @@ def report(folders, readme):
     if readme:
         write_results(readme, folders)
         click.echo(readme)
+
+
+@main.command()
+@click.argument("network", metavar="NETWORK.safetensors")
+@click.argument("out", metavar="OUT.onnx")
+def export(network, out):
+    """Write a network of the study as an ONNX file, with its preprocessing and threshold."""
+    from facelab.exchange import export_onnx
+
+    about = export_onnx(network, out)
+    said = ", ".join(f"{key} {value}" for key, value in about.items())
+    click.echo(f"{out}: embeddings of unit length; {said}")
 
 
 @main.group()

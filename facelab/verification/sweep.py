@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 FARS = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
+FARTHEST = 2  # the greatest distance of two points on the unit sphere
 
 
 def unit_length(embeddings: np.ndarray) -> np.ndarray:
@@ -28,11 +29,15 @@ def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
     """Measure how far apart the two images of each pair lie on the unit sphere, in [0, 2].
 
     Embeddings, (n_images, embedding_size), are normalised here; one without a direction is a
-    ValueError.
+    ValueError. A masked row of a masked array is an image that could not be embedded: its pairs
+    are `FARTHEST` apart, so they count as rejected and are not dropped.
     """
-    x = unit_length(embeddings)
+    x = unit_length(np.ma.filled(embeddings, 1))
     between = x[pairs.left] - x[pairs.right]  # (n_pairs, embedding_size)
-    return np.linalg.norm(between, axis=1).astype(np.float32)
+    apart = np.linalg.norm(between, axis=1).astype(np.float32)
+    failed = np.ma.getmaskarray(embeddings).any(axis=1)  # (n_images,)
+    apart[failed[pairs.left] | failed[pairs.right]] = FARTHEST
+    return apart
 
 
 class Sweep:
