@@ -78,7 +78,7 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
         Pixels a side; InsightFace: 112.
     colours : str
         Order of the channels, ``"RGB"`` (InsightFace) or ``"BGR"``.
-    mean, scale : float or three floats
+    mean, scale : float or three floats, in the order of the channels
         InsightFace: 127.5 and 1 / 127.5.
 
     Raises
@@ -115,7 +115,9 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
     inputs = [list(given.shape) for given in session.get_inputs()]
     wanted = [3, about["image_size"], about["image_size"]]
     fits = len(inputs) == 1 and len(inputs[0]) == 4
-    fits = fits and all(not isinstance(a, int) or a == b for a, b in zip(inputs[0][1:], wanted))
+    if fits:  # a side may be left open, and is a name then
+        sides = zip(inputs[0][1:], wanted, strict=True)
+        fits = all(given == side or not isinstance(given, int) for given, side in sides)
     if not fits or len(session.get_outputs()) != 1:
         n_outputs = len(session.get_outputs())
         expected = f"expected one input of shape [B, {', '.join(map(str, wanted))}] and one output"
