@@ -1,9 +1,12 @@
 """LFW's views as splits: who to learn from, who to set a threshold on, and who to test on."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from facelab.checks import of_kind, real, whole
 from facelab.faces import Faces, Split, draw_pairs, draw_people
+from facelab.overlap import overlap
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
 # otherwise the size of train would depend on who is drawn more than on how many are.
@@ -125,6 +128,33 @@ def _with_drawn_pairs(faces: Faces, name: str, role: str, seed: int) -> Faces:
     if n_pairs == 0:
         raise ValueError(f"expected people with two images or more for {name} pairs, got {faces}")
     return faces.with_pairs(draw_pairs(faces, n_pairs, n_pairs, seed, name, role))
+
+
+def across(
+    train: Faces, test: Faces, remove: bool = False, dev_people: float = 0.15, seed: int = 0
+) -> Split:
+    """Split to learn from one set of faces and to test on another, which has pairs.
+
+    The share `dev_people` of train's people is held out as dev, as in `view1`. Whom `overlap`
+    finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train.
+
+    References
+    ----------
+    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017,
+    section 5: trained on CASIA-WebFace, tested on LFW, people in both left out.
+    """
+    if test.pairs is None or not len(test.pairs):
+        raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
+    both = overlap(train, test)
+    people = both["person"].unique()
+    if len(people) and not remove:
+        found = both.iloc[0]
+        got = f"{len(people)} of train in test too, {found.train} by {found.by} first"
+        raise ValueError(f"expected disjoint people, or remove=True, got {got}")
+    pool = train.select(set(train.names) - set(people))
+    train, dev = _hold_out(pool, dev_people, seed)
+    pairs = replace(test.pairs, role="test")
+    return Split(train, dev, test.with_pairs(pairs), f"{train.source} to {test.source}")
 
 
 def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:

@@ -12,7 +12,9 @@ from rattler import MatchSpec
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+DEV = PROJECT["optional-dependencies"]["dev"]
+OWN_EXTRAS = [line for line in DEV if line.startswith("facelab[")]
+REQUIREMENTS = [line for line in [*PROJECT["dependencies"], *DEV] if line not in OWN_EXTRAS]
 
 
 def test_environment_yml_holds_python_pip_and_this_package_and_nothing_that_can_drift():

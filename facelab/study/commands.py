@@ -1,4 +1,4 @@
-"""The command line: ``facelab run``, ``lab``, ``report`` and ``data``."""
+"""The command line: ``facelab run``, ``lab``, ``report``, ``export`` and ``data``."""
 
 import io
 import os
@@ -13,7 +13,7 @@ class _Commands(click.Group):
     def invoke(self, context):
         try:
             return super().invoke(context)
-        except (ValueError, OSError) as e:
+        except (ValueError, OSError, ImportError) as e:
             from facelab.study.writing import one_line
 
             click.echo(f"facelab: {one_line(str(e))}", err=True)
@@ -135,6 +135,18 @@ def _in_words(found: dict) -> str:
         return words
     sure = f"{found['p_same']:.1%} ({found['p_low']:.1%} to {found['p_high']:.1%})"
     return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
+
+
+@main.command()
+@click.argument("network", metavar="NETWORK.safetensors")
+@click.argument("out", metavar="OUT.onnx")
+def export(network, out):
+    """Write a network of the study as an ONNX file, with its preprocessing and threshold."""
+    from facelab.exchange import export_onnx
+
+    about = export_onnx(network, out)
+    said = ", ".join(f"{key} {value}" for key, value in about.items())
+    click.echo(f"{out}: embeddings of unit length; {said}")
 
 
 @main.group()

@@ -155,7 +155,8 @@ class Run(Rows):
         """Choose thresholds on dev people, verify the pairs of `test`, and record rates and AUCs.
 
         `embed` maps `Faces` to embeddings, as `facelab.raw_pixels` and ``partial(facelab.embed,
-        model)`` do; `seen` is of `facelab.verify`, all else of `report`.
+        model)`` do; what it says as its ``about``, as `facelab.onnx_model` does, is recorded as
+        ``model``. `seen` is of `facelab.verify`, all else of `report`.
         """
         on_dev = embed(dev)
         if dev.pairs is not None:
@@ -165,6 +166,7 @@ class Run(Rows):
         report = verify(embed(test), test, fit_threshold(on_dev, dev), seen=seen)
         about |= {"image_size": test.packed.shape[-1], "crop": test.crop}
         about["embedding"] = "raw_pixels" if embed is raw_pixels else None
+        about["model"] = getattr(embed, "about", None)
         self.report(method, seed, report, **about)
         return report
 

@@ -12,6 +12,7 @@ from facelab.checks import numbers, real, truths
 
 PIECE = 2**16  # pairs that are measured at once
 FARS = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
+FARTHEST = 2  # the greatest distance of two points on the unit sphere
 
 
 def unit_length(embeddings: np.ndarray) -> np.ndarray:
@@ -31,14 +32,17 @@ def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
     """Measure how far apart the two images of each pair lie on the unit sphere, in [0, 2].
 
     Embeddings, (n_images, embedding_size), are normalised here; one without a direction is a
-    ValueError.
+    ValueError. A masked row of a masked array is an image that could not be embedded: its pairs
+    are `FARTHEST` apart, so they count as rejected and are not dropped.
     """
-    x = unit_length(embeddings)
+    x = unit_length(np.ma.filled(embeddings, 1))
     apart = np.empty(len(pairs.left), np.float32)
     for start in range(0, len(apart), PIECE):  # IJB-C has 15.7 million pairs
         some = slice(start, start + PIECE)
         between = x[pairs.left[some]] - x[pairs.right[some]]  # (PIECE, embedding_size)
         apart[some] = np.linalg.norm(between, axis=1)
+    failed = np.ma.getmaskarray(embeddings).any(axis=1)  # (n_images,)
+    apart[failed[pairs.left] | failed[pairs.right]] = FARTHEST
     return apart
 
 

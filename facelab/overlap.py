@@ -1,0 +1,82 @@
+"""Who and which photos stand in two sets of faces: by name, and by sight."""
+
+import re
+import unicodedata
+
+import numpy as np
+import pandas as pd
+
+from facelab.faces import Faces
+
+SIDE = 8  # cells along each side of what two images are compared by
+ALIKE = 0.99  # correlation: on LFW five photos under two names, three of them on its own list
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_TOGETHER = 2048  # images in one product
+
+
+def normal_name(name: str) -> str:
+    """Return a name without case, accents, order of its words and whatever is no letter or digit.
+
+    >>> normal_name("Müller, José") == normal_name("jose_muller")
+    True
+    """
+    plain = unicodedata.normalize("NFKD", name)
+    plain = "".join(c for c in plain if not unicodedata.combining(c)).casefold()
+    return " ".join(sorted(re.findall(r"[^\W_]+", plain)))
+
+
+def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
+    """List the people and the photos of `train` that `test` has too.
+
+    Two people are one where `normal_name` says so. Two photos are near duplicates where their
+    luminance, averaged in 8 x 8 cells, is correlated by more than `alike`, in (0, 1). A photo that
+    is cropped anew, turned or mirrored is not found.
+
+    Returns
+    -------
+    DataFrame
+        ``by``, name or photo; ``person``, of train; ``train`` and ``test``, the names or the image
+        ids; ``correlation``, nan for names. ``train.select(set(train.names) - set(table.person))``
+        leaves them out.
+    """
+    if not 0 < alike < 1:
+        raise ValueError(f"expected a correlation between 0 and 1, got {alike}")
+    rows = []
+    in_test = {}
+    for name in test.names:
+        in_test.setdefault(normal_name(name), []).append(name)
+    for name in train.names:
+        rows += [
+            ("name", name, name, other, np.nan) for other in in_test.get(normal_name(name), ())
+        ]
+    seen, shown = _cells(train), _cells(test)
+    seen_ids, shown_ids = train.image_ids, test.image_ids
+    for start in range(0, len(seen), _TOGETHER):
+        likeness = seen[start : start + _TOGETHER] @ shown.T  # (some, n_test)
+        for i, j in zip(*np.nonzero(likeness > alike), strict=True):
+            person = train.names[train.labels[start + i]]
+            pair = (seen_ids[start + i], shown_ids[j])
+            rows.append(("photo", person, *pair, float(likeness[i, j])))
+    return pd.DataFrame(rows, columns=["by", "person", "train", "test", "correlation"])
+
+
+def _cells(faces: Faces) -> np.ndarray:
+    """Luminance in 8 x 8 cells, less its mean and of length one: (n_images, 64) float32."""
+    height, width = faces.packed.shape[2:]
+    if min(height, width) < SIDE:
+        raise ValueError(f"expected images of {SIDE} pixels a side or more, got {height}x{width}")
+    tops = np.arange(SIDE) * height // SIDE
+    lefts = np.arange(SIDE) * width // SIDE
+    sizes = np.outer(np.diff([*tops, height]), np.diff([*lefts, width]))  # pixels of each cell
+    out = np.empty((len(faces), SIDE, SIDE), np.float32)
+    for start in range(0, len(faces), _TOGETHER):
+        images = faces.batch(slice(start, start + _TOGETHER))
+        grey = np.einsum("nchw,c->nhw", images, _LUMINANCE)
+        sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)
+        out[start : start + len(grey)] = sums / sizes
+    x = out.reshape(len(faces), -1)
+    x = x - x.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.divide(
+        x, length, out=np.zeros_like(x), where=length > 0
+    )  # an even image is like none
