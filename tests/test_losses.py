@@ -66,7 +66,7 @@ def test_gradient_pulls_same_and_pushes_different_images():
 
 @pytest.mark.parametrize("margin", [0, -1, 2.5, math.nan, "1"])
 def test_impossible_margins_are_refused(margin):
-    with pytest.raises(ValueError, match=f"expected a margin .* got {margin}"):
+    with pytest.raises(ValueError, match=f"expected a margin .* got {margin!r}"):
         ContrastiveLoss(margin)
 
 

@@ -917,7 +917,7 @@ def test_two_processes_of_fabric_run_train_as_one_does(tmp_path):
     script.write_text("import sys, test_train as t\nt.train_shared(sys.argv[1])\n")
     paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "lightning_fabric.cli", "run", "--accelerator=cpu"]
+    command = [sys.executable, "-m", "lightning_fabric.cli", "--accelerator=cpu"]
     command += ["--devices=2", "--strategy=ddp", str(script), str(tmp_path)]
     subprocess.run(command, check=True, env=environment, timeout=600)
     (tmp_path / "one").mkdir()
