@@ -1,6 +1,7 @@
 """What the runs of a folder recorded, read back: results, trainings, and what to explore."""
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -47,10 +48,17 @@ def results_in(runs: Mapping[Path, dict]) -> pd.DataFrame:
     return _table(rows)
 
 
+def _check_npz(path: Path) -> None:
+    """Refuse what is no ``.npz`` file; NumPy would leave it open."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError("a file that is cut, empty or of another kind")
+
+
 def _kept(place: Path, entry: dict) -> Report | None:
     """Return the report that an entry of a record names; None if it is gone or not that."""
 
     def load(path):
+        _check_npz(path)
         report = Report.load(path)
         if (report.name, report.role) != (entry["split"], entry["role"]):
             raise ValueError(f"one on {report.name}")
@@ -197,6 +205,7 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
 
 def _film(place: Path, file: str, data: dict) -> Film | None:
     def load(path):
+        _check_npz(path)
         film = Film.load(path, data["source"], data["synthetic"])
         for distances, same in film.splits.values():
             if distances.shape != (len(film.epoch), len(same)):
