@@ -13,7 +13,7 @@ __version__ = version("facelab")
 
 _MAP = {
     "data.lfw": "load_lfw",
-    "data.alignment": "align TEMPLATE",
+    "data.alignment": "align template",
     "data.own": "load_faces",
     "data.facts": "official_results known_errors",
     "views": "view1 view2 all_lfw split_people across",

@@ -138,6 +138,11 @@ def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFra
     return known.set_index("file").loc[list(photos)].reset_index()
 
 
+def template() -> np.ndarray:
+    """Return where the five landmarks belong in 112 x 112 pixels: x and y, (5, 2)."""
+    return TEMPLATE.copy()
+
+
 def _detector():
     try:
         from facenet_pytorch import MTCNN

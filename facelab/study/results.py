@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,10 +56,17 @@ def results_in(runs: Mapping[Path, dict]) -> pd.DataFrame:
     return _table(rows)
 
 
+def _check_npz(path: Path) -> None:
+    """Refuse what is no ``.npz`` file; NumPy would leave it open."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError("a file that is cut, empty or of another kind")
+
+
 def _report(place: Path, entry: dict, read: Callable = loaded) -> Report | None:
     """Return the report that an entry of a record names; None if it is gone."""
 
     def load(path):
+        _check_npz(path)
         report = Report.load(path)
         if (report.name, report.role) != (entry["split"], entry["role"]):
             raise ValueError(f"one on {report.name}")
@@ -273,6 +281,7 @@ def _shown_of(
 
 def _film(place: Path, file: str, data: dict) -> Film | None:
     def load(path):
+        _check_npz(path)
         film = Film.load(path, data["source"], data["synthetic"])
         for distances, same in film.splits.values():
             if distances.shape != (len(film.epoch), len(same)):
