@@ -104,7 +104,8 @@ def test_what_was_said_of_strangers_comes_true_as_often_as_said(calibration, str
     assert table["predicted"].between(table["low"] - 0.03, table["high"] + 0.03).mean() >= 0.8
     before, after = calibration.cllr_on(strangers)
     assert after < before
-    assert after == pytest.approx(calibration.cllr[calibration.method], abs=0.1)
+    # Both are estimates, of 60 and of 80 people.
+    assert after == pytest.approx(calibration.cllr[calibration.method], abs=0.2)
 
 
 def test_observed_shares_are_those_of_a_loop(calibration, strangers):

@@ -1,5 +1,6 @@
 import io
 from dataclasses import replace
+from functools import cache
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -13,7 +14,7 @@ from matplotlib.text import Text
 from facelab import plots
 from facelab.faces import Faces, Pairs
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
-from facelab.verification import Report, verify
+from facelab.verification import Report, calibrate, verify
 
 matplotlib.use("Agg")
 
@@ -90,7 +91,20 @@ def make_results(n=9):
     return table.assign(source="drawn faces", synthetic=True, pairs="View 1 test")
 
 
+@cache
+def make_calibration():
+    """Learned from 40 people who are in no other report here."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(40), 2)
+    names = tuple(f"Dev_{k}" for k in range(40))
+    rows = np.arange(80)
+    faces = Faces(np.zeros((1, 3, 1, 1), np.uint8), 0 * rows, labels, names, rows)
+    x = rng.normal(size=(40, 8))[labels] + 1.2 * rng.normal(size=(80, 8))
+    return calibrate(x, faces, n=20)
+
+
 ON_AXES = {
+    "calibration": lambda **k: plots.plot_calibration(make_calibration(), make_report(), **k),
     "loss": lambda **k: plots.plot_epochs(make_history(), reference={"m²/2": 0.5}, **k),
     "methods": lambda **k: plots.plot_epochs(make_histories(), "dev_auc", "method", **k),
     "logarithmic epochs": lambda **k: plots.plot_epochs(make_history(), log=True, **k),
@@ -323,6 +337,23 @@ def test_thresholds_step_where_a_distance_lies_and_mark_both_chosen_ones():
     assert {"for accuracy 1.080", "for F1 1.120"} <= set(legend_of(ax))
     accuracy, best = report.metrics()["accuracy"], report.roc()["accuracy"].max()
     assert title(ax) == f"Accuracy {accuracy:.3f}; at best, on these pairs, {best:.3f}"
+
+
+def test_calibration_is_drawn_bin_by_bin_with_its_intervals_and_cllr():
+    calibration, report = make_calibration(), make_report()
+    ax = plots.plot_calibration(calibration, report)
+    table = calibration.reliability(report)
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), table[["predicted", "observed"]])
+    ends = [segment[:, 1].tolist() for segment in ax.collections[0].get_segments()]
+    assert ends == table[["low", "high"]].to_numpy().tolist()
+    before, after = calibration.cllr_on(report)
+    words = f"Cllr {before:.3f} before, {after:.3f} after {calibration.method} regression"
+    assert caption(ax).replace("\n", " ").endswith(words)
+    inside = table["predicted"].between(table["low"], table["high"]).sum()
+    assert f"in {inside} of {len(table)} bins" in title(ax).replace("\n", " ")
+    only_same = replace(report, same=np.ones(400, bool), right=report.left)
+    with pytest.raises(ValueError, match="expected same and different pairs"):
+        plots.plot_calibration(calibration, only_same)
 
 
 @pytest.mark.parametrize("draw", [plots.plot_roc, plots.plot_det, plots.plot_thresholds])
