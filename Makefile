@@ -4,12 +4,16 @@ VENV    ?= .venv
 PROFILE ?= smoke
 READY   := $(VENV)/.ready
 
-# Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw
+# Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw ARGS=--force
+# (the results of that profile are committed; --force overwrites them)
 ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: study test lab explore lint bench clean
+.PHONY: help study test lab explore lint bench clean
+
+help:  ## print these lines
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
 study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
@@ -20,11 +24,11 @@ test: $(READY) lint  ## pass every test: the package, the notebooks, and real LF
 lab: $(READY)  ## open the notebooks
 	$(VENV)/bin/facelab lab
 
-# Its kernel reads files, so it answers this machine alone, and only who has the printed token.
+# This machine alone is answered, and only who has the token that is printed.
 explore: $(READY)  ## serve the explorer of all runs as a page, at the address that it prints
-	$(VENV)/bin/voila notebooks/explore.ipynb --no-browser --Voila.ip=127.0.0.1 --Voila.auto_token=True $(ARGS)
+	$(VENV)/bin/python -m facelab.explorer.page notebooks/explore.ipynb --no-browser $(ARGS)
 
-lint: $(READY)
+lint: $(READY)  ## check style and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 

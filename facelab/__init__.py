@@ -5,15 +5,20 @@ imported when it is first used. Losses, miners and distances come from pytorch-m
 under its own names; only what it lacks is here.
 """
 
+from importlib.metadata import version
+
 import lazy_loader
+
+__version__ = version("facelab")
 
 _MAP = {
     "data.lfw": "load_lfw",
-    "data.alignment": "align",
+    "data.alignment": "align TEMPLATE",
+    "data.own": "load_faces",
     "data.pretrained": "dlib_network",
     "data.facts": "official_results known_errors",
-    "views": "view1 view2 all_lfw across",
-    "overlap": "overlap",
+    "views": "view1 view2 all_lfw split_people across",
+    "overlapping": "overlap",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",
@@ -23,9 +28,9 @@ _MAP = {
     "train": "fit embed",
     "exchange": "onnx_model embeddings_of export_onnx",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
-    "Estimate mean_of difference_of compare compare_all",
+    "calibrate cllr Estimate mean_of difference_of compare compare_all",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "
-    "plot_thresholds plot_faces plot_mistakes plot_images_per_person plot_map "
+    "plot_thresholds plot_calibration plot_faces plot_mistakes plot_images_per_person plot_map "
     "describe set_style",
     "study.record": "Run",
     "study.provenance": "versions",

@@ -1,11 +1,14 @@
 """From uint8 images to what a network sees; every random choice is made per image."""
 
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
     """Scale uint8 images to float32 in [-1, 1], channels last in memory."""
+    _check(images)
     return images.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
@@ -35,6 +38,7 @@ def augment(
         Largest relative change of contrast, and of a single colour channel; brightness changes by
         as much of the full range as contrast.
     """
+    _check(images)
     n, _, height, width = images.shape
 
     def uniform(*shape, low=-1.0, high=1.0):
@@ -73,3 +77,23 @@ def augment(
     inside_x = (x >= left) & (x < right)  # (B, W)
     out.mul_(~(inside_y[:, None, :, None] & inside_x[:, None, None, :]))
     return out.contiguous(memory_format=torch.channels_last)
+
+
+def for_batches(augment: Callable | None) -> Callable:
+    """Return what is called on every batch: ``see(uint8_images, generator)``.
+
+    None scales alone. A transform of torchvision is called on each image, since on a batch it would
+    draw once for all, and has to leave uint8 images.
+    """
+    if augment is None:
+        return lambda images, generator: to_float(images)
+    modules = [kind.__module__ for kind in type(augment).__mro__]
+    if any(module.startswith("torchvision.transforms") for module in modules):
+        return lambda images, generator: to_float(torch.stack([augment(one) for one in images]))
+    return augment
+
+
+def _check(images):
+    if not torch.is_tensor(images) or images.dtype != torch.uint8:
+        got = getattr(images, "dtype", type(images).__name__)
+        raise ValueError(f"expected uint8 images, to be scaled to [-1, 1] here, got {got}")

@@ -1,14 +1,19 @@
 """Faces, pairs of faces, and splits in which nobody is on both sides."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
+from facelab.checks import numbers, of_kind, places, truths, whole
+
 ROLES = ("train", "dev", "test", "")
-ARRAYS = {"left": int, "right": int, "same": bool, "fold": int, "weights": float}  # of pairs
+CHECKS = {"left": places, "right": places, "same": truths, "fold": places}  # of pairs
+CHECKS["weights"] = partial(numbers, low=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +34,13 @@ class Pairs:
     weights: np.ndarray | None = None
 
     def __post_init__(self):
-        if np.asarray(self.same).dtype != bool:
-            raise ValueError(f"expected bool in `same`, got {np.asarray(self.same).dtype}")
         if self.role not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
-        n = len(self.left)
+        n = np.size(self.left)
         defaults = {"fold": np.zeros(n), "weights": np.ones(n)}
-        for field, kind in ARRAYS.items():
+        for field, check in CHECKS.items():
             given = getattr(self, field)
-            array = np.asarray(defaults[field] if given is None else given, kind)
+            array = check(field, defaults[field] if given is None else given)
             if array.shape != (n,):
                 raise ValueError(f"expected one length, {n}, got {field} of shape {array.shape}")
             object.__setattr__(self, field, array)
@@ -47,7 +50,7 @@ class Pairs:
 
     def __getitem__(self, index) -> "Pairs":
         """Return the pairs at `index` (a slice, a mask or an array of pair numbers)."""
-        return replace(self, **{field: getattr(self, field)[index] for field in ARRAYS})
+        return replace(self, **{field: getattr(self, field)[index] for field in CHECKS})
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,8 @@ class Faces:
     source, synthetic, fingerprint, root, crop
         What the images are, for captions; whether the faces are drawn, not photographed; SHA-256
         of what `packed` holds; what was loaded, and the central pixels that were kept of a file.
+    ids : ndarray of shape (n_images,), str, optional
+        What each image is called; without, as LFW calls its own, by `names` and `numbers`.
     pairs, protocol : Pairs, Protocol, optional
         Pairs of these images to verify, and the lists of people and pairs that came with them.
     """
@@ -83,18 +88,28 @@ class Faces:
     fingerprint: str = ""
     root: str = ""
     crop: int | None = None
+    ids: np.ndarray | None = None
 
     def __post_init__(self):
-        shape = self.packed.shape
+        shape = of_kind("packed", self.packed, np.ndarray).shape
         if len(shape) != 4 or shape[1] != 3 or self.packed.dtype != np.uint8:
             got = f"{self.packed.dtype} of shape {shape}"
             raise ValueError(f"expected uint8 images of shape (n, 3, height, width), got {got}")
-        lengths = len(self.rows), len(self.labels), len(self.numbers)
+        highest = {"rows": len(self.packed), "labels": len(self.names), "numbers": np.inf}
+        for field, n in highest.items():
+            object.__setattr__(self, field, places(field, getattr(self, field), n))
+        lengths = np.size(self.rows), np.size(self.labels), np.size(self.numbers)
         if len(set(lengths)) > 1:
             raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
+        if self.ids is not None and len(set(self.ids)) != len(self.rows):
+            raise ValueError(f"expected an id of its own for each image, got {len(self.ids)} ids")
+        for name, times in Counter(self.names).most_common(1):
+            if times > 1:
+                raise ValueError(f"expected names that differ, got {name!r} {times} times")
         if self.pairs is None:
             return
-        left, right = self.labels[[self.pairs.left, self.pairs.right]]
+        left = self.labels[places("left", self.pairs.left, len(self))]
+        right = self.labels[places("right", self.pairs.right, len(self))]
         wrong = np.flatnonzero((left == right) != self.pairs.same)
         if len(wrong):
             k = wrong[0]
@@ -126,7 +141,9 @@ class Faces:
 
     @property
     def image_ids(self) -> np.ndarray:
-        """``NAME_0001`` for every image, str of shape (n_images,): the file name's stem."""
+        """What every image is called, str of shape (n_images,): `ids`, or LFW's ``NAME_0001``."""
+        if self.ids is not None:
+            return self.ids
         images = zip(self.labels, self.numbers, strict=True)
         return np.array([f"{self.names[label]}_{number:04d}" for label, number in images])
 
@@ -137,8 +154,10 @@ class Faces:
 
     def select(self, people: Iterable[str]) -> "Faces":
         """Keep only `people` (names), relabelled 0..K-1 in this object's order, without pairs."""
+        if isinstance(people, str):
+            raise ValueError(f"expected names in {self}, got one word: {people!r}")
         people = set(people)
-        unknown = sorted(people - set(self.names))
+        unknown = sorted(map(str, people - set(self.names)))
         if unknown:
             few = ", ".join(unknown[:10])
             raise ValueError(f"expected names in {self}, got {len(unknown)} others: {few}")
@@ -151,11 +170,13 @@ class Faces:
             labels=new_label[self.labels[keep]],
             names=tuple(name for name in self.names if name in people),
             numbers=self.numbers[keep],
+            ids=None if self.ids is None else self.ids[keep],
             pairs=None,
         )
 
     def at_least(self, n_images: int) -> "Faces":
         """Keep only people with `n_images` images or more, relabelled."""
+        n_images = whole("n_images", n_images, 0)
         return self.select(np.array(self.names)[self.counts >= n_images])
 
     def with_pairs(self, pairs: Pairs | None) -> "Faces":
@@ -204,6 +225,8 @@ class Split:
 def draw_people(faces: Faces, n_people: int, seed: int) -> tuple[str, ...]:
     """Draw `n_people` names at random, in label order; the same for the same seed."""
     n = len(faces.names)
+    seed = whole("seed", seed, 0)
+    n_people = whole("n_people", n_people)
     if not 0 < n_people < n:
         raise ValueError(f"expected to draw between 1 and {n - 1} of {n} people, got {n_people}")
     drawn = np.random.default_rng(seed).choice(n, n_people, replace=False)
@@ -218,6 +241,9 @@ def draw_pairs(
     People are drawn uniformly, for a same pair those with two images or more, then their images,
     uniformly too. Too few of either kind are a ValueError.
     """
+    n_same = whole("n_same", n_same, 0)
+    n_different = whole("n_different", n_different, 0)
+    seed = whole("seed", seed, 0)
     counts = faces.counts
     all_same = (counts * (counts - 1) // 2).sum()
     all_different = len(faces) * (len(faces) - 1) // 2 - all_same

@@ -2,22 +2,65 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from pytorch_metric_learning.losses import BaseMetricLossFunction
 from pytorch_metric_learning.reducers import ThresholdReducer
 from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import nn
 from torch.nn import functional
 
-from facelab.augmentation import to_float
+from facelab.augmentation import for_batches
+from facelab.checkpoints import one_line
 from facelab.faces import Faces
 from facelab.losses import MeanOverPairs
-from facelab.samplers import Batch
+from facelab.samplers import Batch, draw
+
+FAILURES = (TypeError, ValueError, LookupError, AttributeError, AssertionError, RuntimeError)
+
+
+@contextmanager
+def expecting(what: str) -> Iterator[None]:
+    """Say in one line what was expected of a part of the user's own when it fails."""
+    try:
+        yield
+    except FAILURES as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ValueError(f"expected {what}, got {one_line(error)}") from error
+
+
+def embeddings_of(network: Callable, images: torch.Tensor) -> torch.Tensor:
+    """Return the embeddings of a batch, float32 of shape (B, D); any other output is refused."""
+    n, *shape = images.shape
+    shape = ", ".join(map(str, shape))
+    what = f"a model that maps images of shape (B, {shape}) to embeddings of shape (B, D)"
+    with expecting(what):
+        embeddings = network(images)
+    if not torch.is_tensor(embeddings):
+        raise ValueError(f"expected {what}, got a {type(embeddings).__name__}; return the tensor")
+    if embeddings.ndim != 2 or len(embeddings) != n:
+        raise ValueError(f"expected {what}, got shape {tuple(embeddings.shape)} for {n} images")
+    return embeddings.float()
+
+
+class Function(nn.Module):
+    """A plain function in the place of a loss."""
+
+    def __init__(self, function: Callable):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *arguments):
+        """Call the function."""
+        return self.function(*arguments)
 
 
 @dataclass
@@ -26,7 +69,7 @@ class Learner:
 
     network: nn.Module
     loss: nn.Module
-    miner: nn.Module | None
+    miner: Callable | None
     optimizer: torch.optim.Optimizer
     sampler: Callable
     batch_size: int
@@ -39,6 +82,8 @@ class Learner:
         self.counters = [part for part in self.loss.modules() if isinstance(part, kinds)]
         for counter in self.counters:
             counter.collect_stats = True
+        self.see = for_batches(self.augment)
+        self.is_checked = False
 
     def learn(self, train: Faces, epoch: int) -> dict[str, object]:
         """Learn from the batches of one epoch and return its row of the history."""
@@ -46,9 +91,10 @@ class Learner:
         torch.manual_seed(seeds[0])  # dropout draws from it
         generator = torch.Generator().manual_seed(seeds[1])
         rng = np.random.default_rng([self.seed, epoch])
-        batches = list(self.sampler(train, self.batch_size, rng))
-        world = self.fabric.world_size  # processes; each keeps its share, all equally many
-        batches = batches[self.fabric.global_rank :: world][: len(batches) // world]
+        batches = draw(self.sampler, train, self.batch_size, rng)
+        if not self.is_checked:
+            self._check_batches(batches, train)
+            self.is_checked = True
         lr = self.optimizer.param_groups[0]["lr"]
         self.network.train()
         start = time.perf_counter()
@@ -60,7 +106,8 @@ class Learner:
             self._check_finite([float(step["loss"]) for step in steps], epoch, len(batches), lr)
         told = pd.DataFrame([{key: float(value) for key, value in step.items()} for step in steps])
         seconds = time.perf_counter() - start
-        images = len(batches) * self.batch_size * world
+        images = sum(len(batch.rows) for batch in batches)
+        self._check_weights(epoch, lr)
         return {
             "epoch": epoch,
             **told.mean().to_dict(),
@@ -76,26 +123,83 @@ class Learner:
 
         What it tells stays on the device until the epoch ends, so that no step waits for it.
         """
-        images = self._on_device(train.batch(batch.rows))  # uint8
         labels = self._on_device(train.labels[batch.rows])  # (B,)
-        images = self.augment(images, generator) if self.augment else to_float(images)
-        embeddings = self.network(images).float()  # (B, D)
+        embeddings = self._embed(train.batch(batch.rows), generator)  # (B, D)
+        of = f"embeddings of shape {tuple(embeddings.shape)} and labels 0..{len(train.names) - 1}"
         mined = None
         if batch.pairs is not None:
             mined = tuple(map(self._on_device, batch.pairs))
         elif self.miner is not None:
-            mined = self.miner(embeddings, labels)
-        value = self.loss(embeddings, labels, mined)
+            what = f"a miner that returns 3 or 4 tensors when called as miner({of})"
+            with expecting(what):
+                mined = self.miner(embeddings, labels)
+                if len(mined) not in (3, 4):
+                    raise ValueError(f"{len(mined)} of them")
+        what = f"a loss that returns one number to learn from when called as loss({of}, mined)"
+        with expecting(what):
+            value = self.loss(embeddings, labels, mined)
+            if not torch.is_tensor(value) or value.numel() != 1:
+                raise ValueError(f"{type(value).__name__} of {getattr(value, 'shape', 'no shape')}")
+            if not value.requires_grad:
+                raise ValueError("a number that depends on no weight")
         self.optimizer.zero_grad()
         self.fabric.backward(value)
         if self.fabric.world_size > 1:
             for parameter in self.loss.parameters():
-                parameter.grad = self.fabric.all_reduce(parameter.grad)
+                if parameter.grad is not None:
+                    parameter.grad = self.fabric.all_reduce(parameter.grad)
         self.optimizer.step()
         return self._told(value, embeddings, labels, mined)
 
+    def _embed(self, images: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+        """Embed a batch; of several processes each embeds its share, and all get the whole.
+
+        The gradient of what is gathered is the sum over processes, and that of the weights their
+        mean: together those of one process with the whole batch.
+        """
+        shape = ", ".join(map(str, images.shape[1:]))
+        what = f"augment(images, generator) that maps uint8 (B, {shape}) to float images in [-1, 1]"
+        images = self._on_device(images)
+        with expecting(what):
+            images = self.see(images, generator)
+            if not images.is_floating_point():
+                raise ValueError(f"{images.dtype} of shape {tuple(images.shape)}")
+        world = self.fabric.world_size
+        if world == 1:
+            return embeddings_of(self.network, images)
+        share = len(images) // world
+        start = share * self.fabric.global_rank
+        own = embeddings_of(self.network, images[start : start + share])
+        return self.fabric.all_gather(own, sync_grads=True).flatten(0, 1)
+
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return self.fabric.to_device(torch.from_numpy(array))
+
+    def _check_batches(self, batches: list[Batch], train: Faces) -> None:
+        world = self.fabric.world_size
+        uneven = [len(batch.rows) for batch in batches if len(batch.rows) % world]
+        if uneven:
+            got = f"one of {uneven[0]} images"
+            raise ValueError(f"expected batches that {world} processes can share, got {got}")
+        if batches[0].pairs is None:
+            return
+        advice = "use people_by_images or shuffled with it"
+        if self.miner is not None:
+            got = getattr(self.miner, "__name__", type(self.miner).__name__)
+            beside = "no miner beside a sampler that gives the pairs"
+            raise ValueError(f"expected {beside}, got {got}; {advice}")
+        has_centres = any(parameter.ndim > 1 for parameter in self.loss.parameters())
+        if has_centres or not isinstance(self.loss, BaseMetricLossFunction):
+            return
+        # Where same pairs are far apart and different ones in one place, every pair has a cost.
+        labels = self._on_device(train.labels[batches[0].rows])
+        pairs = tuple(map(self._on_device, batches[0].pairs))
+        worst = torch.ones(len(labels), 1, device=labels.device)
+        worst[pairs[1]] = -1
+        if float(deepcopy(self.loss)(worst, labels, pairs)) == 0:
+            got = f"{type(self.loss).__name__}, which finds nothing to learn in them"
+            beside = "a loss of pairs beside a sampler that gives them"
+            raise ValueError(f"expected {beside}, got {got}; {advice}")
 
     def _check_finite(self, losses: list[float], epoch: int, n_batches: int, lr: float) -> None:
         for number, loss in enumerate(losses, start=1):
@@ -105,6 +209,13 @@ class Learner:
                     f"{n_batches}, at a learning rate of {lr:g}; try a smaller learning rate, or "
                     "precision='32-true' in the Fabric"
                 )
+
+    def _check_weights(self, epoch: int, lr: float) -> None:
+        if not all(weight.isfinite().all() for weight in self.network.parameters()):
+            raise FloatingPointError(
+                f"expected finite weights, got others after epoch {epoch}, at a learning rate of "
+                f"{lr:g}; try a smaller learning rate, or precision='32-true' in the Fabric"
+            )
 
     @torch.no_grad()
     def _told(self, value, embeddings, labels, mined) -> dict[str, float]:

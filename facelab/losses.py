@@ -1,6 +1,7 @@
 """What pytorch-metric-learning lacks: the source study's contrastive loss, and AdaCos."""
 
 import math
+from numbers import Integral, Real
 
 import torch
 from pytorch_metric_learning import distances, losses, reducers
@@ -28,7 +29,7 @@ class MeanOverPairs(reducers.MultipleReducers):
             self.num_past_filter = 0
             return (embeddings * 0).sum()
         per_pair = torch.cat(terms)  # (n_pairs,)
-        self.num_past_filter = int((per_pair > 0).sum())
+        self.num_past_filter = (per_pair > 0).sum()  # stays on the device
         return per_pair.mean()
 
 
@@ -54,8 +55,8 @@ class ContrastiveLoss(losses.ContrastiveLoss):
     """
 
     def __init__(self, margin: float):
-        if not 0 < margin <= 2:
-            raise ValueError(f"expected a margin in (0, 2], got {margin}")
+        if not isinstance(margin, Real) or not 0 < margin <= 2:
+            raise ValueError(f"expected a margin in (0, 2], got {margin!r}")
         squared = distances.LpDistance(power=2)  # of embeddings scaled to unit length
         super().__init__(0, margin**2, distance=squared, reducer=MeanOverPairs())
 
@@ -79,8 +80,8 @@ def adacos_scale(num_classes: int) -> float:
     >>> round(adacos_scale(5749), 2)
     12.24
     """
-    if num_classes < 3:
-        raise ValueError(f"expected at least 3 classes, got {num_classes}")
+    if not isinstance(num_classes, Integral) or num_classes < 3:
+        raise ValueError(f"expected at least 3 classes, got {num_classes!r}")
     return math.sqrt(2) * math.log(num_classes - 1)
 
 
@@ -98,11 +99,19 @@ class AdaCos(nn.Module):
     """
 
     def __init__(self, num_classes: int, embedding_size: int, dynamic: bool = True):
+        scale = torch.tensor(adacos_scale(num_classes))
+        if not isinstance(embedding_size, Integral) or embedding_size < 1:
+            raise ValueError(f"expected an embedding_size of at least 1, got {embedding_size!r}")
         super().__init__()
         self.dynamic = dynamic
         self.W = nn.Parameter(torch.empty(num_classes, embedding_size))
         nn.init.xavier_uniform_(self.W)
-        self.register_buffer("scale", torch.tensor(adacos_scale(num_classes)))
+        self.register_buffer("scale", scale)
+
+    @property
+    def num_classes(self) -> int:
+        """Return how many people have a centre."""
+        return len(self.W)
 
     def cosines(self, embeddings):
         """Return the cosine of each embedding to each centre, shape (B, num_classes)."""

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 from torchvision.ops import SqueezeExcitation
+
+from facelab.checkpoints import one_line
 
 
 def siamese_cnn(
@@ -141,42 +143,68 @@ def resnet50(
 def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:
     """Write the weights in float16, and what is needed to use them, to a safetensors file.
 
+    Weights beyond the range of float16, 65,504, are written in float32.
+
     Parameters
     ----------
     path : path
         Usually ``network.safetensors``.
     model : torch.nn.Module
-        From `siamese_cnn` or `resnet50`.
+        From `siamese_cnn`, `residual_cnn` or `resnet50`.
     architecture : dict
-        ``name``, one of these two, and the arguments that it was called with.
+        ``name``, one of these three, and the arguments that it was called with.
     **settings
         Whatever a user of the network has to know, as JSON takes it: ``image_size``, ``crop``
         and ``threshold`` at least.
     """
-    with torch.device("meta"):  # shapes alone
-        copy = _build(**architecture)
+    weights = model.state_dict()
     try:
-        copy.load_state_dict(model.state_dict(), assign=True)
+        _without_weights(architecture).load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise ValueError(f"expected weights of {architecture}, got another network's") from error
+    broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    if broken:
+        raise ValueError(f"expected finite weights, got others in {', '.join(broken[:3])}")
     about = {"architecture": json.dumps(architecture), "settings": json.dumps(settings)}
-    save_model(copy.cpu().half(), path, about)
+    kept = {name: _small(weight).cpu().contiguous() for name, weight in weights.items()}
+    save_file(kept, path, about)
 
 
 def load_network(path: str | Path) -> tuple[nn.Module, dict]:
-    """Read a network that `save_network` wrote: in float32, ready to embed, and its settings."""
+    """Read a network that `save_network` wrote: in float32, ready to embed, and its settings.
+
+    Nothing is downloaded, and no more memory is taken than the file's own weights need.
+    """
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-        model = _build(**json.loads(about["architecture"]))
-        load_model(model, path)
-        return model.eval(), json.loads(about["settings"])
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise ValueError(f"expected a network of save_network, got {path} ({error})") from error
+        model = _without_weights(json.loads(about["architecture"]))
+        weights = load_file(path)
+        weights = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
+        model.load_state_dict(weights, assign=True)
+        settings = json.loads(about["settings"])
+        return model.eval(), dict(settings)
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"expected a network of save_network, got {path}, cut, empty, of another kind or of "
+            f"another network ({one_line(error)}); delete it, and save it again"
+        ) from error
 
 
-def _build(name: str, **arguments) -> nn.Module:
+def _small(weight: torch.Tensor) -> torch.Tensor:
+    if not weight.is_floating_point():
+        return weight
+    small = weight.half()
+    return small if small.isfinite().all() else weight.float()
+
+
+def _without_weights(architecture: dict) -> nn.Module:
+    """Build the network's shapes alone; pretrained weights are never asked for."""
     networks = {"siamese_cnn": siamese_cnn, "residual_cnn": residual_cnn, "resnet50": resnet50}
+    arguments = dict(architecture)
+    name = arguments.pop("name", None)
     if name not in networks:
         raise ValueError(f"expected an architecture named {' or '.join(networks)}, got {name!r}")
-    return networks[name](**arguments)
+    arguments.pop("pretrained", None)
+    with torch.device("meta"):
+        return networks[name](**arguments)

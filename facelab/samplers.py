@@ -1,12 +1,14 @@
 """Samplers: functions ``sampler(faces, batch_size, rng)`` that yield the batches of one epoch.
 
-What else one takes is set with `functools.partial`. All draw from `rng` alone.
+What else one takes is set with `functools.partial`. All draw from `rng` alone. A batch is a
+`Batch`, or an array of rows alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from torch.utils.data import Sampler
 
 from facelab.faces import Faces
 
@@ -88,3 +90,51 @@ def people_by_images(
             if len(chosen) == batch_size:
                 break
         yield Batch(np.array(chosen))
+
+
+def draw(sampler: Callable | Sampler, faces: Faces, batch_size: int, rng) -> list[Batch]:
+    """Return the checked batches of one epoch, of a function or of a sampler of PyTorch.
+
+    PyTorch's, as pytorch-metric-learning's MPerClassSampler, name rows one by one, or in lists. The
+    last rows that fill no batch are left out. They draw from the global generators of PyTorch,
+    which `facelab.fit` seeds, and of NumPy, which is seeded here and put back.
+    """
+    if isinstance(sampler, Sampler):
+        before = np.random.get_state()  # noqa: NPY002
+        np.random.seed(rng.integers(2**32))  # noqa: NPY002
+        try:
+            drawn = list(sampler)
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
+        if drawn and np.ndim(drawn[0]) == 0:
+            whole = len(drawn) - len(drawn) % batch_size
+            drawn = [drawn[start : start + batch_size] for start in range(0, whole, batch_size)]
+    else:
+        drawn = sampler(faces, batch_size, rng)
+    if not isinstance(drawn, Iterable):
+        raise ValueError(f"expected a sampler that yields batches, got {type(drawn).__name__}")
+    batches = [_checked(one, len(faces)) for one in drawn]
+    if not batches:
+        raise ValueError(f"expected a sampler that yields batches of {batch_size} images, got none")
+    return batches
+
+
+def _checked(batch, n_images: int) -> Batch:
+    rows, pairs = batch if isinstance(batch, Batch) else (batch, None)
+    what = f"a batch of rows 0..{n_images - 1}"
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
+        raise ValueError(f"expected {what}, got {rows.dtype} of shape {rows.shape}")
+    if rows.min() < 0 or rows.max() >= n_images:
+        raise ValueError(f"expected {what}, got rows {rows.min()} to {rows.max()}")
+    if pairs is not None:
+        pairs = tuple(np.asarray(ends) for ends in pairs)
+        lengths = [len(ends) for ends in pairs]
+        if len(pairs) != 4 or lengths[0] != lengths[1] or lengths[2] != lengths[3]:
+            raise ValueError(f"expected pairs (anchor, positive, anchor, negative), got {lengths}")
+        places = np.concatenate(pairs)
+        if places.dtype.kind not in "iu" or not np.isin(places, np.arange(len(rows))).all():
+            raise ValueError(
+                f"expected pairs of places 0..{len(rows) - 1} in the batch, got others"
+            )
+    return Batch(rows, pairs)

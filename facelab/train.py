@@ -1,8 +1,11 @@
 """`fit`, the one training loop of the study, and `embed`."""
 
+import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -13,17 +16,21 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.utils.data import Sampler
 from tqdm import tqdm
 
 from facelab.augmentation import to_float
-from facelab.checkpoints import describe, resume, save
+from facelab.checkpoints import Checkpoint, describe
 from facelab.faces import Faces
-from facelab.learning import Learner
+from facelab.learning import Function, Learner, embeddings_of
 from facelab.samplers import shuffled
 from facelab.verification import auc
 
 COLLAPSED = 0.05  # mean distance of different people below which all embeddings are one point
 WATCHED = ["epoch", "split", "source", "synthetic", "role", "distance", "same"]
+HISTORY = "epoch lr source synthetic images images_per_second seconds loss active mined empty "
+HISTORY += "accuracy same_distance different_distance note"
 
 
 class Training(NamedTuple):
@@ -32,7 +39,8 @@ class Training(NamedTuple):
     Parameters
     ----------
     history : DataFrame
-        A row per epoch: ``epoch, lr, source, synthetic, images, images_per_second, seconds``;
+        A row per epoch: ``epoch, lr, source, synthetic``; the ``images`` that were learned from in
+        all processes, ``images_per_second, seconds``;
         means over batches of ``loss``, ``active`` (terms that are not zero), ``mined`` (pairs or
         triplets), ``empty`` (1 if none), ``accuracy`` (of a loss that classifies),
         ``same_distance`` and ``different_distance``; ``NAME_auc`` of what is watched; ``note``.
@@ -50,8 +58,8 @@ class Training(NamedTuple):
 def fit(
     model: nn.Module,
     train: Faces,
-    loss: nn.Module,
-    miner: nn.Module | None = None,
+    loss: Callable,
+    miner: Callable | None = None,
     *,
     epochs: int,
     sampler: Callable = shuffled,
@@ -70,24 +78,29 @@ def fit(
 ) -> Training:
     """Train `model` in place; the same seed gives the same training, stopped or not.
 
-    A loss that is not finite raises FloatingPointError, a checkpoint of another set-up ValueError.
+    A loss or weights that are not finite raise FloatingPointError, a checkpoint of another set-up
+    and all that cannot be trained ValueError, before any work.
 
     Parameters
     ----------
     model : torch.nn.Module
         Maps images of shape (B, 3, H, W), values in [-1, 1], to embeddings of shape (B, D).
-    loss, miner : torch.nn.Module
+    loss, miner : torch.nn.Module or function
         ``loss(embeddings, labels, miner(embeddings, labels))``, as in pytorch-metric-learning.
     epochs : int
         Epochs in all, those of a resumed checkpoint included.
-    sampler : callable
+    sampler : callable or torch.utils.data.Sampler
         Forms the batches; see `facelab.samplers`.
+    batch_size : int
+        Images of a step, all processes together.
     lr, loss_lr, weight_decay : float
         Rate of the network, of the loss's own parameters (default: `lr`); decay of the network.
     optimizer, scheduler : callable
-        ``optimizer(parameter_groups, lr=lr)``; ``scheduler(optimizer)``, stepped once an epoch.
+        ``optimizer(parameter_groups, lr=lr)``; ``scheduler(optimizer)``, stepped once an epoch,
+        never once a batch; ReduceLROnPlateau is given the epoch's mean loss.
     augment : callable, optional
-        ``augment(uint8_images, generator)``; None: images are only scaled to [-1, 1].
+        ``augment(uint8_images, generator)``, or a transform of torchvision, called on each image;
+        None: images are only scaled to [-1, 1].
     watch : mapping of str to Faces, optional
         Faces whose pairs are measured after every epoch. They never train.
     keep_best : mapping of str to torch.nn.Module, optional
@@ -97,13 +110,31 @@ def fit(
     checkpoint : path, optional
         Written after every epoch; if it exists, training goes on from it.
     fabric : lightning_fabric.Fabric, optional
-        Devices, precision and strategy; default: one device at `best_precision`.
+        Devices, precision and strategy; default: one device at `best_precision`, or what
+        ``fabric run`` or ``torchrun`` started. Processes share the images of each step; miners and
+        losses see all of them.
     """
-    watch = watch or {}
-    keep_best = keep_best or {}
-    _check_watched(watch, keep_best)
-    fabric = fabric or Fabric(devices=1, precision=best_precision())
-    fabric.launch()
+    watch = {} if watch is None else watch
+    keep_best = {} if keep_best is None else keep_best
+    numbers = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "lr": lr}
+    numbers |= {"loss_lr": lr if loss_lr is None else loss_lr, "weight_decay": weight_decay}
+    _check_numbers(numbers)
+    _check_parts(model, loss, miner, sampler, optimizer, scheduler, augment, fabric)
+    _check_faces(train, batch_size, loss)
+    _check_watched(watch, keep_best, model)
+    if checkpoint and Path(checkpoint).is_dir():
+        raise ValueError(f"expected a file for the checkpoint, got the folder {checkpoint}")
+    fabric = fabric or _default_fabric()
+    if not _is_under_fabric_run():  # which has launched already
+        fabric.launch()
+    made_of = {
+        "loss": loss,
+        "miner": miner,
+        "sampler": sampler,
+        "optimizer": optimizer,
+        "scheduler": scheduler,
+        "augment": augment,
+    }
     facts = {  # for the record
         "people": len(train.names),
         "people_images": len(train),
@@ -117,18 +148,15 @@ def fit(
         "threads": torch.get_num_threads(),
         "precision": fabric.strategy.precision.precision,
         "watched": list(watch),
-        "loss": loss,
-        "miner": miner,
-        "sampler": sampler,
-        "optimizer": optimizer,
-        "scheduler": scheduler,
-        "augment": augment,
     }
-    settings = describe(facts)
+    settings = describe(facts | made_of)
 
     # What learns. Whatever changes in training is one of these parts, and in the checkpoint.
     model.to(memory_format=torch.channels_last)
+    loss = loss if isinstance(loss, nn.Module) else Function(loss)
     loss.to(fabric.device)
+    if fabric.world_size > 1:
+        loss.load_state_dict(fabric.broadcast(loss.state_dict()))
     groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
     own = list(loss.parameters())
     if own:
@@ -138,7 +166,9 @@ def fit(
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:
         parts["scheduler"] = scheduler(opt)
+        _check_scheduler(parts["scheduler"], epochs)
     for name, kept in keep_best.items():
+        kept = fabric.strategy.precision.convert_module(kept)
         parts[f"best on {name}"] = fabric.to_device(kept)
     network, opt = fabric.setup(model, opt)
     learner = Learner(network, loss, miner, opt, sampler, batch_size, augment, seed, fabric)
@@ -150,7 +180,10 @@ def fit(
         "keep_best": sorted(keep_best),
         "processes": fabric.world_size,
     }
-    rows, watched = resume(checkpoint, parts, same_training, epochs)
+    saved = Checkpoint(checkpoint, parts, {"model": model} | made_of, same_training)
+    rows, watched = saved.resume(epochs, fabric.device)
+    for faces in (train, *watch.values()):  # an image of each, before any work is lost
+        embed(model, faces, np.arange(1), fabric=fabric)
     remaining = range(len(rows) + 1, epochs + 1)
     silent = not fabric.is_global_zero
     progress = tqdm(remaining, "epoch", epochs, initial=len(rows), disable=silent)
@@ -158,8 +191,12 @@ def fit(
     for epoch in progress:
         start = time.perf_counter()
         row = learner.learn(train, epoch)
+        if fabric.world_size > 1:
+            for buffer in model.buffers():  # running means are of a process's own images
+                buffer.copy_(fabric.broadcast(buffer))
         if scheduler:
-            parts["scheduler"].step()
+            is_plateau = isinstance(parts["scheduler"], ReduceLROnPlateau)
+            parts["scheduler"].step(*([row["loss"]] if is_plateau else []))
         for name, faces in watch.items():
             distance = _pair_distances(model, faces, fabric)
             watched.append((epoch, name, torch.from_numpy(distance)))
@@ -175,18 +212,102 @@ def fit(
         if row["note"]:
             progress.write(f"epoch {epoch}: {row['note']}")
         if checkpoint and fabric.is_global_zero:
-            save(checkpoint, parts, same_training, rows, watched)
+            saved.save(rows, watched)
     fabric.barrier()
     model.eval()
     return Training(pd.DataFrame(rows), _table(watched, watch), settings)
 
 
-def _check_watched(watch: Mapping, keep_best: Mapping) -> None:
+def _default_fabric() -> Fabric:
+    if _is_under_fabric_run():
+        return Fabric()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's
+    nodes = int(os.environ.get("WORLD_SIZE", 1)) // processes if processes > 1 else 1
+    return Fabric(devices=processes, num_nodes=nodes, precision=best_precision())
+
+
+def _is_under_fabric_run() -> bool:
+    return os.environ.get("LT_CLI_USED", "0") != "0"
+
+
+def _check_numbers(numbers: Mapping) -> None:
+    least = {"epochs": 1, "batch_size": 1}
+    for name, value in numbers.items():
+        is_whole = name in ("epochs", "batch_size", "seed")
+        kind = Integral if is_whole else Real
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_number or not least.get(name, 0) <= value < math.inf:
+            number = f"{'a whole' if is_whole else 'a finite'} number"
+            at_least = f"of at least {least.get(name, 0)}"
+            raise ValueError(f"expected {name} to be {number} {at_least}, got {value!r}")
+
+
+def _check_parts(model, loss, miner, sampler, optimizer, scheduler, augment, fabric) -> None:
+    is_sampler = isinstance(sampler, Sampler)
+    wanted = {
+        "a torch.nn.Module as model": (model, isinstance(model, nn.Module)),
+        "loss(embeddings, labels, mined)": (loss, callable(loss)),
+        "miner(embeddings, labels) or None": (miner, miner is None or callable(miner)),
+        "sampler(faces, batch_size, rng)": (sampler, is_sampler or callable(sampler)),
+        "optimizer(parameter_groups, lr=lr)": (optimizer, callable(optimizer)),
+        "scheduler(optimizer) or None": (scheduler, scheduler is None or callable(scheduler)),
+        "augment(images, generator) or None": (augment, augment is None or callable(augment)),
+        "a Fabric or None": (fabric, fabric is None or isinstance(fabric, Fabric)),
+    }
+    for what, (part, is_right) in wanted.items():
+        if not is_right:
+            raise ValueError(f"expected {what}, got an object of {type(part).__name__}")
+    for part in (loss, miner, sampler, augment):
+        if isinstance(part, type):
+            raise ValueError(f"expected a made {part.__name__}, got the class; add ()")
+
+
+def _check_faces(train: Faces, batch_size: int, loss) -> None:
+    if not isinstance(train, Faces):
+        raise ValueError(f"expected Faces to train on, got {type(train).__name__}")
+    if batch_size > len(train):
+        most = f"{len(train)}, the images there are to train on"
+        raise ValueError(f"expected a batch_size of at most {most}, got {batch_size}")
+    for part in loss.modules() if isinstance(loss, nn.Module) else ():
+        classes = getattr(part, "num_classes", None)
+        if isinstance(classes, Integral) and classes < len(train.names):
+            got = f"{type(part).__name__} with num_classes={classes}"
+            raise ValueError(f"expected a loss for all {len(train.names)} people, got {got}")
+
+
+def _check_scheduler(scheduler, epochs: int) -> None:
+    if not hasattr(scheduler, "step") or not hasattr(scheduler, "state_dict"):
+        got = type(scheduler).__name__
+        raise ValueError(f"expected scheduler(optimizer) to return a scheduler, got {got}")
+    steps = getattr(scheduler, "total_steps", epochs)
+    if steps < epochs or (isinstance(scheduler, OneCycleLR) and steps != epochs):
+        name = type(scheduler).__name__
+        raise ValueError(
+            f"expected {name} with total_steps={epochs}, since it is stepped once an epoch, "
+            f"got {steps}"
+        )
+
+
+def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:
+    for name, given in {"watch": watch, "keep_best": keep_best}.items():
+        if not isinstance(given, Mapping):
+            raise ValueError(f"expected {name} as a dict by name, got {type(given).__name__}")
     for name, faces in watch.items():
-        if not faces.pairs:
+        if not isinstance(name, str) or not name or name in HISTORY.split():
+            raise ValueError(f"expected names of watched faces that no column has, got {name!r}")
+        if not isinstance(faces, Faces) or not faces.pairs:
             raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
+        if len(set(faces.pairs.same.tolist())) < 2:
+            raise ValueError(f"expected same and different pairs, got one kind in {name!r}")
     if not keep_best.keys() <= watch.keys():
         raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
+    for name, kept in keep_best.items():
+        if not isinstance(kept, nn.Module) or _shapes(kept) != _shapes(model):
+            raise ValueError(f"expected a network like the model to keep, got another on {name!r}")
+
+
+def _shapes(model: nn.Module) -> dict:
+    return {name: weight.shape for name, weight in model.state_dict().items()}
 
 
 def _identity(faces: Faces) -> dict:
@@ -207,6 +328,8 @@ def _note(row: dict) -> str:
         return "the miner found nothing in any batch: no weight has changed"
     if row["different_distance"] < COLLAPSED:
         return "collapsed: all faces are one point; try a smaller learning rate or an easier miner"
+    if row["active"] == 0 or row["loss"] == 0:
+        return "nothing to learn: no pair, triplet or image had a cost in any batch"
     return ""
 
 
@@ -241,17 +364,19 @@ def embed(
     """
     if rows is None:
         rows = np.arange(len(faces))
-    device = next(model.parameters()).device
+    if not len(rows):
+        raise ValueError("expected images to embed, got none")
+    weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
     was_training = model.training
     model.eval()
     out = []
     with torch.inference_mode(), fabric.autocast() if fabric else nullcontext():
         for start in range(0, len(rows), batch_size):
             batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
-            images = to_float(batch.to(device))  # (B, 3, H, W)
-            embeddings = model(images).float()  # (B, D)
+            images = to_float(batch.to(weight.device)).to(weight.dtype)  # (B, 3, H, W)
+            embeddings = embeddings_of(model, images)  # (B, D)
             if flip:
-                embeddings = embeddings + model(images.flip(3)).float()
+                embeddings = embeddings + embeddings_of(model, images.flip(3))
             out.append(functional.normalize(embeddings).cpu())
     model.train(was_training)
     return torch.cat(out).numpy()

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from facelab.checks import of_kind, real, whole
 from facelab.faces import Faces, Split, draw_pairs, draw_people
-from facelab.overlap import overlap
+from facelab.overlapping import overlap
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
 # otherwise the size of train would depend on who is drawn more than on how many are.
 MOST_DEV_IMAGES = 50
+MOST_PAIRS = 500  # of each kind, in what is drawn
+FEWEST = 2  # people with pairs in each part: one alone is no ground for an interval
 
 
 def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
@@ -25,7 +28,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     ----------
     Huang et al., "Labeled Faces in the Wild", UMass Amherst TR 07-49, 2007, section IV.
     """
-    protocol = faces.protocol
+    protocol = _protocol_of(faces)
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
     test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
@@ -41,10 +44,8 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     held-out dev people, drawn as in `view1`. A View 2 result is the mean over all folds, each with
     its own training.
     """
-    protocol = faces.protocol
-    n_folds = len(protocol.folds)
-    if fold not in range(n_folds):
-        raise ValueError(f"expected a fold in 0..{n_folds - 1}, got {fold}")
+    protocol = _protocol_of(faces)
+    fold = whole("fold", fold, 0, len(protocol.folds) - 1)
     name = f"View 2, fold {fold + 1}"
     people = set(protocol.folds[fold])
     test = faces.select(people)
@@ -78,8 +79,8 @@ def across(
 
     References
     ----------
-    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017,
-    section 5: trained on CASIA-WebFace, tested on LFW, people in both left out.
+    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017:
+    trained on CASIA-WebFace, tested on LFW.
     """
     if test.pairs is None or not len(test.pairs):
         raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
@@ -95,17 +96,74 @@ def across(
     return Split(train, dev, test.with_pairs(pairs), f"{train.source} to {test.source}")
 
 
+def split_people(faces: Faces, dev: float = 0.25, test: float = 0.25, seed: int = 0) -> Split:
+    """Split any faces into train, dev and test people, nobody in two of them, with drawn pairs.
+
+    `dev` and `test` are shares of the people, of those with one image and of the others alike. The
+    seed decides who is where and which pairs are drawn, in each part as LFW drew its own: as many
+    same as different ones, three of each per person with two images or more, at most 500 of each.
+
+    Shares that are none, or fewer than two people with two images or more in a part, are
+    ValueErrors; the message says how many are needed.
+    """
+    dev = real("dev", dev, 0, 1)
+    test = real("test", test, 0, 1)
+    if not 0 < dev < dev + test < 1:
+        got = f"dev={dev}, test={test}"
+        raise ValueError(f"expected shares of people above 0 and below 1 in all, got {got}")
+    rng = np.random.default_rng(seed)
+    chosen = {"train": [], "dev": [], "test": []}
+    for is_many in (True, False):
+        people = np.flatnonzero((faces.counts >= 2) == is_many)
+        n_test = round(test * len(people))
+        n_dev = round(dev * len(people))
+        if is_many and min(n_test, n_dev, len(people) - n_test - n_dev) < FEWEST:
+            raise ValueError(_too_few(faces, len(people), min(dev, test, 1 - dev - test)))
+        parts = np.split(rng.permutation(people), [n_test, n_test + n_dev])
+        for part, some in zip(("test", "dev", "train"), parts, strict=True):
+            chosen[part] += [faces.names[k] for k in some]
+    parts = []
+    for part, names in chosen.items():
+        some = faces.select(names)
+        parts.append(_with_drawn_pairs(some, f"{part} people", part, seed))
+    return Split(*parts, f"people of {faces.source}")
+
+
+def _too_few(faces: Faces, n: int, smallest: float) -> str:
+    needed = int(np.ceil((FEWEST + 0.5) / smallest))
+    n_test = int(np.ceil(1.96**2 * 0.9 * 0.1 / 0.1**2))  # independent same pairs of as many people
+    return (
+        f"expected at least {FEWEST} people with two images or more in each of train, dev and "
+        f"test, for which {needed} such people are enough, got {n} in {faces}; that a test of "
+        f"about 90 % has a 95 % interval of 10 points on each side takes {n_test} in test alone"
+    )
+
+
+def _protocol_of(faces: Faces):
+    """LFW's lists of people and pairs, which only `facelab.load_lfw` brings."""
+    if of_kind("faces", faces, Faces).protocol is None:
+        got = f"got {faces}; split_people needs none"
+        raise ValueError(f"expected faces with LFW's lists of people and pairs, {got}")
+    return faces.protocol
+
+
+def _with_drawn_pairs(faces: Faces, name: str, role: str, seed: int) -> Faces:
+    """Draw three pairs of each kind per person with two images or more, as far as there are."""
+    same = int((faces.counts * (faces.counts - 1) // 2).sum())
+    different = len(faces) * (len(faces) - 1) // 2 - same
+    n_pairs = min(MOST_PAIRS, 3 * int((faces.counts >= 2).sum()), same, different)
+    if n_pairs == 0:
+        raise ValueError(f"expected people with two images or more for {name} pairs, got {faces}")
+    return faces.with_pairs(draw_pairs(faces, n_pairs, n_pairs, seed, name, role))
+
+
 def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
     """Draw people out of `pool`; return the others, and those with dev pairs."""
     drawable = pool.select(np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES])
-    drawn = draw_people(drawable, round(dev_people * len(pool.names)), seed)
-    dev = pool.select(drawn)
-    possible = int((dev.counts * (dev.counts - 1) // 2).sum())
-    n_pairs = min(500, 3 * int((dev.counts >= 2).sum()), possible)
-    if n_pairs == 0:
-        raise ValueError(f"expected held-out people with two images or more, got {dev}")
-    pairs = draw_pairs(dev, n_pairs, n_pairs, seed, "dev", "dev")
-    return pool.select(set(pool.names) - set(drawn)), dev.with_pairs(pairs)
+    n_people = round(real("dev_people", dev_people, 0, 1) * len(pool.names))
+    drawn = draw_people(drawable, n_people, seed)
+    dev = _with_drawn_pairs(pool.select(drawn), "dev", "dev", seed)
+    return pool.select(set(pool.names) - set(drawn)), dev
 
 
 def _with_train_pairs(train: Faces, pairs, name: str) -> Faces:

@@ -71,3 +71,9 @@ def test_erased_rectangles_are_grey_and_of_the_stated_size(images):
 
 def test_the_same_generator_state_repeats_the_batch(images):
     assert torch.equal(augment(images, generator()), augment(images, generator()))
+
+
+def test_images_that_are_scaled_already_are_refused(images):
+    for change in (to_float, lambda floats: augment(floats, generator())):
+        with pytest.raises(ValueError, match="expected uint8 images, .*, got torch.float32"):
+            change(images / 255)

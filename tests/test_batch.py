@@ -1,5 +1,6 @@
 """The batch: what can be wrong beforehand, what is run, and what is skipped."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,17 +13,22 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from records import make_record, write_record
 
+from facelab.study import batch
 from facelab.study.batch import run_study
-from facelab.study.execute import strip
+from facelab.study.execute import execute, strip
 from facelab.study.report import build_report
 from facelab.study.settings import (
+    chapters,
     convert,
+    described_parameters,
     find_notebooks,
+    limits,
     notebook_parameters,
     plan,
     read_profile,
 )
 
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 PARAMETERS = """DATA = "synthetic"
 OUT = ""
 PROFILE = ""
@@ -282,13 +288,19 @@ def test_a_run_records_its_parameters_and_the_command_that_repeats_it(study):
     assert last["resumed"] is False
 
 
+def test_the_kernels_of_a_batch_do_not_tell_their_precision_between_the_bars(tmp_path):
+    level = "logging.getLogger('lightning_fabric.utilities.rank_zero').level"
+    path = write_notebook(tmp_path / "00_x.ipynb", f"import logging\nassert {level} == 30")
+    assert execute(path, {}, tmp_path / "out.ipynb", "quiet") == ""
+
+
 def test_notebooks_run_in_the_python_that_runs_the_batch(study):
     assert record(study[0], "00_first")["notes"] == ["True"]
 
 
 def test_no_absolute_path_gets_into_what_is_committed(study):
     out, _ = study
-    for path in [*out.glob("*/run.json"), *out.glob("0[02]_*/*.ipynb"), out / "report.html"]:
+    for path in [*out.glob("*/run.json"), *out.glob("*/*.ipynb"), out / "report.html"]:
         text = path.read_text("utf-8")
         assert str(out.parents[1]) not in text, path
         assert str(Path.home()) + os.sep not in text, path
@@ -318,7 +330,7 @@ def test_resume_skips_what_is_done_with_the_same_parameters_alone(here, capsys):
 
     assert run() == (False, "x")
     assert run(resume=True) == (True, "x")
-    assert run(resume=True, parameters={"SEED": 5}) == (False, "x")
+    assert run(resume=True, parameters={"SEED": 5}, force=True) == (False, "x")
     assert record(out, "00_first")["parameters"]["SEED"] == 5
 
 
@@ -360,6 +372,271 @@ def test_a_notebook_that_records_nothing_has_failed(here):
         "00_first": "it wrote no run.json: the last cell should be run.finish()"
     }
     assert record("outputs/tiny", "00_first")["status"] == "failed"
+
+
+# What is refused before anything runs, what a kill or a full disk leaves: without kernels.
+
+
+def end_as(status, **more):
+    """Return what stands in for `execute`: a notebook that wrote its record with a status."""
+
+    def run(path, parameters, out, title):
+        recorded = {name: value for name, value in parameters.items() if name != "OUT"}
+        made = make_record(path.stem, status=status, parameters=recorded, **more)
+        write_record(out.parent, made)
+        return ""
+
+    return run
+
+
+@pytest.fixture
+def quick(here, monkeypatch):
+    """Run notebooks in no time; the notebook itself has not said that it is done."""
+    monkeypatch.setattr(batch, "execute", end_as("started"))
+    return here
+
+
+def refused(match, **arguments):
+    with pytest.raises(ValueError, match=match) as caught:
+        run_study(**({"notebooks": ["00"], "profile": "tiny.yaml"} | arguments))
+    assert "\n" not in str(caught.value)
+
+
+def test_only_the_batchs_own_last_write_says_that_a_run_is_done(quick, monkeypatch, capsys):
+    written = []
+
+    def write(path, value):
+        written.append(value["status"])
+        if value["status"] == "done":
+            raise KeyboardInterrupt  # a kill between the notebook's last record and the batch's
+        return real(path, value)
+
+    real = batch.write_json
+    monkeypatch.setattr(batch, "write_json", write)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(["00"], "tiny.yaml")
+    assert record("outputs/tiny", "00_first")["status"] == "started"
+    monkeypatch.setattr(batch, "write_json", real)
+    assert run_study(["00"], "tiny.yaml", resume=True) == {}
+    assert "skipped" not in capsys.readouterr().out
+    assert record("outputs/tiny", "00_first")["status"] == "done"
+    assert written == ["started", "done"]
+
+
+def test_resume_notices_another_text_but_not_outputs_or_metadata(quick, capsys):
+    path = quick / "notebooks" / "00_first.ipynb"
+
+    def says(edit):
+        notebook = nbformat.read(path, as_version=4)
+        edit(notebook)
+        nbformat.write(notebook, path)
+        assert run_study(["00"], "tiny.yaml", resume=True) == {}
+        return capsys.readouterr().out
+
+    assert "skipped" not in says(lambda notebook: None)
+    (quick / "outputs/tiny/00_first/a_0.pt").touch()
+    (quick / "outputs/tiny/00_first/old.png").touch()
+    output = nbformat.v4.new_output("stream", text="2")
+    assert "skipped" in says(lambda notebook: notebook.cells[2].outputs.append(output))
+    assert "skipped" in says(lambda notebook: notebook.metadata.update(mine=1))
+    said = says(lambda notebook: notebook.cells[2].update(source="print(2)"))
+    assert "its text has changed: it runs again" in said
+    assert (quick / "outputs/tiny/00_first/a_0.pt").exists()  # `fit` refuses another training
+    assert not (quick / "outputs/tiny/00_first/old.png").exists()
+
+
+def test_results_of_other_parameters_are_refused_before_anything_is_lost(quick):
+    assert run_study(["00"], "tiny.yaml") == {}
+    checkpoint = quick / "outputs/tiny/00_first/a_0.pt"
+    checkpoint.touch()
+    refused(r"00_first holds results of other parameters \(SEED: 0\)", parameters={"SEED": 5})
+    refused("other parameters", parameters={"SEED": 5}, resume=True)
+    assert checkpoint.exists()
+    assert run_study(["00"], "tiny.yaml", {"SEED": 5}, force=True) == {}
+    assert not checkpoint.exists()
+
+
+def test_results_that_git_tracks_are_refused(quick):
+    assert run_study(["00"], "tiny.yaml") == {}
+    for command in (["init", "-q"], ["add", "-f", "outputs/tiny/00_first/run.json"]):
+        subprocess.run(["git", *command], check=True)
+    refused("00_first holds results that git tracks: choose another --out, or --force")
+    assert run_study(["00"], "tiny.yaml", resume=True) == {}  # skipped
+    assert run_study(["00"], "tiny.yaml", force=True) == {}
+
+
+def test_a_folder_above_or_within_a_study_is_refused_before_anything_runs(quick, monkeypatch):
+    assert run_study(["00"], "tiny.yaml") == {}
+    monkeypatch.setattr(batch, "execute", None)
+    refused("outputs/tiny/00_first lies deeper in it", out="outputs")
+    refused("outputs/tiny/00_first is that of one run", out="outputs/tiny/00_first")
+    refused("outputs/tiny/00_first is that of one run", out="outputs/tiny/00_first/more")
+    write_notebook(quick / "mine" / "00_first.ipynb")
+    refused("two named 00_first", notebooks=["00", "mine/00_first.ipynb"])
+
+
+def test_a_second_run_into_one_folder_is_refused_until_the_first_ends(quick, monkeypatch):
+    seen = []
+
+    def again(path, parameters, out, title):
+        refused("expected a folder of its own, got one that another run writes into: outputs/tiny")
+        seen.append(path)
+        return end_as("started")(path, parameters, out, title)
+
+    monkeypatch.setattr(batch, "execute", again)
+    assert run_study(["00"], "tiny.yaml") == {}
+    assert run_study(["00"], "tiny.yaml") == {}
+    assert len(seen) == 2
+
+
+def test_a_full_disk_is_called_that_and_the_next_notebook_runs(quick, monkeypatch, capsys):
+    real = batch.write_json
+
+    def write(path, value):
+        if path.parent.name == "00_first" and value["status"] == "done":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path.absolute()))
+        real(path, value)
+
+    monkeypatch.setattr(batch, "write_json", write)
+    failed = run_study(["00", "02"], "tiny.yaml")
+    assert list(failed) == ["00_first"]
+    assert "writing its results: [Errno 28] No space left on device" in failed["00_first"]
+    assert str(quick) not in failed["00_first"]
+    assert record("outputs/tiny", "02_last")["status"] == "done"
+    assert "00_first  FAILED" in capsys.readouterr().out
+
+
+def test_a_notebook_that_is_cut_off_on_a_full_disk_is_no_broken_json(tmp_path, monkeypatch):
+    path = write_notebook(tmp_path / "00_x.ipynb")
+    out = tmp_path / "out.ipynb"
+
+    def fill(*_, **__):
+        out.write_text('{"cells": [')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("papermill.execute_notebook", fill)
+    assert execute(path, {}, out, "").endswith("OSError: [Errno 28] No space left on device")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}'])
+def test_a_bad_record_is_named_and_the_next_notebook_runs(quick, monkeypatch, text):
+    def run(path, parameters, out, title):
+        if path.stem == "00_first":
+            (out.parent / "run.json").write_text(text)
+            return ""
+        return end_as("started")(path, parameters, out, title)
+
+    monkeypatch.setattr(batch, "execute", run)
+    failed = run_study(["00", "02"], "tiny.yaml")
+    assert list(failed) == ["00_first"]
+    assert "run.json: expected a record of schema 2, got" in failed["00_first"]
+    assert record("outputs/tiny", "02_last")["status"] == "done"
+
+
+def test_the_recorded_command_finds_an_own_notebook_and_its_folder(quick):
+    write_notebook(quick / "my work" / "mine.ipynb")
+    parameters = {"SEED": "3", "DATA": "synthetic"}
+    assert run_study(["my work/mine.ipynb"], "tiny.yaml", parameters, out="else/where") == {}
+    command = record("else/where", "mine")["command"]
+    expected = "facelab run 'my work/mine.ipynb' --profile tiny.yaml -p SEED 3 -p DATA synthetic"
+    assert command == f"{expected} --out else/where"
+
+
+def test_no_place_of_this_machine_is_recorded_of_a_failed_run_or_of_its_data(quick, monkeypatch):
+    faces = quick.parent / f"{quick.name} faces" / "lfw_funneled"
+    faces.mkdir(parents=True)
+
+    def fail(path, parameters, out, title):
+        end_as("started")(path, {"DATA": "lfw_funneled"}, out, title)
+        return f"cell 3 (x): ValueError: nothing in {faces / 'a.jpg'} nor in {quick}/b.jpg"
+
+    monkeypatch.setattr(batch, "execute", fail)
+    (quick / "sub").mkdir()
+    failed = run_study(["00"], "tiny.yaml", {"DATA": str(faces)})
+    assert failed
+    text = Path("outputs/tiny/00_first/run.json").read_text("utf-8")
+    assert record("outputs/tiny", "00_first")["status"] == "failed"
+    for place in (str(quick), str(quick.parent), os.path.relpath(faces), ".."):
+        assert place not in text
+    begun = batch.portable_values({"DATA": os.path.relpath(faces)})
+    assert begun == {"DATA": "lfw_funneled"}
+
+
+def test_a_name_of_a_notebook_reaches_no_other_folder(here):
+    write_notebook(here / "elsewhere" / "03_other.ipynb")
+    for name in ("../elsewhere/03", str(here / "elsewhere" / "03"), "*", "[0-9]0", "", ".."):
+        with pytest.raises(ValueError, match="expected one notebook named"):
+            find_notebooks([name], Path("notebooks"))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", "[1]", "no notebook", '{"cells": 3}'])
+def test_a_file_that_is_no_notebook_is_named_in_one_line(here, text):
+    (here / "mine.ipynb").write_text(text)
+    refused("mine", notebooks=["mine.ipynb"])
+
+
+# Limits of parameters
+
+
+LIMITED = """EPOCHS = 2  # passes over the images [1, 100]
+SIZE = 32  # pixels [16, 64] step 16
+LR = 0.1  # of Adam (0, 1]
+SHARE = 0.5  # held out [0, 1)
+NETWORK = "small"  # {small, large net}
+RADII = [1, 2]  # pixels [1, 8]
+FREE = "x"  # a word (or two)
+PROFILE = ""
+OUT = ""
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("EPOCHS", "0", r"EPOCHS: expected a value of \[1, 100\], got 0"),
+        ("EPOCHS", -1, r"got -1"),
+        ("EPOCHS", 101, r"got 101"),
+        ("EPOCHS", "9" * 5000, "EPOCHS: expected int, like 2, got '9999.* ... 9"),
+        ("SIZE", 33, r"SIZE: expected a value of \[16, 64\] step 16, got 33"),
+        ("LR", 0, r"LR: expected a value of \(0, 1\], got 0.0"),
+        ("LR", "nan", "LR: expected float, like 0.1, got 'nan'"),
+        ("LR", float("nan"), "LR: expected float, like 0.1, got nan"),
+        ("LR", "1e999", "LR: expected float, like 0.1, got '1e999'"),
+        ("SHARE", 1, r"SHARE: expected a value of \[0, 1\), got 1.0"),
+        ("NETWORK", "huge", "NETWORK: expected a value of {small, large net}, got 'huge'"),
+        ("RADII", "[1, 9]", r"RADII: expected a value of \[1, 8\], got 9"),
+        ("RADII", [], r"RADII: expected a list like \[1, 2\], got an empty one"),
+        ("RADII", [1, "a"], r"RADII\[1\]: expected int, like 1, got 'a'"),
+        ("RADII", "[" * 5000, "RADII: expected list"),
+    ],
+)
+def test_a_value_out_of_the_limits_of_its_parameter_is_refused(tmp_path, name, value, complaint):
+    path = write_notebook(tmp_path / "00_x.ipynb", parameters=LIMITED)
+    with pytest.raises(ValueError, match=complaint) as caught:
+        plan([path], {}, {name: value})
+    assert len(str(caught.value)) < 200
+
+
+def test_values_at_the_limits_are_taken(tmp_path):
+    path = write_notebook(tmp_path / "00_x.ipynb", parameters=LIMITED)
+    at = {"EPOCHS": 100, "SIZE": "64", "LR": 1, "SHARE": 0, "NETWORK": "large net", "RADII": [8]}
+    (values,) = plan([path], {}, at).values()
+    assert values == at | {"SIZE": 64, "FREE": "x"}
+
+
+FREE = {"DATA", "PROFILE", "OUT", "RUNS", "ALIGNED", "KEPT"}  # folders, names and a list of them
+
+
+@pytest.mark.parametrize("path", chapters(NOTEBOOKS), ids=lambda path: path.stem)
+def test_every_parameter_of_a_chapter_states_its_limits_and_each_profile_keeps_them(path):
+    own = described_parameters(path)
+    for name, parameter in own.items():
+        if name not in FREE and not isinstance(parameter.default, bool):
+            assert limits(parameter.comment)[0], name
+    for profile in ("smoke", "lfw-cpu", "lfw"):
+        values = read_profile(profile)
+        for name in values.keys() & own.keys():
+            own[name].checked(name, values[name])
 
 
 def test_links_of_an_executed_notebook_lead_to_the_same_files(tmp_path):

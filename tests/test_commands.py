@@ -44,6 +44,41 @@ def test_a_record_of_another_version_is_one_line_that_names_the_file(facelab, tm
     assert "out/00_x/run.json" in result.stderr
 
 
+def test_a_notebooks_help_has_its_parameters_and_the_list_its_title(facelab, tmp_path):
+    parameters = f"{PARAMETERS}SIZE = 32  # pixels [16, 64] step 16\n"
+    write_notebook(tmp_path / "notebooks" / "00_x.ipynb", parameters=parameters)
+    result = facelab("run", "00", "--help")
+    assert result.exit_code == 0
+    title, *lines = result.output.splitlines()
+    assert title == "00_x: Title"
+    assert "  EPOCHS = 2  passes over the images" in lines
+    assert "  SIZE = 32  pixels [16, 64] step 16" in lines
+    assert not [line for line in lines if "OUT" in line]
+    assert facelab("run", "--list").output == "00_x  Title\n"
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_message_is_one_line_of_bounded_length(facelab, tmp_path):
+    place = tmp_path / "out" / "00_x"
+    place.mkdir(parents=True)
+    (place / "run.json").write_text("x\n" * 1_000_000)
+    (tmp_path / "own.yaml").write_text(f"EPOCHS: {'[' * 100_000}")
+    (tmp_path / "long.yaml").write_text(f"epochs: {'x' * 1_000_000}")
+    write_notebook(tmp_path / "notebooks" / "00_x.ipynb", parameters="%magic")
+    for command in ("report out", "run --profile own.yaml", "run --profile long.yaml", "run"):
+        result = facelab(*command.split())
+        assert result.exit_code == 2, command
+        assert result.stderr.count("\n") == 1 and len(result.stderr) < 600, command
+
+
+def test_a_terminal_that_lacks_a_character_gets_another():
+    code = "from facelab.study.commands import main; main(['report', 'ж'])"
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert result.returncode == 2
+    assert result.stderr.count(b"\n") == 1 and b"below ?, found none" in result.stderr
+
+
 def test_help_loads_no_torch():
     code = (
         "import sys, facelab.study.commands; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"

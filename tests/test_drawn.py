@@ -1,6 +1,12 @@
+import contextlib
 import io
 import os
+import shutil
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -182,6 +188,51 @@ def test_raw_pixels_verify_between_55_and_70_per_cent(drawn):
     left, right = np.array(same + different).T
     similarity = (pixels[left] * pixels[right]).sum(1)
     assert 0.55 < best_accuracy(similarity, np.repeat([True, False], 500)) < 0.70
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_processes_that_draw_end_with_the_one_that_started_them(tmp_path):
+    code = """
+import sys
+from facelab.data.drawn.people import synthesize
+synthesize(sys.argv[1], people=4000, workers=2, progress=False)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+
+    def children():
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                pid, fields = stat.parent, stat.read_text().rpartition(")")[2].split()
+                command = (pid / "cmdline").read_text()
+                if int(fields[1]) == parent.pid and "LokyProcess" in command:
+                    found.append(pid)
+        return found
+
+    while not any(tmp_path.rglob("*.jpg")):
+        time.sleep(0.1)
+        assert parent.poll() is None
+    workers = children()
+    parent.kill()
+    parent.wait()
+    assert len(workers) == 2
+    for _ in range(300):
+        time.sleep(0.1)
+        alive = [pid for pid in workers if pid.exists() and (pid / "cmdline").read_text()]
+        if not alive:
+            break
+    assert not alive
+
+
+def test_a_drawn_copy_is_marked_whatever_it_is_called(drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "data")
+    (tmp_path / "data" / "lfw-synthetic").rename(tmp_path / "data" / "lfw")
+    shutil.make_archive(str(tmp_path / "packed" / "lfw"), "zip", tmp_path / "data", "lfw")
+    for path in (tmp_path / "data").glob("*.txt"):
+        shutil.copy(path, tmp_path / "packed")
+    for root in ("data", "packed"):
+        faces = load_lfw(tmp_path / root, image_size=16, progress=False)
+        assert (faces.source, faces.synthetic) == ("synthetic faces", True)
 
 
 def test_cached_faces_are_drawn_once(tmp_path, monkeypatch, scribble):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ import PIL.Image
 import pytest
 import torch
 
+from facelab import plots
 from facelab.data.lfw import load_lfw
-from facelab.explorer import payload, widget
+from facelab.explorer import page, payload, widget
 from facelab.explorer.shown import Film, Shown
 from facelab.explorer.widget import Explorer, explore
 from facelab.faces import Faces
@@ -212,6 +214,28 @@ def test_a_training_makes_the_same_film_as_what_a_run_keeps_of_it(tmp_path, trai
     assert payload.pack(Film.of(training.distances).counted()) == expected
 
 
+def test_a_film_that_is_damaged_or_of_another_kind_is_named(tmp_path, training):
+    path = tmp_path / "film.npz"
+    Film.of(training).save(path)
+    whole = path.read_bytes()
+    for data in (b"", b"no film", whole[:500], whole[: len(whole) // 2]):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match="film.npz: expected a film of a training, got"):
+            Film.load(path)
+    for arrays in (
+        {},
+        {"dev_same": np.ones(3, bool)},
+        {"epoch": np.ones(2), "dev_same": np.ones(3)},
+    ):
+        np.savez(path, **arrays)
+        with pytest.raises(ValueError, match="film.npz: expected a film of a training, got"):
+            Film.load(path)
+    d = np.ones((2, 4))
+    np.savez(path, epoch=np.arange(2), dev_same=np.ones(3, bool), dev_distance=d)
+    with pytest.raises(ValueError, match="got arrays that do not fit"):
+        Film.load(path)
+
+
 def test_a_script_element_cannot_be_closed_by_a_name():
     text = payload.inline({"name": "</script><b>"}, [b"\x00"])
     assert "<" not in text
@@ -346,13 +370,72 @@ def test_a_run_that_is_not_there_and_a_request_that_makes_no_sense_are_refused(r
     ):
         assert "expected a run of this explorer, got 'b'" in ask(explorer, **message)[0]["error"]
     assert "error" in ask(explorer, kind="nothing")[0]
-    answer, _ = ask(explorer, kind="measure", run="a", photos=[{"upload": True}])
+    answer, _ = ask(explorer, kind="measure", run="a", photos=[{"upload": True}] * 2)
     assert "expected a photo as JPEG or PNG" in answer["error"]
     one = [{"image": report.left_ids[0]}]
     assert (
         "expected two photos, got 1"
         in ask(explorer, kind="measure", run="a", photos=one)[0]["error"]
     )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"kind": ["ready"]},
+        {"kind": "n" * 10_000_000},
+        {"kind": "photos"},
+        {"kind": "photos", "run": ["a"]},
+        {"kind": "photos", "run": "a", "images": 3},
+        {"kind": "photos", "run": "a", "images": ["x\n" * 5_000_000]},
+        {"kind": "measure", "run": "a", "photos": None},
+        {"kind": "measure", "run": "a", "photos": [1, 2]},
+        {"kind": "measure", "run": "a", "photos": [{"image": "y" * 10_000_000}, {}]},
+        {"kind": "intervals", "run": {}},
+    ],
+)
+def test_whatever_is_asked_the_answer_is_one_short_line(report, faces, message):
+    explorer = the_widget(Shown("a", report, embed=by_colour, image_size=16), faces=faces)
+    answer, out = ask(explorer, **message)
+    assert (answer["ask"], out) == ("1", [])
+    assert 0 < len(answer["why"]) < 350
+    assert "\n" not in answer["why"]
+
+
+def test_a_message_that_is_no_dict_and_a_network_that_fails_are_answered(report):
+    def fails(faces):
+        raise RuntimeError("shapes\ndo not fit")
+
+    explorer, sent = the_widget(Shown("a", report, embed=fails, image_size=16)), []
+    explorer.send = lambda content, buffers=None: sent.append(content)
+    explorer._answer(None, ["ready"], [])
+    assert "expected a request for ready, intervals, photos, measure" in sent[0]["error"]
+    message = {"kind": "measure", "run": "a", "photos": [{"upload": True}] * 2}
+    files = [as_file(np.zeros((16, 16, 3), np.uint8))] * 2
+    answer, _ = ask(explorer, **message, buffers=files)
+    assert answer["error"] == "RuntimeError: shapes do not fit"
+
+
+def test_no_name_of_a_report_leads_out_of_the_photos(tmp_path, write_copy, small_protocol):
+    root = write_copy(tmp_path / "copy", "lfw")
+    PIL.Image.new("RGB", (200, 200)).save(tmp_path / "secret.jpg")
+    shown = of_copy(root, small_protocol)
+    inside = shown.report.image_ids[0]
+    for person, image in (
+        ("../../..", "secret"),
+        (str(tmp_path), "secret"),
+        (shown.report.people[0], "../../../secret"),
+        (shown.report.people[0], str(tmp_path / "secret")),
+        (f"{shown.report.people[0]}/.", inside),
+    ):
+        ids, people = [image, *shown.report.image_ids[1:]], [person, *shown.report.people[1:]]
+        people[1] = person
+        foreign = replace(shown.report, image_ids=np.array(ids), people=np.array(people))
+        explorer = the_widget(replace(shown, report=foreign))
+        answer, out = ask(explorer, kind="photos", run="a", images=[image])
+        assert out == []
+        assert "expected names without folders" in answer["why"]
 
 
 def as_file(pixels, form="png"):
@@ -366,9 +449,17 @@ def test_a_photo_that_is_too_large_or_of_another_kind_is_refused():
     assert len(wide) < 100_000
     with pytest.raises(ValueError, match="expected 25,000,000 pixels or fewer, got 5001 x 5001"):
         widget.uploaded(wide, 16, None)
-    for other in (b"", b"no photo", as_file(np.zeros((9, 9), np.uint8), "gif")):
+    svg = b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'></svg>"
+    for other in (b"", b"no photo", svg, as_file(np.zeros((9, 9), np.uint8), "gif")):
         with pytest.raises(ValueError, match="expected a photo as JPEG or PNG, got"):
             widget.uploaded(other, 16, None)
+    with pytest.raises(ValueError, match="expected a photo of 10,000,000 bytes or fewer, got 10,0"):
+        widget.uploaded(bytes(10_000_001), 16, None)
+    moving = io.BytesIO()
+    frames = [PIL.Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(moving, "png", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match="expected a photo, got an animation"):
+        widget.uploaded(moving.getvalue(), 16, None)
     whole = as_file(np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8), "jpeg")
     with pytest.raises(ValueError, match="."):
         widget.uploaded(whole[: len(whole) // 2], 16, None)
@@ -460,15 +551,31 @@ def test_explore_puts_what_belongs_to_a_name_together(report, faces, training, d
     assert (a.embed, a.crop) == (by_colour, None)
 
 
+def test_explore_opens_on_the_best_one_and_draws_it(report, displayed, monkeypatch):
+    best = a_report(seed=1)
+    drawn, plot = [], plots.plot_distances
+    monkeypatch.setattr(plots, "plot_distances", lambda one: drawn.append(one) or plot(one))
+    shown = [Shown("film"), Shown("a", report, group="01"), Shown("b", best, is_best=True)]
+    meta, _ = payload.payload(explore(shown).shown)
+    assert drawn == [best]
+    assert meta["first"] == 1
+    assert [run["group"] for run in meta["runs"]] == ["01", ""]
+    assert payload.payload(shown[:2])[0]["first"] == 0
+
+
 def test_explore_takes_what_study_found(report, displayed):
     shown = [Shown("a", report), Shown("b", film=None, report=a_report(seed=1))]
     assert explore(shown).shown == shown
 
 
-def test_explore_says_what_is_missing(report):
-    for nothing in ([], {}, [Shown("a")]):
-        with pytest.raises(ValueError, match="expected a report or more"):
-            explore(nothing)
+def test_explore_says_what_is_missing(report, displayed):
+    with pytest.raises(ValueError, match="expected a report or more"):
+        explore({})
+    for nothing in ([], [Shown("a", problem="is empty")]):  # the page says what to do
+        answer, buffers = ask(explore(nothing), kind="ready")
+        assert decoded(answer["meta"], buffers)["runs"] == []
+    assert answer["meta"]["problems"] == [{"name": "a", "why": "is empty"}]
+    assert displayed == []
     with pytest.raises(ValueError, match="expected faces=... beside model=..."):
         explore(report, model=by_colour)
 
@@ -480,6 +587,22 @@ def test_the_front_end_brings_everything_and_searches_no_text():
         assert sign not in (script + style).replace("http://www.w3.org/2000/svg", "")
     for sign in ("source.includes", "lastIndexOf", 'startsWith("pixels'):
         assert sign not in script
+
+
+def test_the_page_is_for_this_machine_and_for_who_has_the_token(monkeypatch, tmp_path):
+    started = []
+    monkeypatch.setattr("voila.app.Voila.launch_instance", lambda *args, **of: started.append(of))
+    monkeypatch.setenv("JUPYTER_PATH", "own")
+    monkeypatch.setenv("FACELAB_LFW", "photos")
+    monkeypatch.chdir(tmp_path)
+    page.serve(["explore.ipynb"])
+    server, shown = (started[0]["config"][name] for name in ("Voila", "VoilaConfiguration"))
+    assert (server.ip, server.auto_token) == ("127.0.0.1", True)
+    assert server.tornado_settings["allow_remote_access"] is False
+    assert "default-src 'self'" in server.tornado_settings["headers"]["Content-Security-Policy"]
+    assert shown.file_allowlist == []
+    assert os.environ["JUPYTER_PATH"] == os.pathsep.join([str(payload.WEB), "own"])
+    assert os.environ["FACELAB_LFW"] == str(tmp_path / "photos")  # the kernel works elsewhere
 
 
 def test_the_explorer_does_without_study():

@@ -1,5 +1,6 @@
 """The explorer in a real browser: JupyterLab, `make explore`, and a page without a kernel."""
 
+import json
 import os
 import re
 import shutil
@@ -124,7 +125,7 @@ place = Path({folder!r})
 photos = {{"data": str(place / "lfw"), "crop": 128, "embed": embed, "image_size": 32}}
 first, second = (Report.load(place / file) for file in ("first.npz", "second.npz"))
 film = Film.load(place / "film.npz", "drawn", True)
-fl.explore([Shown("the first", first, film, **photos), Shown("another", second)])
+fl.explore([Shown("the first", first, film, **photos), Shown("another", second, **photos)])
 """
 
 
@@ -166,9 +167,10 @@ def shown(folder):
 
 
 def write_notebook(path, source):
-    cell = nbformat.v4.new_code_cell(source)
+    cells = [nbformat.v4.new_markdown_cell("# Explore"), nbformat.v4.new_code_cell(source)]
+    cells.append(nbformat.v4.new_markdown_cell("The end"))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), path)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
     return path
 
 
@@ -238,7 +240,10 @@ def try_everything(page, shown):
     """Drag, click, type and choose as a reader would, and compare each time."""
     report, second = (one.report for one in shown)
     page.wait_for_selector(".fl-main .fl-grip")
-    assert page.locator("select.fl-which option").all_inner_texts() == [s.name for s in shown]
+    options = page.locator("select.fl-which option")
+    assert [n.get_attribute("data-name") for n in options.all()] == [s.name for s in shown]
+    aucs = [f" · AUC {one.report.metrics()['auc']:.3f}" for one in shown]
+    assert [t[-len(aucs[0]) :] for t in options.all_inner_texts()] == aucs
     assert page.locator(".fl-source .fl-synthetic").inner_text() == report.source
 
     # The first state: the thresholds of dev people, with the report's own intervals.
@@ -328,6 +333,11 @@ def try_everything(page, shown):
     page.wait_for_function(shows, arg=told)
     accepted = "Same person" if told < report.threshold else "Different people"
     assert page.locator(".fl-outcome strong").first.inner_text() == accepted
+    truth = "They are one person" if report.same[5] else "They are two people"
+    verdict = "right ✓" if report.accepted[5] == report.same[5] else "wrong ✗"
+    assert page.locator(".fl-truth").inner_text() == f"{truth}: {verdict}"
+    whole = [text.replace("_", " ") for text in (report.left_ids[5], report.right_ids[5])]
+    assert page.locator(".fl-whole").all_inner_texts() == whole
 
     page.locator("[data-tab=film]").click()
     settle(page)
@@ -362,6 +372,190 @@ def try_photos(page, folder, report):
     assert page.wrong == []
 
 
+def try_uploads(page, folder, report):
+    """Choose the same file again, files that are no photos, and another run."""
+    page.locator("[data-tab=two]").click()
+    pickers, message = page.locator(".fl-picker"), page.locator(".fl-outcome .fl-lead")
+    chosen = pickers.nth(1).locator("input[type=file]")
+    image, person = str(report.left_ids[3]), str(report.people[report.left[3]])
+    path = folder / "lfw" / person / f"{image}.jpg"
+    pickers.nth(0).locator("input[type=text]").fill(image)
+    frames = [PIL.Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "moves.png", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "moves.gif", save_all=True, append_images=frames[1:])
+    (folder / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (folder / "broken.jpg").write_bytes(path.read_bytes()[:200])
+    header = (folder / "moves.png").read_bytes()
+    (folder / "bomb.png").write_bytes(header[:16] + b"\0\0\xff\xff" * 2 + header[24:])
+    for file, why in (
+        ("moves.png", "is an animation; a photo stands still."),
+        ("moves.gif", "is no JPEG or PNG photo."),
+        ("drawing.svg", "is no JPEG or PNG photo."),
+        ("broken.jpg", "is not a photo that the browser can read."),
+        ("bomb.png", "has 65535 x 65535 pixels; a photo has 100,000,000 or fewer."),
+    ):
+        chosen.set_input_files(path)
+        page.wait_for_function("document.querySelector('.fl-two').dataset.distance === '0'")
+        assert pickers.nth(1).locator(".fl-whole").inner_text() == path.name
+        chosen.set_input_files(folder / file)
+        page.wait_for_function("document.querySelector('.fl-two').dataset.distance === ''")
+        assert message.inner_text() == f"{file} {why}"
+        assert page.locator(".fl-truth").inner_text() == ""
+
+    # What was uploaded stays when the run changes.
+    chosen.set_input_files(path)
+    page.wait_for_function("document.querySelector('.fl-two').dataset.distance === '0'")
+    for run in ("1", "0"):
+        page.locator("select.fl-which").select_option(run)
+        settle(page)
+        page.wait_for_function("document.querySelector('.fl-two').dataset.distance === '0'")
+        assert pickers.nth(1).locator(".fl-whole").inner_text() == path.name
+        assert pickers.nth(0).locator("input[type=text]").input_value() == image
+    assert page.wrong == []
+
+
+def try_controls(page):
+    """Use every kind of control by mouse and by keyboard."""
+    # Tabs by their arrows, the curve by a space.
+    page.locator("[data-tab=pairs]").click()
+    for key in ("compare", "film", "two", "pairs"):
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.dataset.tab") == key
+        assert page.locator(f"[data-tab={key}]").get_attribute("aria-selected") == "true"
+    curve = page.locator(".fl-roc")
+    page.locator(".fl-side-figure [data-key=det]").focus()
+    page.keyboard.press("Space")
+    assert curve.get_attribute("aria-label").startswith("DET")
+    page.locator(".fl-side-figure [data-key=roc]").click()
+    assert curve.get_attribute("aria-label").startswith("ROC")
+
+    # A number, typed.
+    root = page.locator(".fl-explorer")
+    page.locator(".fl-number").fill("0.75")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert root.get_attribute("data-threshold") == "0.75"
+
+    # Hovering counts; a click brings the pairs into view; the arrows step.
+    pairs = page.locator(".fl-pairs")
+    page.set_viewport_size({"width": 800, "height": 500})
+    settle(page)
+    catch = page.locator(".fl-main .fl-catch").first
+    catch.scroll_into_view_if_needed()
+    box = catch.bounding_box()
+    place = {"x": 0.6 * box["width"], "y": 0.5 * box["height"]}
+    catch.hover(position=place)
+    told = page.locator(".fl-main .fl-told").inner_text()
+    catch.click(position=place)
+    settle(page)
+    assert told == pairs.locator(".fl-lead").inner_text().removeprefix("Distance ")
+    card = pairs.locator(".fl-card").first
+    within = (
+        "n => n.getBoundingClientRect().top >= 0 && n.getBoundingClientRect().bottom <= innerHeight"
+    )
+    assert card.evaluate(within)
+    low = float(pairs.get_attribute("data-low"))
+    page.locator(".fl-step").nth(1).focus()
+    page.keyboard.press("Enter")
+    settle(page)
+    assert float(pairs.get_attribute("data-low")) > low
+    page.locator(".fl-step").nth(0).click()
+    settle(page)
+    assert float(pairs.get_attribute("data-low")) == low
+    page.set_viewport_size({"width": 1300, "height": 1000})
+
+    # More pairs.
+    pairs.locator("[data-key=nearest]").click()
+    settle(page)
+    for n, use in ((16, "click"), (24, "press")):
+        more = pairs.locator(".fl-quiet")
+        more.click() if use == "click" else more.press("Space")
+        settle(page)
+        assert pairs.locator(".fl-card").count() == n
+
+    # The second threshold, and which of the two is right.
+    page.locator("[data-tab=compare]").click()
+    settle(page)
+    grips = page.locator(".fl-compare .fl-grip")
+    before = float(grips.nth(1).get_attribute("aria-valuenow"))
+    grips.nth(1).focus()
+    page.keyboard.press("ArrowLeft")
+    settle(page)
+    assert float(grips.nth(1).get_attribute("aria-valuenow")) < before
+    page.locator(".fl-compare [data-key=b]").press("Enter")
+    assert page.locator(".fl-compare [data-key=b]").get_attribute("aria-pressed") == "true"
+
+    # Epochs, by the slider's arrows and played.
+    page.locator("[data-tab=film]").click()
+    settle(page)
+    film, slider = page.locator(".fl-film"), page.locator(".fl-film .fl-range")
+    slider.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert film.get_attribute("data-epoch") == "1"
+    play = page.get_by_role("button", name="Play")
+    play.press("Space")
+    page.wait_for_function("document.querySelector('.fl-film').dataset.epoch === '8'")
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert film.get_attribute("data-epoch") == "4"
+
+    # Other photos, and how often same pairs are met.
+    page.locator("[data-tab=two]").click()
+    settle(page)
+    two = page.locator(".fl-picker input[type=text]")
+    before = two.nth(0).input_value()
+    random = page.get_by_role("button", name="Random").nth(0)
+    for use in (random.click, lambda: random.press("Enter")):
+        for _ in range(20):  # one in many is drawn again
+            use()
+            if two.nth(0).input_value() != before:
+                break
+        assert two.nth(0).input_value() != before
+        before = two.nth(0).input_value()
+    page.locator(".fl-outcome select").focus()
+    page.keyboard.press("End")
+    assert page.locator(".fl-outcome select").input_value() == "0.001"
+
+    # Another run.
+    which = page.locator("select.fl-which")
+    which.focus()
+    page.keyboard.press("ArrowDown")
+    settle(page)
+    assert which.input_value() == "1"
+    page.keyboard.press("ArrowUp")
+    settle(page)
+    assert which.input_value() == "0"
+    assert page.wrong == []
+
+
+def try_keys(page):
+    """Press keys that JupyterLab has shortcuts for, on everything that can have the focus."""
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    n = cells.count()
+    assert n == 3
+    for tab in ("pairs", "compare", "film", "two"):
+        page.locator(f"[data-tab={tab}]").click()
+        settle(page)
+        found = page.locator(
+            ".fl-explorer :is(button, input, select, summary, [tabindex]):not(:disabled):visible"
+        )
+        assert found.count() > 15
+        for k in range(found.count()):
+            if k < found.count():  # a key may choose another run, with fewer controls
+                found.nth(k).focus()
+            for key in ("b", "ArrowLeft", "x", "ArrowRight"):
+                page.keyboard.press(key)
+        settle(page)
+        assert cells.count() == n, tab
+        assert page.locator(".fl-main .fl-grip").is_visible(), tab
+    last = page.locator("[data-tab=two]")  # without its attribute, JupyterLab takes the key
+    last.evaluate("n => n.removeAttribute('data-lm-suppress-shortcuts')")
+    last.focus()
+    page.keyboard.press("b")
+    page.wait_for_function("document.querySelectorAll('.jp-Notebook .jp-Cell').length === 4")
+
+
 def test_the_explorer_works_in_jupyterlab(page, folder, shown, tmp_path):
     place = tmp_path / "notebooks"
     place.mkdir()
@@ -373,23 +567,109 @@ def test_the_explorer_works_in_jupyterlab(page, folder, shown, tmp_path):
         page.wait_for_selector(".jp-OutputArea-output img")  # the plain figure stands before it
         try_everything(page, shown)
         try_photos(page, folder, shown[0].report)
+        try_uploads(page, folder, shown[0].report)
+        try_controls(page)
+        try_keys(page)
+
+
+def status(url, **headers):
+    """Ask without a browser; return the answer's code."""
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=60
+        ) as got:
+            return got.status
+    except HTTPError as error:
+        error.close()
+        return error.code
 
 
 def test_make_explore_serves_a_page_to_who_has_its_token(page, folder, shown, tmp_path):
-    makefile = (ROOT / "Makefile").read_text()
-    options = re.search("bin/voila notebooks/explore.ipynb (.+) [$][(]ARGS[)]", makefile)[1].split()
-    assert "--Voila.ip=127.0.0.1" in options
+    (line,) = re.findall("explorer.+explore.ipynb.*", (ROOT / "Makefile").read_text())
+    assert line == "explorer.page notebooks/explore.ipynb --no-browser $(ARGS)"
     notebook = write_notebook(tmp_path / "explore.ipynb", SOURCE.format(folder=str(folder)))
-    with server(["voila", str(notebook), *options], "/voila/static/none", tmp_path) as address:
+    PIL.Image.new("RGB", (9, 9)).save(tmp_path / "secret.png")
+    page_of = ["facelab.explorer.page", str(notebook)]
+    with server(page_of, "/voila/static/none", tmp_path) as address:
         token = re.search("token=[0-9a-f]{32,}", (tmp_path / "log").read_text())[0]
+        assert address.startswith("http://127.0.0.1:")
         for path in ("/", "/?token=guessed"):
             page.goto(address + path)
             assert page.url.startswith(f"{address}/login")
         page.wrong.clear()  # of the login page
+
+        # It serves nothing but its page, and that to this machine's own names alone.
+        for path in ("/voila/files/secret.png", "/voila/files/explore.ipynb", "/secret.png"):
+            assert status(f"{address}{path}?{token}") == 403
+        assert status(f"{address}/?{token}", Host="elsewhere.example") == 403
+
         page.goto(f"{address}/?{token}", wait_until="commit")
+        assert "Reading the results" in page.locator("#loading").inner_text()
         try_everything(page, shown)
         try_photos(page, folder, shown[0].report)
+        try_uploads(page, folder, shown[0].report)
+        try_controls(page)
         assert page.locator("img[src^='data:image/png']").count() == 0  # no figure twice
+        own = (address, address.replace("http", "ws"), "data:", "blob:")
+        assert [url for url in page.asked if not url.startswith(own)] == []
+
+        # A page of another server cannot speak to the kernel with the reader's cookie.
+        config = json.loads(page.locator("#jupyter-config-data").text_content())
+        cookies = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
+        channels = f"{address}/api/kernels/{config['kernelId']}/channels"
+        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Cookie": cookies}
+        upgrade |= {"Sec-WebSocket-Key": "x" * 22 + "==", "Sec-WebSocket-Version": "13"}
+        assert status(channels, **upgrade, Origin="http://elsewhere.example") == 403
+        assert status(channels, **upgrade, Origin=address) == 101
+
+
+def test_a_page_without_results_says_what_to_do_and_what_is_damaged(page, tmp_path):
+    nothing = [Shown("old/01", problem="expected a record of schema 2, got 1")]
+    page.goto(write_page(tmp_path / "page.html", nothing).as_uri())
+    text = page.locator(".fl-explorer")
+    assert "Nothing to explore yet" in text.inner_text()
+    assert "facelab run 01" in text.inner_text()
+    page.locator("summary").click()
+    assert "old/01 expected a record of schema 2, got 1" in text.inner_text()
+    assert page.wrong == []
+
+
+def test_one_run_without_film_and_network_says_what_is_missing(page, shown, tmp_path):
+    one = [shown[1], Shown("02/film.npz", problem="expected a film")]
+    page.goto(write_page(tmp_path / "page.html", one).as_uri())
+    page.locator("[data-tab=compare]").click()
+    assert "only one run" in page.locator(".fl-compare").inner_text()
+    page.locator("[data-tab=film]").click()
+    assert "No training was recorded" in page.locator("[role=tabpanel]:visible").inner_text()
+    page.locator("[data-tab=two]").click()
+    settle(page)
+    assert "need its network" in page.locator(".fl-outcome").inner_text()
+    assert page.locator(".fl-upload").count() == 2
+    assert not any(upload.is_visible() for upload in page.locator(".fl-upload").all())
+    assert page.locator(".fl-remarks summary").inner_text() == "One run or file could not be read"
+    assert page.wrong == []
+
+
+def test_nothing_jumps_when_the_threshold_moves(page, shown, tmp_path):
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    page.wait_for_selector(".fl-main .fl-grip")
+    where = """() => Array.from(document.querySelectorAll(".fl-explorer, .fl-badge, .fl-top, "
+        + ".fl-main, .fl-controls, .fl-tiles, .fl-tile, .fl-tabs, .fl-pairs .fl-holder"),
+        (n) => n.getBoundingClientRect()).map((b, _, [root]) =>
+        [b.x, b.y - root.y, b.width].map(Math.round))"""
+    for width in (1300, 800, 420):
+        page.set_viewport_size({"width": width, "height": 1000})
+        settle(page)
+        first = page.evaluate(where)
+        for preset in ("set", "set_f1", "f1", "eer"):
+            page.locator(f"[data-preset={preset}]").click()
+            settle(page)
+            assert page.evaluate(where) == first, (width, preset)
+        page.locator(".fl-main .fl-grip").focus()
+        for key in ("Home", "End"):
+            page.keyboard.press(key)
+            settle(page)
+            assert page.evaluate(where) == first, (width, key)
 
 
 def test_the_notebook_opens_on_committed_results(page, tmp_path):
@@ -397,10 +677,15 @@ def test_the_notebook_opens_on_committed_results(page, tmp_path):
     shutil.copytree(ROOT / "outputs" / name, tmp_path / "outputs" / name)
     (tmp_path / "notebooks").mkdir()
     notebook = shutil.copy(ROOT / "notebooks/explore.ipynb", tmp_path / "notebooks")
-    with server(["voila", str(notebook)], "/voila/static/none", tmp_path) as address:
-        page.goto(address, wait_until="commit")
+    page_of = ["facelab.explorer.page", str(notebook), "--Voila.token=token"]
+    with server(page_of, "/voila/static/none", tmp_path) as address:
+        page.goto(f"{address}/?token=token", wait_until="commit")
         page.wait_for_selector(".fl-main .fl-grip")
+        assert page.title() == "Explore faces and distances"
         assert page.locator("select.fl-which option").count() > 1
+        best = page.locator("select.fl-which option:checked")
+        assert best.get_attribute("data-name") == "01 · Siamese CNN, margin 2, 100 epochs"
+        assert page.locator("select.fl-which optgroup").get_attribute("label").startswith("01 ")
         assert page.locator(".fl-badge").get_attribute("data-kind") == "chosen"
         assert page.locator(".fl-source .fl-synthetic").count() == 0
         assert page.wrong == []
@@ -410,6 +695,7 @@ def test_a_page_explores_without_kernel_and_network(page, shown, tmp_path):
     page.context.set_offline(True)
     page.goto(write_page(tmp_path / "page.html", shown).as_uri())
     try_everything(page, shown)
+    try_controls(page)
     elsewhere = [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))]
     assert elsewhere == []
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facelab.faces import Pairs, Split, draw_pairs, draw_people
+from facelab.faces import Faces, Pairs, Split, draw_pairs, draw_people
 
 
 def test_selecting_people_relabels_them_in_order_and_keeps_their_images(small_faces):
@@ -59,12 +59,29 @@ def test_image_ids_are_file_stems(small_faces):
         ({"packed": np.zeros((5, 4, 4, 3), np.uint8)}, r"got uint8 of shape \(5, 4, 4, 3\)"),
         ({"packed": np.zeros((5, 3, 4, 4), np.float32)}, "got float32"),
         ({"labels": np.zeros(3, int)}, r"got \(100, 3, 100\)"),
-        ({"pairs": Pairs([0], [10_000], [False])}, "10000 is out of bounds .* size 100"),
+        ({"packed": [[[[0]]]]}, "expected packed a ndarray, got 'list'"),
+        ({"pairs": Pairs([0], [10_000], [False])}, "right whole numbers from 0 to 99, got 10000"),
+        ({"rows": np.arange(1, 101)}, "expected rows whole numbers from 0 to 99, got 100"),
+        ({"rows": np.arange(100) - 1}, "expected rows whole numbers from 0 to 99, got -1"),
+        ({"rows": np.arange(100) + 0.5}, "expected rows whole numbers .*, got 0.5"),
+        ({"rows": np.full(100, np.nan)}, "expected rows whole numbers .*, got nan"),
+        ({"labels": np.full(100, 40)}, "expected labels whole numbers from 0 to 39, got 40"),
+        ({"labels": np.full(100, "0")}, "expected labels whole numbers from 0 to 39, got <U1"),
+        ({"names": ("A", "B") * 20}, "expected names that differ, got 'A' 20 times"),
     ],
 )
 def test_faces_refuse_arrays_that_do_not_fit(small_faces, change, message):
-    with pytest.raises((ValueError, IndexError), match=message):
+    with pytest.raises(ValueError, match=message) as error:
         replace(small_faces, **change)
+    assert "\n" not in str(error.value)
+
+
+def test_faces_take_plain_lists(small_faces):
+    few = Faces(small_faces.packed, [0, 1], [0, 1], ("a", "b"), [1, 1])
+    assert few.counts.tolist() == [1, 1]
+    assert few.select(["b"]).image_ids.tolist() == ["b_0001"]
+    with pytest.raises(ValueError, match="expected names in Faces.*, got one word: 'a'"):
+        few.select("a")
 
 
 def test_faces_refuse_pairs_that_contradict_the_labels(small_faces):
@@ -85,6 +102,14 @@ def test_pairs_refuse_arrays_of_different_lengths():
         ({"same": [0, 1]}, "expected bool in `same`, got int64"),
         ({"role": "dev people"}, r"role of \('train', 'dev', 'test', ''\), got 'dev people'"),
         ({"weights": [1.0]}, r"one length, 2, got weights of shape \(1,\)"),
+        ({"weights": [1.0, np.nan]}, "expected finite weights of 0 or more, got nan"),
+        ({"weights": [1.0, -2.0]}, "expected finite weights of 0 or more, got -2.0"),
+        ({"weights": ["1", "2"]}, "expected numbers in weights, got <U1"),
+        ({"same": np.array([True, None])}, "expected bool in `same`, got object"),
+        ({"same": [0.0, np.nan]}, "expected bool in `same`, got float64"),
+        ({"left": [0, -1]}, "expected left whole numbers of 0 or more, got -1"),
+        ({"right": [0.5, 1]}, "expected right whole numbers of 0 or more, got 0.5"),
+        ({"fold": [np.nan, 1]}, "expected fold whole numbers of 0 or more, got nan"),
     ],
 )
 def test_pairs_refuse_what_is_no_answer_no_role_and_no_weight_for_each(change, message):
@@ -165,3 +190,21 @@ def test_people_are_drawn_for_pairs_whatever_their_number_of_images(small_faces)
     first = [draw_pairs(two, 1, 0, seed, "one").left[0] for seed in range(200)]
     share = np.mean(two.labels[first] == 0)
     assert 0.35 < share < 0.65  # drawing among the 7 pairs would give 1/7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_same": 1.5}, "expected n_same a whole number of 0 or more, got 1.5"),
+        ({"n_same": -1}, "expected n_same a whole number of 0 or more, got -1"),
+        ({"n_different": "9"}, "expected n_different a whole number of 0 or more, got '9'"),
+        ({"n_different": np.nan}, "expected n_different a whole number of 0 or more, got nan"),
+        ({"seed": -1}, "expected seed a whole number of 0 or more, got -1"),
+        ({"n_same": 10**9}, "expected at most .* got a request for 1000000000"),
+    ],
+)
+def test_drawing_refuses_what_is_no_number_of_pairs(small_faces, change, message):
+    request = {"n_same": 1, "n_different": 1, "seed": 0, "name": "drawn"}
+    with pytest.raises(ValueError, match=message) as error:
+        draw_pairs(small_faces, **(request | change))
+    assert len(str(error.value)) < 300

@@ -1,20 +1,23 @@
-import io
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
+import unicodedata
+import zlib
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
 from PIL import Image
 
 from facelab.data.cache import cache_dir
-from facelab.data.decoding import decode
+from facelab.data.copies import find
+from facelab.data.decoding import decode_all
 from facelab.data.inspect import info
-from facelab.data.lfw import load_lfw
+from facelab.data.lfw import load_lfw, photos_of
+from facelab.data.packing import Photos, check
+from facelab.data.protocol import NamedPairs, Protocol, official
+from facelab.data.protocol_text import write
 
 
 @pytest.fixture(autouse=True)
@@ -63,40 +66,6 @@ def test_without_crop_and_at_full_size_the_pixels_are_the_files(copy):
         assert np.array_equal(faces.images[row].transpose(1, 2, 0), np.asarray(file))
 
 
-def test_a_picture_is_decoded_like_the_packed_images(copy):
-    path = image(copy, "Person_Ad", 3)
-    faces = load(copy)
-    row = faces.image_ids.tolist().index("Person_Ad_0003")
-    for source in (path, str(path), io.BytesIO(path.read_bytes())):
-        assert np.array_equal(decode(source, 8, 20), faces.images[row])
-    assert decode(path, 8).shape == (3, 8, 8)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"<html>", "^not an image that Pillow can read$"),
-        (None, "^unreadable: .*No such file"),
-        ("small", "^expected at least 20 x 20 pixels, got 10 x 10$"),
-    ],
-)
-def test_a_picture_that_cannot_be_decoded_says_why(tmp_path, content, message):
-    path = tmp_path / "photo.png"
-    if content == "small":
-        Image.new("RGB", (10, 10)).save(path)
-    elif content:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        decode(path, 8, 20)
-
-
-def test_the_cache_is_the_users_unless_the_environment_names_another(monkeypatch):
-    monkeypatch.setenv("FACELAB_CACHE", "elsewhere")
-    assert cache_dir() == Path("elsewhere")
-    monkeypatch.delenv("FACELAB_CACHE")
-    assert cache_dir() == pooch.os_cache("facelab")
-
-
 def test_grey_files_become_rgb(copy):
     with Image.open(image(copy, "Person_Aa", 1)) as file:
         grey = file.convert("L")
@@ -122,11 +91,11 @@ def test_one_error_lists_every_unusable_image_before_anything_is_packed(copy):
     truncated = reasons.pop("Person_Ad/Person_Ad_0001.jpg")
     assert truncated.startswith("unreadable: image file is truncated")
     assert reasons == {
-        "Person_Ab/Person_Ab_0002.jpg": "not an image that Pillow can read",
+        "Person_Ab/Person_Ab_0002.jpg": "not an image that Pillow can read as JPEG, PNG or WebP",
         "Person_Ac/Person_Ac_0001.jpg": "missing",
         "Person_Ag/Person_Ag_0001.jpg": "expected at least 20 x 20 pixels, got 10 x 10",
         "Person_Ag/Person_Ag_0002.jpg": "expected 40 x 40 pixels like the others, got 50 x 40",
-        "Person_Bn/Person_Bn_0004.jpg": "not an image that Pillow can read",
+        "Person_Bn/Person_Bn_0004.jpg": "not an image that Pillow can read as JPEG, PNG or WebP",
     }
     assert not list((cache_dir() / "packed").iterdir())
 
@@ -202,7 +171,11 @@ def test_the_crop_is_stored_once_and_every_split_is_a_view_of_it(copy):
 def test_processes_share_the_packed_images_without_copies(copy):
     code = """
 import re, sys
-from facelab.data.lfw import load_lfw
+from facelab.data.decoding import decode_all
+from facelab.data.lfw import load_lfw, photos_of
+from facelab.data.packing import Photos, check
+from facelab.data.protocol import NamedPairs, Protocol, official
+from facelab.data.protocol_text import write
 faces = load_lfw(sys.argv[1], image_size=128, crop=None, progress=False)
 assert faces.packed.sum()  # reads every pixel
 entry = open("/proc/self/smaps").read().split("images.npy\\n")[1]
@@ -275,7 +248,8 @@ def test_packing_leaves_one_folder(copy):
 def test_every_variant_is_found_below_itself_and_doubled(write_copy, tmp_path, variant, source):
     root = write_copy(tmp_path / "data", variant)
     below, itself = load(root), load(root / variant)
-    assert below.source == itself.source == source
+    assert find(root).source == source
+    assert below.source == itself.source == f"own faces in {variant}"  # its lists are not LFW's
     assert not below.synthetic
     assert below.fingerprint == itself.fingerprint
     doubled = tmp_path / "doubled"
@@ -286,36 +260,7 @@ def test_every_variant_is_found_below_itself_and_doubled(write_copy, tmp_path, v
 
 
 def test_a_container_may_be_called_lfw_too(write_copy, tmp_path):
-    assert load(write_copy(tmp_path / "lfw", "lfw_funneled")).source == "LFW funneled"
-
-
-def test_an_archive_loads_as_the_folder_it_was_made_of(write_copy, tmp_path):
-    root = write_copy(tmp_path / "data", "lfw_funneled")
-    folder = load(root)
-    with tarfile.open(root / "lfw-funneled.tgz", "w:gz") as archive:
-        archive.add(root / "lfw_funneled", "lfw_funneled")
-    shutil.rmtree(root / "lfw_funneled")
-    for where in (root, root / "lfw-funneled.tgz"):
-        faces = load(where)
-        assert faces.fingerprint == folder.fingerprint
-        assert np.array_equal(faces.images, folder.images)
-        assert faces.source == "LFW funneled"
-    assert info(root, progress=False)[1]
-
-
-def test_a_cut_off_archive_is_an_error_that_names_it(write_copy, tmp_path):
-    root = write_copy(tmp_path / "data", "lfw")
-    path = tmp_path / "lfw.tgz"
-    with tarfile.open(path, "w:gz") as archive:
-        archive.add(root / "lfw", "lfw")
-    os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(ValueError, match=r"lfw\.tgz: expected a whole archive of LFW"):
-        load(path)
-    path.write_bytes(b"<html>")
-    with pytest.raises(
-        ValueError, match=r"lfw\.tgz: expected a whole archive of LFW, got ReadError"
-    ):
-        load(path)
+    assert find(write_copy(tmp_path / "lfw", "lfw_funneled")).source == "LFW funneled"
 
 
 def test_two_variants_are_ambiguous(write_copy, tmp_path):
@@ -345,8 +290,126 @@ def test_sizes_must_be_positive(copy):
         load(copy, image_size=0, crop=128)
 
 
+def test_an_aligned_copy_is_meant_only_when_it_is_named(write_copy, tmp_path):
+    root = write_copy(tmp_path / "data", "lfw-synthetic", size=40)
+    shutil.copytree(root / "lfw-synthetic", root / "lfw-aligned")
+    assert find(root).path == root / "lfw-synthetic"
+    assert find(root / "lfw-aligned").path == root / "lfw-aligned"
+    shutil.rmtree(root / "lfw-synthetic")
+    assert find(root).path == root / "lfw-aligned"  # nothing else can be meant
+
+
+def renamed(copy, change):
+    """Give every image file another name."""
+    for path in copy.rglob("*.jpg"):
+        path.rename(path.with_name(change(path.name)))
+
+
+def in_form(form):
+    def change(copy):
+        for path in [*copy.rglob("*_00*.jpg"), *(copy / "lfw-synthetic").iterdir()]:
+            path.rename(path.with_name(unicodedata.normalize(form, path.name)))
+
+    return change
+
+
+def linked(copy):
+    (copy / "elsewhere").mkdir()
+    for path in list((copy / "lfw-synthetic").iterdir()):
+        path.rename(copy / "elsewhere" / path.name)
+        path.symlink_to(copy / "elsewhere" / path.name)
+
+
+def with_bom(copy):
+    for path in copy.glob("*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+
+
+WAYS = {
+    "folders that are links": linked,
+    "names in composed form": in_form("NFC"),
+    "names in decomposed form": in_form("NFD"),
+    "capitals": lambda copy: renamed(copy, lambda name: name.replace(".jpg", ".JPG")),
+    "jpeg": lambda copy: renamed(copy, lambda name: name.replace(".jpg", ".Jpeg")),
+    "lists as Windows writes them": with_bom,
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("change", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_copy_as_people_have_it_loads_as_its_original(tmp_path, form, change):
+    root = people_of_any_name(tmp_path / "copy", form)
+    before = load(root)
+    change(root)
+    after = load(root)
+    assert after.fingerprint == before.fingerprint
+    assert after.names == before.names == ("007", "Ana", "Bo", "Zo\u00eb")
+    text, ok = info(root, crop=20, progress=False)
+    assert ok and "16 images" in text and "unknown" not in text
+
+
+def people_of_any_name(root, form):
+    counts = {unicodedata.normalize(form, name): 4 for name in ("007", "Ana", "Bo", "Zo\u00eb")}
+    names = list(counts)
+    halves = names[:2], names[2:]
+    pairs = [
+        NamedPairs.of(
+            [(a, 1, a, 2, fold), (b, 3, b, 4, fold), (a, 1, b, 1, fold), (a, 2, b, 2, fold)]
+        )
+        for fold, (a, b) in enumerate(halves)
+    ]
+    both = NamedPairs.of([*pairs[0], *pairs[1]])
+    one = NamedPairs.of([(*pair[:4], 0) for pair in pairs[1]])
+    parts = tuple(map(tuple, halves))
+    protocol = Protocol(counts, *parts, parts, pairs[0], one, both)
+    for k, name in enumerate(names):
+        (root / "lfw-synthetic" / name).mkdir(parents=True)
+        for i in range(1, 5):
+            coarse = np.random.default_rng(10 * k + i).integers(0, 256, (5, 5, 3), np.uint8)
+            image = Image.fromarray(coarse).resize((40, 40))
+            image.save(root / "lfw-synthetic" / name / f"{name}_{i:04d}.jpg")
+    write(protocol, root)
+    return root
+
+
+def spoil_size(copy):
+    Image.new("RGB", (50, 40)).save(image(copy, "Person_Ag", 2))
+
+
+def take_list(copy):
+    (copy / "people.txt").unlink()
+
+
+SPOILT = {
+    "nothing": lambda copy: None,
+    "a size": spoil_size,
+    "a list": take_list,
+    "a list that cannot be read": lambda copy: (copy / "pairs.txt").write_bytes(b"\xff\xfe"),
+    "an image": lambda copy: image(copy, "Person_Ab", 2).write_bytes(b"x"),
+    "a person": lambda copy: shutil.rmtree(copy / "lfw-synthetic" / "Person_Aa"),
+    "all": lambda copy: shutil.rmtree(copy / "lfw-synthetic"),
+    "another file": lambda copy: (copy / "lfw-synthetic" / "Person_Aa" / "x.jpg").write_text("x"),
+    "a file among the people": lambda copy: (copy / "lfw-synthetic" / "x.txt").write_text("x"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*does not know:UserWarning")
+@pytest.mark.parametrize("crop", [20, None, 50])
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+def test_info_and_loading_agree(copy, spoil, crop):
+    spoil(copy)
+    text, ok = info(copy, crop=crop, progress=False)
+    if ok:
+        assert len(load(copy, crop=crop)) == 100
+    else:
+        with pytest.raises((ValueError, OSError)) as error:
+            load(copy, crop=crop)
+        assert str(error.value).split(": ")[-1] in text
+
+
 def test_info_describes_a_whole_copy(copy):
-    text, ok = info(copy, progress=False)
+    text, ok = info(copy, crop=20, progress=False)
     lines = dict(line.split("  ", 1) for line in text.split("\n"))
     facts = {key.strip(): value.strip() for key, value in lines.items()}
     assert ok
@@ -361,13 +424,13 @@ def test_info_lists_what_is_wrong_and_does_not_raise(copy, tmp_path):
     image(copy, "Person_Ab", 2).write_bytes(b"")
     image(copy, "Person_Ac", 1).unlink()
     shutil.copy(image(copy, "Person_Aa", 1), image(copy, "Person_Aa", 2))
-    text, ok = info(copy, progress=False)
+    text, ok = info(copy, crop=20, progress=False)
     assert not ok
     assert "Person_Ab_0002.jpg: not an image" in text
     assert "Person_Ac_0001.jpg: missing" in text
     assert text.endswith("\n  Person_Aa/Person_Aa_0002.jpg")
     (copy / "pairs.txt").write_text("nonsense")
-    text, ok = info(copy, progress=False)
+    text, ok = info(copy, crop=20, progress=False)
     assert not ok
     assert "pairs.txt, line 1: expected" in text
     assert "99" in text  # the images are counted all the same
@@ -380,3 +443,28 @@ def test_real_lfw_is_whole(real_faces):
     assert (real_faces.counts >= 2).sum() == 1680
     assert real_faces.names[real_faces.counts.argmax()] == "George_W_Bush"
     assert real_faces.images.reshape(len(real_faces), -1).std(1).min() > 0  # no blank image
+
+
+def test_a_file_that_is_not_what_all_others_have_is_damaged(copy):
+    files = [str(image(copy, "Person_Ad", i)) for i in (1, 2, 3, 4)]
+    names = [Path(file).name for file in files]
+    known = np.array([zlib.crc32(Path(file).read_bytes()) for file in files], np.uint32)
+
+    def wrong(checksums):
+        photos = Photos(copy, names, files, checksums=checksums)
+        return check(photos, decode_all(files, None, 20, "", progress=False))[1]
+
+    assert wrong(known) == {}
+    one = known + np.array([0, 1, 0, 0], np.uint32)
+    assert list(wrong(one)) == [names[1]] and wrong(one)[names[1]].startswith("damaged: not")
+    assert wrong(known + np.uint32(1)) == {}  # a copy that was stored anew
+
+
+def test_the_checksums_of_real_lfw_are_those_of_its_files(lfw_root):
+    copy = find(lfw_root)
+    photos, _ = photos_of(copy, official())
+    if copy.path.name == "lfw-deepfunneled":
+        for file, known in list(zip(photos.files, photos.checksums, strict=True))[::500]:
+            assert zlib.crc32(Path(file).read_bytes()) == known
+    else:
+        assert photos.checksums is None

@@ -64,7 +64,7 @@ def test_gradient_pulls_same_and_pushes_different_images():
     assert push_0 > 0 > push_1  # and drives 2 and 3 apart
 
 
-@pytest.mark.parametrize("margin", [0, -1, 2.5])
+@pytest.mark.parametrize("margin", [0, -1, 2.5, math.nan, "1"])
 def test_impossible_margins_are_refused(margin):
     with pytest.raises(ValueError, match=f"expected a margin .* got {margin}"):
         ContrastiveLoss(margin)
@@ -103,6 +103,10 @@ def test_adacos_leaves_its_scale_alone_outside_training_and_when_fixed():
 def test_adacos_needs_three_people():
     with pytest.raises(ValueError, match="at least 3 classes, got 2"):
         AdaCos(2, 4)
+    with pytest.raises(ValueError, match="at least 3 classes, got nan"):
+        AdaCos(math.nan, 4)
+    with pytest.raises(ValueError, match="embedding_size of at least 1, got 0"):
+        AdaCos(3, 0)
 
 
 def test_margin_loss_with_a_beta_per_person_is_that_of_its_paper():

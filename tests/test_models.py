@@ -1,8 +1,11 @@
 import copy
+import json
+import math
 import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from facelab import models
@@ -109,7 +112,7 @@ def test_a_network_is_not_saved_under_the_name_of_another(tmp_path):
     model, path = models.siamese_cnn(8, 16, channels=(4, 8)), tmp_path / "network.safetensors"
     with pytest.raises(ValueError, match="another network"):
         models.save_network(path, model, ARCHITECTURE)
-    with pytest.raises(ValueError, match="siamese_cnn or residual_cnn or resnet50, got 'vgg'"):
+    with pytest.raises(ValueError, match="residual_cnn or resnet50, got 'vgg'"):
         models.save_network(path, model, {"name": "vgg"})
     assert not path.exists()
 
@@ -123,3 +126,41 @@ def test_a_file_that_is_no_network_is_refused_and_never_unpickled(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="expected a network"):
         models.load_network(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="network.safetensors, cut, empty, .*; delete it"):
+        models.load_network(path)
+    other = models.siamese_cnn(8, 16, channels=(4, 8)).state_dict()
+    about = {"architecture": json.dumps(ARCHITECTURE), "settings": "{}"}
+    huge = ARCHITECTURE | {"embedding_size": 10**12}  # more than there is memory
+    for architecture in (ARCHITECTURE, huge, [1], {"name": ["siamese_cnn"]}, {"name": "vgg"}):
+        save_file(other, path, about | {"architecture": json.dumps(architecture)})
+        with pytest.raises(ValueError, match="of another network .*; delete it") as error:
+            models.load_network(path)
+        assert "\n" not in str(error.value)
+
+
+def test_weights_that_float16_cannot_hold_are_kept(tmp_path):
+    path = tmp_path / "network.safetensors"
+    model = models.siamese_cnn(8, 16, channels=(4, 4))
+    with torch.no_grad():
+        model[1].running_var[0] = 70_000
+    models.save_network(path, model, ARCHITECTURE)
+    assert models.load_network(path)[0][1].running_var[0] == 70_000
+    with torch.no_grad():
+        model[0].weight[0] = math.nan
+    with pytest.raises(ValueError, match="expected finite weights, got others in 0.weight"):
+        models.save_network(path, model, ARCHITECTURE)
+
+
+def test_a_saved_network_of_pretrained_weights_is_loaded_without_the_internet(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    path, model = tmp_path / "network.safetensors", models.resnet50(4)
+    models.save_network(path, model, {"name": "resnet50", "embedding_size": 4, "pretrained": True})
+    assert models.load_network(path)[0].fc.out_features == 4

@@ -22,6 +22,7 @@ import facelab as fl
 from facelab.faces import draw_pairs
 from facelab.study import provenance
 from facelab.study.provenance import parameters
+from facelab.study.reading import read_record
 from facelab.study.record import Run
 from facelab.study.rows import Rows
 
@@ -215,6 +216,53 @@ def test_claims_are_a_table_whose_broken_claims_are_red():
     html = claims._repr_html_()
     assert html.count("color: #c62828") == 1
     assert html == run.claims()._repr_html_()
+
+
+@pytest.mark.parametrize("holds", [math.nan, np.nan, None, 1, "no"])
+def test_a_claim_that_neither_holds_nor_does_not_is_refused(holds):
+    with pytest.raises(ValueError, match="half: expected holds to be True or False, got"):
+        make_run().claim("half", 0.5, holds=holds)
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b", "/etc/x", "..", ""])
+def test_no_file_of_a_run_gets_out_of_its_folder(tmp_path, name):
+    run = make_run(tmp_path / "run")
+    if name != "..":
+        with pytest.raises(ValueError, match="expected a notebook's name, without its folder"):
+            Run(name, {})
+    for file in (f"../{name}", "/etc/x.png", "..", ""):
+        with pytest.raises(ValueError, match="expected a file inside"):
+            run.path(file)
+
+
+def test_a_run_in_a_batch_leaves_it_to_the_batch_to_say_that_it_is_done(tmp_path, monkeypatch):
+    assert finished(make_run(tmp_path))["status"] == "done"
+    monkeypatch.setenv("FACELAB_BATCH", "1")
+    assert finished(make_run(tmp_path))["status"] == "started"
+
+
+def test_the_file_of_a_report_says_whom_each_pair_shows(tmp_path, faces):
+    run = make_run(tmp_path)
+    run.report("a", 0, fl.verify(random_embeddings(faces), faces, 1.0))
+    (entry,) = finished(run)["reports"]
+    with np.load(tmp_path / entry["file"]) as file:
+        people = file["people"]
+        left, right, same = (file[name] for name in ("left", "right", "same"))
+    assert set(people) <= set(faces.names)
+    assert ((people[left] == people[right]) == same).all()
+
+
+def test_what_a_run_writes_has_the_form_of_records(tmp_path, faces):
+    run = make_run(tmp_path / "01_test", SEED=7, DATA="../../home/me/lfw", PLACES=["/a/b"])
+    run.uses(replace(faces, root="../../home/me/lfw"), "View 1")
+    run.verify("pixels", 0, fl.raw_pixels, faces.select(faces.names[:9]), on_others(faces))
+    run.result("nothing", math.nan)
+    run.claim("half", 0.5, holds=True)
+    run.figure(plt.figure(), "loss", "a loss")
+    run.finish()
+    record = read_record(tmp_path / "01_test" / "run.json")
+    assert record["parameters"] == {"SEED": 7, "DATA": "lfw", "PLACES": ["b"]}
+    assert record["data"]["root"] == "lfw"
 
 
 @pytest.mark.parametrize(("value", "form"), [(0.5, ".3d"), (math.nan, ".3f"), (math.inf, ".3f")])

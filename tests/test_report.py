@@ -11,6 +11,7 @@ from records import add_number, add_report, add_training, make_record, make_repo
 
 from facelab.study.commands import main
 from facelab.study.report import build_report, cards, spent
+from facelab.study.results import load_results
 from facelab.study.tables import BEGIN, END, results_tables, write_results
 
 SEMIHARD = "triplet + semi-hard | mine"
@@ -73,14 +74,14 @@ def table_rows(text, method):
 
 
 def test_each_chapter_shows_its_best_by_dev_auc_and_view_2_comes_first(runs):
-    shown = [(card["chapter"], card["method"], card["split"]) for card in cards(runs)]
+    shown = [(card["chapter"], card["method"], card["split"]) for card in cards(load_results(runs))]
     assert shown == [
         ("07_view2", "ten times", "View 2 test"),
         ("02_networks", SEMIHARD, "View 1 test"),
         ("03_others", "the same", "View 1 test"),
         ("04_older", "ArcFace", "View 1 test"),
     ]
-    view2, view1, *_ = cards(runs)
+    view2, view1, *_ = cards(load_results(runs))
     assert view2["category"] == "label-free outside data"
     assert (view2["auc"], view2["accuracy"]) == (0.9012, 0.812)
     assert (view2["auc_low"], view2["auc_high"]) == (0.889, 0.913)  # over folds, as recorded
@@ -100,7 +101,7 @@ def test_the_cards_have_titles_intervals_and_category(runs):
 
 def test_a_study_without_results_has_no_cards(tmp_path):
     write_record(tmp_path / "00_x", make_record())
-    assert cards(tmp_path) == []
+    assert cards(load_results(tmp_path)) == []
     assert 'class="card"' not in build_report(tmp_path).read_text("utf-8")
 
 
@@ -180,6 +181,40 @@ def test_the_report_lists_what_is_missing_or_was_not_finished(tmp_path):
     html = build_report(tmp_path, ["01_y", "02_z"]).read_text("utf-8")
     assert "did not come to its end" in html
     assert re.search(r"02.*Z.*Not run yet", html, re.DOTALL)
+
+
+def test_a_bad_record_and_a_bad_picture_are_named_and_the_others_are_shown(runs, caplog):
+    (runs / "04_older" / "run.json").write_text('{"schema": 2')
+    record = json.loads((runs / "02_networks" / "run.json").read_text())
+    record["figures"] = [{"file": f"{name}.png", "caption": name} for name in ("good", "bad")]
+    write_record(runs / "02_networks", record)
+    PIL.Image.new("RGB", (6, 4)).save(runs / "02_networks" / "good.png")
+    PIL.Image.new("RGB", (6, 4)).save(runs / "02_networks" / "bad.png", "GIF")
+    html = build_report(runs).read_text("utf-8")
+    said = sorted(message.partition(": expected")[0] for message in caplog.messages)
+    assert said == [f"{runs}/02_networks/bad.png", f"{runs}/04_older/run.json"]
+    assert "✗ Not readable." in html and "04_older/run.json: expected a record" in html
+    assert html.count("<figure") == 1 and "ten times" in html
+
+
+def test_a_picture_elsewhere_is_not_embedded(runs, tmp_path):
+    PIL.Image.new("RGB", (6, 4)).save(tmp_path / "private.png")
+    for file in ("../../../private.png", str(tmp_path / "private.png")):
+        record = make_record("05_curious", figures=[{"file": file, "caption": "c"}])
+        write_record(runs / "05_curious", record)
+        html = build_report(runs).read_text("utf-8")
+        assert "<figure" not in html and "expected a file inside" in html
+
+
+def test_a_parent_folder_or_one_run_makes_a_report_two_studies_do_not(tmp_path):
+    record = make_record("00_x", figures=[{"file": "a.png", "caption": "c"}])
+    write_record(tmp_path / "smoke" / "00_x", record)
+    PIL.Image.new("RGB", (6, 4)).save(tmp_path / "smoke" / "00_x" / "a.png")
+    for folder in (tmp_path, tmp_path / "smoke", tmp_path / "smoke" / "00_x"):
+        assert "<figure" in build_report(folder).read_text("utf-8")
+    write_record(tmp_path / "lfw" / "00_x", record)
+    with pytest.raises(ValueError, match="one run a notebook, got .*lfw/00_x and .*smoke/00_x"):
+        build_report(tmp_path)
 
 
 def test_a_report_of_nothing_is_refused(tmp_path):

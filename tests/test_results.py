@@ -1,12 +1,15 @@
 """Results, trainings and what to explore, read back from records that `Run` wrote."""
 
 import json
+import math
+import shutil
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from pytorch_metric_learning import losses
+from records import add_report, make_record, make_report, write_record
 
 import facelab as fl
 from facelab.faces import draw_pairs
@@ -186,13 +189,82 @@ def test_a_record_of_another_schema_is_refused_by_name(tmp_path, text):
         fl.load_results(tmp_path)
 
 
-def test_a_record_that_is_cut_off_is_refused_by_name(folder):
-    path = folder / "03_others" / "run.json"
-    path.write_text(path.read_text()[:100])
-    with pytest.raises(
-        ValueError, match=r"03_others/run.json: expected a record of schema 2, got none"
-    ):
-        fl.load_results(folder)
+def bad(record, **changes):
+    return json.dumps(record | changes)
+
+
+BAD = {
+    "cut off": lambda record: bad(record)[:100],
+    "empty": lambda record: "",
+    "of another tool": lambda record: '{"runs": [1, 2]}',
+    "another schema": lambda record: bad(record, schema=3),
+    "not finite": lambda record: bad(record, seconds=math.nan),
+    "too large": lambda record: bad(record).replace('"seconds": 6', '"seconds": 1e999, "x": 6'),
+    "nested": lambda record: "[" * 100_000,
+    "half a character": lambda record: bad(record, command="\ud800"),
+    "without metrics": lambda record: bad(record, results=[]),
+    "without claims": lambda record: bad({k: record[k] for k in record if k != "claims"}),
+    "other types": lambda record: bad(record, results={"auc": 0.9}),
+    "status": lambda record: bad(record, status="perfect"),
+    "a name that is a path": lambda record: bad(record, notebook="../../x"),
+    "an absolute figure": lambda record: bad(record, figures=[FIGURE | {"file": "/etc/x.png"}]),
+    "a figure above": lambda record: bad(record, figures=[FIGURE | {"file": "../../x.png"}]),
+    "the folder": lambda record: bad(record, figures=[FIGURE | {"file": "."}]),
+    "an absolute root": lambda record: bad(record, data=record["data"] | {"root": "/etc"}),
+    "a root above": lambda record: bad(record, data=record["data"] | {"root": "a/../../x"}),
+    "a format that fills memory": lambda record: bad(
+        record, claims=[CLAIM | {"format": ".999999999f"}]
+    ),
+    "a long line": lambda record: "x" * 10_000_000,
+}
+FIGURE = {"caption": "c"}
+CLAIM = {"sentence": "s", "value": 1.0, "low": None, "high": None, "holds": True}
+
+
+@pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
+def test_a_bad_record_is_named_in_one_line_and_the_others_are_read(tmp_path, caplog, spoil):
+    good = make_record("00_x")
+    add_report(good, tmp_path, "a", make_report())
+    write_record(tmp_path / "00_x", good)
+    (tmp_path / "0.npz").rename(tmp_path / "00_x" / "0.npz")
+    (tmp_path / "01_bad").mkdir()
+    (tmp_path / "01_bad" / "run.json").write_text(spoil(good | {"notebook": "01_bad"}))
+    assert fl.load_results(tmp_path)["method"].tolist() == ["a"]
+    (said,) = caplog.messages
+    assert "01_bad/run.json: expected a record of schema 2, got" in said
+    assert "\n" not in said and len(said) <= 500
+    assert fl.trainings(tmp_path).empty
+    assert [one.name for one in fl.load_shown(tmp_path)] == ["00 · a"]
+
+
+def test_a_file_that_leads_out_of_the_runs_folder_by_a_link_is_refused(tmp_path):
+    (tmp_path / "secret.png").touch()
+    write_record(tmp_path / "00_x", make_record("00_x", figures=[FIGURE | {"file": "a.png"}]))
+    assert fl.load_results(tmp_path).empty
+    (tmp_path / "00_x" / "a.png").symlink_to("../secret.png")
+    with pytest.raises(ValueError, match="expected a file inside"):
+        fl.load_results(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no zip", "film", "other"])
+def test_a_report_or_film_that_is_none_is_named_and_left_out(folder, caplog, content):
+    place = folder / "02_networks"
+    report, film = (next(place.glob(f"*{end}.npz")) for end in ("_view-1-test", "_film"))
+    if content == "film":
+        report.write_bytes(film.read_bytes())
+    elif content == "other":
+        make_report(name="another split").save(report)
+        np.savez(film, epoch=[1], dev_same=[True], dev_distance=[[0.5, 0.5]])
+    else:
+        for file in (report, film):
+            file.write_bytes(content)
+    row = fl.load_results(folder).iloc[0]
+    assert row["report"] is None and np.isfinite(row["auc"])
+    fl.load_shown(folder)
+    named = {message.partition(": expected")[0] for message in caplog.messages}
+    assert named == {str(report)} if content == "film" else {str(report), str(film)}
+    assert all("run the chapter again, or delete" in said for said in caplog.messages)
+    assert not any("\n" in said for said in caplog.messages)
 
 
 def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces, split):
@@ -204,11 +276,15 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     run.report("net", 0, fl.verify(fl.embed(model, test, flip=True), test, 1.0))
     run.keep_network("net", "View 1 test", model, about, flip=True, threshold=1.0)
     run.finish()
+    record = json.loads((folder / "01_drawn/run.json").read_text()) | {"finished": "2999"}
+    (folder / "01_drawn/run.json").write_text(json.dumps(record))
     shown = {one.name: one for one in fl.load_shown(folder)}
     names = ["a network", "pixels", "another name", "on dev", "leaking"]
     numbers = ["02"] + ["03"] * 4
     expected = [f"{n} · {m} · lfw-cpu" for n, m in zip(numbers, names, strict=True)]
-    assert list(shown) == [*expected, "01 · net · smoke"]  # real faces first
+    assert next(iter(shown)) == "01 · net · smoke"  # the run just made
+    assert sorted(shown) == sorted([*expected, "01 · net · smoke"])
+    assert [name for name, one in shown.items() if one.is_best] == ["02 · a network · lfw-cpu"]
     network = shown["02 · a network · lfw-cpu"]
     assert network.film is not None and network.embed is None
     assert network.data == "lfw"
@@ -218,6 +294,46 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     np.testing.assert_allclose(drawn.embed(test), fl.embed(model, test, flip=True), atol=0.01)
     file = folder / "01_drawn" / "net.safetensors"
     fl.save_network(file, fl.siamese_cnn(8, 4, channels=(2, 2)), about, threshold=1.0)
-    again = fl.load_shown(folder)[-1]
+    again = fl.load_shown(folder)[0]
     with pytest.raises(ValueError, match="expected the network with SHA-256"):
         again.embed(test)
+
+
+def test_what_is_damaged_or_foreign_is_named_and_the_rest_is_shown(folder):
+    good = [one.name for one in fl.load_shown(folder)]
+    report = next((folder / "03_others").glob("pixels*.npz"))
+    report.write_bytes(b"no report")
+    film = next((folder / "02_networks").glob("*_film.npz"))
+    film.write_bytes(b"")
+    foreign = {
+        "a_empty": "",
+        "b_list": "[]",
+        "c_half": '{"schema": 2, "note',
+        "d_old": '{"schema": 1}',
+    }
+    foreign["e_tool"] = '{"version": "1.0", "runs": []}'
+    foreign["f_bare"] = '{"schema": 2, "status": "done", "notebook": 7}'
+    foreign["g_long"] = '{"schema": "' + "x" * 1_000_000 + '"}'
+    for name, text in foreign.items():
+        (folder / name).mkdir()
+        (folder / name / "run.json").write_text(text)
+    shown = fl.load_shown(folder)
+    problems = {one.name: one.problem for one in shown if one.problem}
+    assert [one.name for one in shown if not one.problem] == [n for n in good if "pixels" not in n]
+    named = [f"{folder.name}/{name}" for name in foreign]
+    assert set(problems) == {*named, f"03_others/{report.name}", f"02_networks/{film.name}"}
+    for why in problems.values():
+        assert 0 < len(why) <= 300 and "\n" not in why
+    assert "expected a record of schema 2, got 1" in problems[f"{folder.name}/d_old"]
+
+
+def test_the_same_results_in_two_folders_get_names_that_differ(folder):
+    once = fl.load_shown(folder)
+    shutil.copytree(folder / "03_others", folder / "copy" / "03_others")
+    twice = fl.load_shown(folder)
+    assert len({one.name for one in twice}) == len(twice) == 2 * len(once) - 1
+    assert sum(one.is_best for one in twice) == 1
+
+
+def test_an_empty_folder_has_nothing_to_show(tmp_path):
+    assert fl.load_shown(tmp_path) == fl.load_shown(tmp_path / "none") == []

@@ -11,12 +11,15 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
+from pytorch_metric_learning.samplers import MPerClassSampler
 from sklearn.metrics import roc_auc_score
 from torch import nn
+from torch.utils.data import BatchSampler, RandomSampler
+from torchvision.transforms import v2
 
 from facelab import samplers, train
 from facelab.augmentation import augment, to_float
-from facelab.checkpoints import describe
+from facelab.checkpoints import Structure, describe, difference
 from facelab.faces import Faces, draw_pairs
 from facelab.losses import AdaCos, ContrastiveLoss
 
@@ -50,11 +53,9 @@ def network(seed=0):
 
 
 def fit(model, epochs=4, **settings):
-    default = {
-        "sampler": samplers.balanced_pairs,
-        "batch_size": 16,
-        "fabric": Fabric(accelerator="cpu", devices=1, precision="32-true"),
-    }
+    default = {"sampler": samplers.balanced_pairs, "batch_size": 16}
+    if "fabric" not in settings:
+        default["fabric"] = Fabric(accelerator="cpu", devices=1, precision="32-true")
     loss = settings.pop("loss", None) or ContrastiveLoss(1.4)
     return train.fit(model, settings.pop("faces", TRAIN), loss, epochs=epochs, **default | settings)
 
@@ -147,9 +148,9 @@ def test_the_best_can_only_be_kept_of_what_is_watched_and_was_kept_before(tmp_pa
 
 
 def killed_in_epoch_4(faces, batch_size, rng):
-    """Die without warning when the fourth epoch begins."""
+    """Die without warning when the fourth epoch begins, where `KILL` is set."""
     killed_in_epoch_4.calls = getattr(killed_in_epoch_4, "calls", 0) + 1
-    if killed_in_epoch_4.calls == 4:
+    if killed_in_epoch_4.calls == 4 and os.environ.get("KILL"):
         os.kill(os.getpid(), signal.SIGKILL)
     return samplers.balanced_pairs(faces, batch_size, rng)
 
@@ -157,24 +158,27 @@ def killed_in_epoch_4(faces, batch_size, rng):
 def test_a_killed_training_goes_on_where_it_was(tmp_path):
     path = tmp_path / "c.pt"
     code = (
-        "import test_train as t; t.killed_in_epoch_4.__name__ = 'balanced_pairs';"
+        "import test_train as t\n"
         f"t.fit(t.network(), 6, checkpoint={str(path)!r}, sampler=t.killed_in_epoch_4)"
     )
     here = os.path.dirname(__file__)
-    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True)
+    environment = os.environ | {"KILL": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=here, capture_output=True, env=environment)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     resumed, whole = network(seed=7), network()
-    history = fit(resumed, 6, checkpoint=path).history
+    history = fit(resumed, 6, checkpoint=path, sampler=killed_in_epoch_4).history
     fit(whole, 6)
     assert torch.equal(weights(resumed), weights(whole))
     assert history.epoch.tolist() == [1, 2, 3, 4, 5, 6]
+    assert killed_in_epoch_4.calls == 6  # state of a function is kept too
 
 
 def triplet_loss(p):
     return losses.TripletMarginLoss(distance=distances.LpDistance(p=p))
 
 
-BFLOAT16 = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+bfloat16 = partial(Fabric, accelerator="cpu", devices=1, precision="bf16-mixed")
 OTHER_PAIRS = DEV.with_pairs(draw_pairs(DEV, 60, 60, 5, "squares"))
 
 
@@ -195,10 +199,10 @@ OTHER_PAIRS = DEV.with_pairs(draw_pairs(DEV, 60, 60, 5, "squares"))
         ({"faces": replace(TRAIN, rows=TRAIN.rows[::-1])}, "images_checksum"),
         ({"watch": {}}, "watched.dev None, got {'fingerprint': 'squares-12-8-40-1'"),
         ({"watch": {"dev": make_faces(seed=2)}}, "watched.dev.fingerprint 'squares-12-8-40-2'"),
-        ({"watch": {"dev": DEV.with_pairs(DEV.pairs[:50])}}, "watched.dev.pairs 50, got 120"),
+        ({"watch": {"dev": DEV.with_pairs(DEV.pairs[10:])}}, "watched.dev.pairs 110, got 120"),
         ({"watch": {"dev": OTHER_PAIRS}}, "watched.dev.checksum"),
         (
-            {"fabric": BFLOAT16},
+            {"fabric": bfloat16},
             "precision 'bf16-mixed', got '32-true'",
         ),
     ],
@@ -213,6 +217,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, told):
         "lr": 0.01,
     }
     fit(network(), 1, checkpoint=path, **settings)
+    change = {name: part() if part is bfloat16 else part for name, part in change.items()}
     with pytest.raises(ValueError, match="expected a checkpoint of this training, with") as error:
         fit(network(), 2, checkpoint=path, **(settings | change))
     assert told in str(error.value)
@@ -231,9 +236,19 @@ def test_a_checkpoint_of_another_number_of_threads_is_refused(tmp_path):
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
+    told = "got .*c.pt, cut, empty or of another kind .*; delete it, or name another one$"
     torch.save({"weights": torch.zeros(2)}, tmp_path / "c.pt")
-    with pytest.raises(ValueError, match="expected a checkpoint of this training, with people 12"):
+    with pytest.raises(ValueError, match=told):
         fit(network(), 2, checkpoint=tmp_path / "c.pt")
+    fit(network(), 1, checkpoint=tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"%PDF-1.7\n" * 100):
+        (tmp_path / "c.pt").write_bytes(content)
+        with pytest.raises(ValueError, match=told) as error:
+            fit(network(), 2, checkpoint=tmp_path / "c.pt")
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="expected a file for the checkpoint, got the folder"):
+        fit(network(), 2, checkpoint=tmp_path)
 
 
 def test_a_used_miner_and_loss_resume_as_fresh_ones_do(tmp_path):
@@ -351,7 +366,7 @@ class Evil:
 def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     monkeypatch.setenv("EVIL", str(tmp_path / "evil"))
     torch.save({"rows": Evil()}, tmp_path / "c.pt")
-    with pytest.raises(Exception, match="Weights only load failed"):
+    with pytest.raises(ValueError, match="Weights only load failed"):
         fit(network(), 2, checkpoint=tmp_path / "c.pt")
     assert not (tmp_path / "evil").exists()
 
@@ -550,3 +565,368 @@ def test_a_loss_and_a_miner_of_ones_own_are_trained_and_measured():
     assert (history.mined == 32).all()
     assert (history["empty"] == 0).all()
     assert history.loss.iloc[-1] < history.loss.iloc[0]
+
+
+RATE = 0.5
+
+
+def halved(epoch):
+    return RATE**epoch
+
+
+def globally(value):
+    """Return `halved` as it is where `RATE` has another value."""
+    return type(halved)(halved.__code__, {"RATE": value})
+
+
+def closed_over(value):
+    return lambda epoch: value**epoch
+
+
+def flipping(axis):
+    class Flip:
+        def __init__(self, strength=1):
+            self.strength = strength
+
+        def __call__(self, images, generator):
+            return to_float(images).flip(axis) if axis else to_float(images)
+
+    return Flip
+
+
+def dropping(share):
+    return nn.Sequential(nn.Flatten(), nn.Dropout(share), nn.BatchNorm1d(768), nn.Linear(768, 8))
+
+
+def triplet(**settings):
+    return losses.TripletMarginLoss(**settings)
+
+
+class Flipping:
+    def __call__(self, images, generator):
+        return to_float(images).flip(3)
+
+
+OTHERS = {
+    "another lambda": (lambda epoch: 0.5**epoch, lambda epoch: 0.9**epoch),
+    "a closure": (closed_over(0.5), closed_over(0.9)),
+    "a global value": (globally(0.5), globally(0.9)),
+    "code of a class": (flipping(2)(), flipping(3)()),
+    "an attribute": (flipping(2)(1), flipping(2)(2)),
+    "an array": (partial(halved, np.zeros(3)), partial(halved, np.ones(3))),
+    "a distance": (triplet(), triplet(distance=distances.CosineSimilarity())),
+    "normalisation": (
+        triplet(distance=distances.LpDistance()),
+        triplet(distance=distances.LpDistance(normalize_embeddings=False)),
+    ),
+    "a reducer": (triplet(), triplet(reducer=reducers.MeanReducer())),
+    "a regulariser": (triplet(), triplet(embedding_regularizer=regularizers.LpRegularizer())),
+    "dropout": (dropping(0.1), dropping(0.2)),
+    "a frozen layer": (nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), OTHERS.values(), ids=OTHERS.keys())
+def test_parts_that_do_something_else_have_another_structure(one, other):
+    assert difference(Structure({"part": one}).values, Structure({"part": other}).values)
+
+
+@pytest.mark.parametrize("make", [lambda: closed_over(0.5), Flipping, triplet, network])
+def test_parts_that_do_the_same_have_one_structure_whatever_their_address(make):
+    one, other = Structure({"part": make()}), Structure({"part": make()})
+    assert one.values == other.values
+    assert "0x" not in str(one.values)
+
+
+def test_a_structure_is_the_same_in_another_process():
+    code = (
+        "import test_train as t, sys; "
+        "parts = {'a': t.halved, 'b': t.Flipping(), 'c': t.triplet()}; "
+        "parts['d'] = lambda x: x in {'a', 'b'}; "
+        "print(sorted(t.Structure(parts).values.items()))"
+    )
+    told = set()
+    for seed in "12":  # of the order of sets
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", code]
+        here = os.path.dirname(__file__)
+        done = subprocess.run(command, cwd=here, capture_output=True, check=True, env=environment)
+        told.add(done.stdout)
+    assert len(told) == 1
+
+
+def test_a_checkpoint_of_another_lambda_is_refused(tmp_path):
+    def settings(rate):
+        scheduler = partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda epoch: rate)
+        return {"scheduler": scheduler, "checkpoint": tmp_path / "c.pt"}
+
+    fit(network(), 1, **settings(0.5))
+    with pytest.raises(ValueError, match=r"with scheduler.lr_lambda.rate 0.9, got 0.5 in .*c.pt"):
+        fit(network(), 2, **settings(0.9))
+    fit(network(), 2, **settings(0.5))
+
+
+def test_what_a_loss_remembers_outside_its_state_dict_is_resumed(tmp_path):
+    def settings():
+        loss = losses.CrossBatchMemory(losses.TripletMarginLoss(), 8, memory_size=40)
+        return {"loss": loss, "sampler": samplers.people_by_images}
+
+    whole, resumed = network(), network()
+    expected = fit(whole, 4, **settings()).history.loss
+    used = settings()
+    fit(resumed, 2, checkpoint=tmp_path / "c.pt", **used)
+    assert fit(resumed, 3, checkpoint=tmp_path / "c.pt", **used).history.loss.equals(expected[:3])
+    got = fit(network(5), 4, checkpoint=tmp_path / "c.pt", **settings()).history.loss
+    assert got.equals(expected)
+
+
+def test_state_that_a_checkpoint_cannot_keep_is_refused(tmp_path):
+    own = np.random.default_rng(0)
+
+    def sampler(faces, batch_size, rng):
+        yield samplers.Batch(own.permutation(len(faces))[:batch_size])
+
+    fit(network(), 1, sampler=sampler)
+    with pytest.raises(ValueError, match="whose state a checkpoint can keep, got sampler.own, wh"):
+        fit(network(), 1, sampler=sampler, checkpoint=tmp_path / "c.pt")
+    assert not (tmp_path / "c.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"loss": losses.TripletMarginLoss()},
+        {"loss": losses.MarginLoss(learn_beta=True, num_classes=12)},
+        {"loss": losses.NTXentLoss()},
+        {"loss": losses.CircleLoss()},
+        {"miner": miners.TripletMarginMiner()},
+    ],
+)
+def test_what_learns_nothing_from_the_pairs_of_a_sampler_is_refused(parts):
+    with pytest.raises(ValueError, match="beside a sampler that gives.*use people_by_images"):
+        fit(network(), 1, **parts)
+
+
+def test_pairs_are_learned_from_by_every_loss_of_pairs():
+    for loss in (losses.ContrastiveLoss(), losses.MultiSimilarityLoss(), ContrastiveLoss(1)):
+        assert fit(network(), 1, loss=loss).history.loss[0] > 0
+
+
+def test_an_epoch_without_one_active_term_is_noted():
+    loss = losses.ContrastiveLoss(pos_margin=2, neg_margin=0)
+    history = fit(network(), 1, loss=loss, sampler=samplers.shuffled).history
+    assert history.active[0] == 0
+    assert "nothing to learn" in history.note[0]
+    nothing = fit(network(), 1, loss=lambda embeddings, *_: (0 * embeddings).sum()).history
+    assert "nothing to learn" in nothing.note[0]
+    assert not fit(network(), 1).history.note[0]
+
+
+def in_order(faces, batch_size, rng):
+    for start in range(0, len(faces), batch_size):
+        yield np.arange(start, min(start + batch_size, len(faces)))
+
+
+def test_images_are_those_that_the_sampler_gave():
+    assert fit(network(), 1, sampler=in_order, batch_size=60).history.images[0] == 96
+    assert fit(network(), 1, sampler=samplers.shuffled, batch_size=60).history.images[0] == 60
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epochs": 0}, "epochs to be a whole number of at least 1, got 0"),
+        ({"epochs": 1.5}, "epochs to be a whole number of at least 1, got 1.5"),
+        ({"epochs": True}, "got True"),
+        ({"batch_size": 0}, "batch_size to be a whole number of at least 1, got 0"),
+        ({"batch_size": 10**6}, "batch_size of at most 96, the images there are .*, got 1000000"),
+        ({"seed": -1}, "seed to be a whole number of at least 0, got -1"),
+        ({"lr": NAN}, "lr to be a finite number of at least 0, got nan"),
+        ({"lr": "0.1"}, "lr to be a finite number of at least 0, got '0.1'"),
+        ({"loss_lr": -1}, "loss_lr to be a finite number of at least 0, got -1"),
+        ({"weight_decay": -1}, "weight_decay to be a finite number of at least 0, got -1"),
+        ({"watch": {"loss": DEV}}, "names of watched faces that no column has, got 'loss'"),
+        ({"watch": DEV}, "watch as a dict by name, got Faces"),
+        ({"watch": {"dev": DEV.with_pairs(DEV.pairs[:9])}}, "got one kind in 'dev'"),
+        ({"watch": {"dev": DEV}, "keep_best": {"dev": nn.Linear(2, 2)}}, "a network like the mod"),
+        ({"faces": DEV.packed}, "Faces to train on, got ndarray"),
+        ({"loss": losses.TripletMarginLoss}, "made TripletMarginLoss, got the class"),
+        ({"loss": losses.ArcFaceLoss(11, 8)}, "loss for all 12 people, got ArcFaceLoss with num_c"),
+        ({"loss": AdaCos(11, 8)}, "loss for all 12 people, got AdaCos with num_classes=11"),
+        ({"optimizer": torch.optim.Adam([torch.zeros(1)])}, "optimizer.parameter_groups"),
+        ({"fabric": "cpu"}, "a Fabric or None, got an object of str"),
+        (
+            {"scheduler": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1, total_steps=99)},
+            "OneCycleLR with total_steps=4, since it is stepped once an epoch, got 99",
+        ),
+        ({"scheduler": lambda optimizer: None}, "to return a scheduler, got NoneType"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line_before_any_work(change, told):
+    model = network()
+    before = weights(model).clone()
+    with pytest.raises(ValueError, match=f"^expected.*{told}.*$"):
+        fit(model, **change)
+    assert torch.equal(before, weights(model))
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, images):
+        return {"embeddings": self.inner(images)}
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "told"),
+    [
+        (Named(), {}, r"model that maps images of shape \(B, 3, 16, 16\) .*got a dict; return"),
+        (network()[:2], {}, "to embeddings of shape .*for 1 images"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(27, 8)), {}, "images of shape .*got RuntimeError"),
+        (network(), {"loss": losses.ArcFaceLoss(12, 5)}, r"embeddings of shape \(16, 8\).*got Run"),
+        (network(), {"loss": nn.CrossEntropyLoss()}, "called as loss.* got TypeError"),
+        (network(), {"loss": lambda *_: 0.5}, "returns one number to learn from.*float"),
+        (network(), {"loss": lambda *_: torch.tensor(0.5)}, "that depends on no weight"),
+        (network(), {"miner": lambda *_: None}, "returns 3 or 4 tensors"),
+        (
+            network(),
+            {"augment": lambda images, _: images},
+            r"float images in \[-1, 1\], got.*uint8",
+        ),
+        (network(), {"augment": v2.ToDtype(torch.float32)}, "float images in .*uint8.*float32"),
+        (network(), {"sampler": lambda *_: iter(())}, "that yields batches of 16 images, got none"),
+        (network(), {"sampler": lambda *_: 5}, "a sampler that yields batches, got int"),
+        (network(), {"sampler": lambda *_: [[1, 96]]}, "batch of rows 0..95, got rows 1 to 96"),
+        (network(), {"sampler": lambda *_: [np.ones(4)]}, "got float64 of shape"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named_in_one_line(model, change, told):
+    settings = {"sampler": samplers.shuffled} | change
+    with pytest.raises(ValueError, match=f"^expected.*{told}.*$"):
+        fit(model, 1, **settings)
+
+
+def test_a_plain_function_is_a_loss():
+    def loss(embeddings, labels, mined):
+        distance = torch.cdist(embeddings, embeddings)
+        same = labels[:, None] == labels
+        return distance[same].mean() - distance[~same].mean()
+
+    training = fit(network(), 3, loss=loss, sampler=samplers.shuffled)
+    assert training.history.loss[2] < training.history.loss[0]
+    assert training.settings["loss"] == {"name": "loss"}
+
+
+def test_transforms_of_torchvision_are_drawn_for_every_image(tmp_path):
+    seen = []
+
+    class Recorded(v2.RandomHorizontalFlip):
+        def forward(self, image):
+            seen.append((image, super().forward(image)))
+            return seen[-1][1]
+
+    fit(network(), 1, augment=v2.Compose([Recorded(), v2.RandomCrop(16, padding=2)]))
+    flipped = [not torch.equal(before, after) for before, after in seen]
+    assert len(seen) == 96 and 20 < sum(flipped) < 76
+    stopped, whole = network(), network()
+    for epochs in (1, 2):
+        settings = {"augment": v2.RandomHorizontalFlip(), "checkpoint": tmp_path / "c.pt"}
+        fit(stopped, epochs, **settings)
+    fit(whole, 2, augment=v2.RandomHorizontalFlip())
+    assert torch.equal(weights(stopped), weights(whole))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MPerClassSampler(TRAIN.labels, m=4, batch_size=16, length_before_new_iter=64),
+        lambda: RandomSampler(range(96), num_samples=64),
+        lambda: BatchSampler(RandomSampler(range(96), num_samples=64), 16, drop_last=True),
+    ],
+)
+def test_samplers_of_pytorch_are_drawn_from_alike_after_a_stop(tmp_path, make):
+    whole, resumed = network(), network()
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    history = fit(whole, 2, sampler=make()).history
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    assert history.images.tolist() == [64, 64]
+    for epochs in (1, 2):
+        fit(resumed, epochs, sampler=make(), checkpoint=tmp_path / "c.pt")
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_plateau_is_one_of_the_mean_loss():
+    settings = {"patience": 0, "threshold": 1e9, "threshold_mode": "abs"}  # nothing is better
+    plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, **settings)
+    history = fit(network(), 4, scheduler=plateau, lr=0.1).history
+    assert history.lr.tolist() == pytest.approx([0.1, 0.1, 0.01, 0.001])
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_true_precisions_train_watch_and_keep_the_best(precision):
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    model, best = network(), network(3)
+    settings = {"watch": {"dev": DEV}, "keep_best": {"dev": best}, "fabric": fabric}
+    history = fit(model, 1, **settings).history
+    assert torch.equal(weights(best), weights(model))
+    assert weights(model).dtype != torch.float32
+    assert history.dev_auc[0] == pytest.approx(roc(model, DEV), abs=0.02)
+
+
+def test_weights_that_are_not_finite_at_the_end_of_an_epoch_stop_training():
+    def once(faces, batch_size, rng):
+        yield np.arange(16)
+
+    def loss(embeddings, labels, mined):
+        return ((embeddings[:, None] - embeddings) ** 2).sum(-1).sqrt().mean()
+
+    with pytest.raises(FloatingPointError, match="finite weights, got others after epoch 1"):
+        fit(network(), 1, loss=loss, sampler=once, watch={"dev": DEV})
+
+
+def test_a_model_without_weights_embeds():
+    assert train.embed(nn.Flatten(), TRAIN).shape == (96, 768)
+
+
+def smooth_network():
+    """Neither batch normalisation nor dropout, which differ between processes."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(392, 8))
+
+
+def train_shared(folder, fabric=None):
+    """Train with a miner and an augmentation, then with a loss that has weights of its own."""
+    arcface = losses.ArcFaceLoss(num_classes=12, embedding_size=8, scale=4)
+    arcface.W.data.copy_(torch.linspace(-1, 1, 96).reshape(8, 12).sin())
+    miner = miners.TripletMarginMiner(type_of_triplets="semihard")
+    mined = {"miner": miner, "sampler": samplers.people_by_images, "augment": augment}
+    setups = [{"loss": losses.TripletMarginLoss()} | mined]
+    setups += [{"loss": arcface, "sampler": samplers.shuffled}]
+    for number, settings in enumerate(setups):
+        settings |= {"optimizer": torch.optim.SGD, "lr": 0.1, "watch": {"dev": DEV}}
+        fit(smooth_network(), 2, checkpoint=f"{folder}/{number}.pt", fabric=fabric, **settings)
+
+
+def test_two_processes_of_fabric_run_train_as_one_does(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text("import sys, test_train as t\nt.train_shared(sys.argv[1])\n")
+    paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "lightning_fabric.cli", "run", "--accelerator=cpu"]
+    command += ["--devices=2", "--strategy=ddp", str(script), str(tmp_path)]
+    subprocess.run(command, check=True, env=environment, timeout=600)
+    (tmp_path / "one").mkdir()
+    train_shared(tmp_path / "one", Fabric(accelerator="cpu", devices=1, precision="32-true"))
+    for name in ("0.pt", "1.pt"):
+        two, one = (torch.load(folder / name) for folder in (tmp_path, tmp_path / "one"))
+        for part in ("model", "loss"):
+            for key, weight in one["parts"][part].items():
+                assert torch.allclose(two["parts"][part][key], weight, atol=1e-5), key
+        for row, other in zip(two["rows"], one["rows"], strict=True):
+            for column in ("loss", "active", "mined", "images", "dev_auc", "same_distance"):
+                assert row[column] == pytest.approx(other[column], rel=1e-4, nan_ok=True), column

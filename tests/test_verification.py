@@ -26,11 +26,13 @@ from facelab.verification import (
     distances,
     eer,
     every_pair,
+    exact,
     fit_threshold,
     holm,
     mean_of,
     over_folds,
     percentiles,
+    pool_folds,
     rates,
     resampled_rates,
     resampled_weights,
@@ -404,8 +406,10 @@ def test_rounding_of_weights_does_not_decide_between_equally_good_thresholds():
 @pytest.mark.parametrize(
     ("d", "same", "message"),
     [
-        ([0.5, -0.5], [True, False], "expected distances of 0 or more, got -0.5"),
-        ([0.5, np.nan], [True, False], "expected distances of 0 or more, got nan"),
+        ([0.5, -0.5], [True, False], "expected finite distances of 0 or more, got -0.5"),
+        ([0.5, np.nan], [True, False], "expected finite distances of 0 or more, got nan"),
+        ([0.5, 0.6], [1, 0], "expected bool in `same`, got int64"),
+        ([0.5, 0.6], ["no", "yes"], "expected bool in `same`, got <U3"),
         ([0.5], [True, False], r"one length, at least 1, got shapes \(1,\) and \(2,\)"),
         ([], [], "at least 1, got shapes"),
     ],
@@ -455,6 +459,73 @@ def test_both_thresholds_are_the_first_best_candidates_of_a_loop(pairs):
         assert getattr(threshold, field) == pytest.approx(strictest, abs=1e-8)
     assert (threshold.n_same, threshold.n_different) == (same.sum(), (~same).sum())
     assert threshold.name == "dev"
+
+
+@given(both_kinds, st.sampled_from([0.1, 0.25, 0.5, 1.0]))
+@settings(max_examples=60)
+def test_thresholds_at_a_far_and_at_the_eer_are_those_of_a_loop(pairs, far):
+    levels, same = pairs
+    embeddings, faces = on_circle(levels), faces_of_pairs(same)
+    d = distances(embeddings, faces.pairs)
+    n_same, n_different = same.sum(), (~same).sum()
+    curve = [(fp / n_different, tp / n_same, t) for t, tp, fp in brute_curve(d, same)]
+    nearest = min(abs(of_far - 1 + tar) for of_far, tar, _ in curve)
+    expected = min(t for of_far, tar, t in curve if abs(of_far - 1 + tar) <= nearest + 1e-12)
+    found = fit_threshold(embeddings, faces, faces.pairs, by="eer")
+    assert found.value == pytest.approx(expected, abs=1e-8)
+    if n_different * far < 1:
+        with pytest.raises(ValueError, match=f"dev: FAR .* needs .*, got {n_different}"):
+            fit_threshold(embeddings, faces, faces.pairs, by="far", far=far)
+        return
+    most = max(tar for of_far, tar, _ in curve if of_far <= far)
+    expected = min(t for of_far, tar, t in curve if of_far <= far and tar == most)
+    found = fit_threshold(embeddings, faces, faces.pairs, by="far", far=far)
+    assert found.value == pytest.approx(expected, abs=1e-8)
+    assert found.f1 == fit_threshold(embeddings, faces, faces.pairs).f1
+
+
+def test_a_report_says_which_rule_chose_its_threshold_and_the_far_that_strangers_reached():
+    x, dev = on_circle(np.linspace(0.1, 1.9, 40)), faces_of_pairs(np.arange(40) % 3 < 2, "A")
+    test = faces_of_pairs(np.arange(40) % 3 < 2, "B", "test")
+    said = {
+        "far": ("far 0.2 and f1", "FAR of at most 20 % and best F1 on dev"),
+        "eer": ("eer and f1", "FAR nearest to FRR and best F1 on dev"),
+        "f1": ("f1", "best F1 on dev"),
+    }
+    for by, (rule, words) in said.items():
+        threshold = fit_threshold(x, dev, by=by, far=0.2 if by == "far" else None)
+        report = verify(x, test, threshold)
+        assert (report.rule, report.threshold_from) == (rule, words)
+        assert (report.threshold, report.f1_threshold) == (threshold.value, threshold.f1)
+        row = report.table(n=100).set_index("metric").loc["far"]
+        assert row["value"] == np.mean(report.accepted[~report.same])
+        assert row["low"] <= row["value"] <= row["high"]
+        assert row["low"] < row["high"]
+    assert threshold.value == threshold.f1
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"by": "auc"}, "expected by in .*, got by='auc' and far=None"),
+        ({"by": "far"}, "`far` with 'far' alone, got by='far' and far=None"),
+        ({"by": "eer", "far": 0.01}, "`far` with 'far' alone, got by='eer' and far=0.01"),
+        ({"by": "far", "far": 0.01}, "FAR 1 % needs 100 different pairs or more, got 5"),
+        ({"by": "far", "far": np.nan}, "expected far a finite number from .*, got nan"),
+        ({"by": "far", "far": 2}, "expected far a finite number from .*, got 2"),
+        ({"by": "far", "far": "1%"}, "expected far a finite number from .*, got '1%'"),
+    ],
+)
+def test_a_threshold_is_not_chosen_by_what_is_no_rule(choice, message):
+    with pytest.raises(ValueError, match=message):
+        fit_threshold(on_circle([0.5, 1.5]), faces_of_pairs([True, False]), **choice)
+
+
+def test_pairs_that_weigh_nothing_choose_no_threshold():
+    faces = faces_of_pairs([True, False])
+    pairs = replace(faces.pairs, weights=np.array([1.0, 0.0]))
+    with pytest.raises(ValueError, match="1 same, 1 different that weigh 1 and 0"):
+        fit_threshold(on_circle([0.5, 1.5]), faces, pairs)
 
 
 def test_weights_of_pairs_move_both_thresholds():
@@ -674,21 +745,56 @@ def test_fitting_refuses_one_kind_of_pairs_no_pairs_and_other_images():
         ({"distances": [0.5, np.nan]}, "finite distances"),
         ({"distances": [0.5, -0.1]}, "finite distances"),
         ({"same": [True]}, "one length"),
-        ({"threshold": np.nan}, "finite thresholds, got nan and 1.0"),
-        ({"f1_threshold": np.inf}, "finite thresholds, got 1.0 and inf"),
+        ({"threshold": np.nan}, "threshold a finite number, got nan"),
+        ({"f1_threshold": np.inf}, "f1_threshold a finite number, got inf"),
+        ({"threshold": "0.5"}, "threshold a finite number, got '0.5'"),
+        ({"distances": ["0.5", "1"]}, "expected numbers in distances, got <U3"),
+        ({"same": [1, 0]}, "expected bool in `same`, got int64"),
+        ({"same": ["no", "yes"]}, "expected bool in `same`, got <U3"),
+        ({"left": [0, 4]}, "expected left whole numbers from 0 to 3, got 4"),
+        ({"right": [-1, 3]}, "expected right whole numbers from 0 to 3, got -1"),
+        ({"left": [0.5, 1]}, "expected left whole numbers from 0 to 3, got 0.5"),
+        ({"people": ["L0"]}, r"a person for each image, got shapes \(1,\) for \(4,\)"),
+        ({"rule": "far of all"}, "expected a rule in .*, got 'far of all'"),
         ({"rule": "dev"}, "expected a rule in .*, got 'dev'"),
         ({"people": ["L0", "L1", "X", "R1"]}, "agree with same, got 1 other pairs, pair 0 first"),
         ({"people": ["L0", "L1", "L0", "L1"]}, "agree with same, got 1 other pairs, pair 1 first"),
     ],
 )
 def test_a_report_refuses_what_does_not_fit(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         replace(make_report([0.5, 1.5], [True, False]), **change)
+    assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="at least 1"):
         make_report([], [])
-    for images in ({"left": [0, 4]}, {"people": ["L0"]}):
-        with pytest.raises(IndexError):
-            replace(make_report([0.5, 1.5], [True, False]), **images)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda r: r.intervals(n=0), "expected n a whole number from 1 to 1,000,000, got 0"),
+        (lambda r: r.intervals(n=2.5), "expected n a whole number from 1 to 1,000,000, got 2.5"),
+        (lambda r: r.intervals(seed=-1), "expected seed a whole number of 0 or more, got -1"),
+        (lambda r: r.mistakes(-1), "expected n a whole number of 0 or more, got -1"),
+        (lambda r: r.tar_at_far(0), "expected far a finite number from 1e-09 to 1, got 0"),
+        (lambda r: r.tar_at_far(np.nan), "expected far a finite number .*, got nan"),
+        (lambda r: r.rates(np.full(120, -1)), "a weight of 0 or more for each pair, got -1"),
+        (lambda r: r.rates(np.full(120, np.nan)), "a weight of 0 or more .*, got nan"),
+        (lambda r: r.rates(np.ones(3)), r"a weight of 0 or more .* in shape \(3,\)"),
+        (lambda r: compare(r, 0.5), "expected b a Report, got 'float'"),
+        (lambda r: compare_all(r, {"a": r}, "tpr"), r"a metric of \['accuracy'.*, got 'tpr'"),
+        (lambda r: holm([0.5, 1.5]), r"expected p values from 0 to 1, got \[0.5, 1.5\]"),
+        (lambda r: mean_of(["a"]), "expected numbers, one per seed, got <U1"),
+        (lambda r: pool_folds([]), "expected reports with thresholds above 0, got None"),
+        (lambda r: pool_folds([replace(r, threshold=0)]), "thresholds above 0, got 0.0"),
+        (lambda r: every_pair("faces"), "expected faces a Faces, got 'str'"),
+        (lambda r: verify(np.eye(2), r, 0.5), "expected faces a Faces, got 'Report'"),
+    ],
+)
+def test_verification_refuses_what_it_cannot_work_with(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call(random_report(0))
+    assert "\n" not in str(error.value)
 
 
 # Intervals
@@ -716,7 +822,7 @@ def naive_people_bootstrap(report, n, seed):
 
 @pytest.mark.parametrize("levels", [None, 6])
 def test_intervals_equal_resamples_written_out_pair_by_pair(levels):
-    report = random_report(1, n_people=9, n_pairs=60, levels=levels)
+    report = random_report(1, n_people=30, n_pairs=90, levels=levels)
     expected = naive_people_bootstrap(report, n=300, seed=5)
     got = report.intervals(n=300, seed=5)
     for metric, interval in expected.items():
@@ -783,8 +889,90 @@ def test_table_holds_metrics_and_intervals():
     for row in table.itertuples():
         assert row.value == pytest.approx(report.metrics()[row.metric], nan_ok=True)
         assert (row.low, row.high) == pytest.approx(intervals[row.metric], nan_ok=True)
-    # Two same pairs of two people among six: often none of them is drawn, and AUC undefined.
-    assert table.set_index("metric").loc["auc", ["low", "high"]].tolist() == [1, 1]
+    low, high, note = table.set_index("metric").loc["auc", ["low", "high", "note"]]
+    assert (low, high) == (pytest.approx(np.sqrt(0.025)), 1)  # two same and two different pairs
+    assert note == "few people: as of 2 independent pairs"
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_exact_intervals_are_clopper_and_pearsons(hits, misses):
+    n = hits + misses
+    rate = hits / n if n else 0.0
+    expected = stats.binomtest(hits, n).proportion_ci(0.95, "exact") if n else (0, 1)
+    assert exact("far", rate, n) == pytest.approx(tuple(expected), abs=1e-9)
+    j = np.array(expected)
+    f1 = exact("f1", 2 * rate / (1 + rate), n)
+    assert f1 == pytest.approx(tuple(2 * j / (1 + j)), abs=1e-9)
+
+
+def test_no_errors_among_n_people_are_no_certainty():
+    report = make_report(np.repeat([0.5, 1.5], [30, 20]), np.repeat([True, False], [30, 20]))
+    got = report.intervals(n=50)
+    assert got["frr"] == (0, pytest.approx(1 - 0.025 ** (1 / 30)))
+    assert got["far"] == (0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    assert got["accuracy"] == (pytest.approx(0.025 ** (1 / 50)), 1)
+    assert got["auc"] == (pytest.approx(0.025 ** (1 / 20)), 1)
+    for metric, (low, high) in got.items():
+        value = report.metrics()[metric]
+        assert np.isnan(value) or (low <= value <= high and high - low > 0.05)
+
+
+def test_pairs_of_the_same_people_are_one_trial():
+    # Twenty pairs of one person and thirty of two others: one independent pair of each kind.
+    same = np.repeat([True, False], [20, 30])
+    left = np.repeat([0, 1], [20, 30])
+    right = np.where(same, 0, 2)
+    d = np.where(np.arange(50) % 2, 0.5, 1.5)
+    report = Report(d, same, np.zeros(50), left, right, ["a", "b", "c"], ["a", "b", "c"], 1.0)
+    assert report.n_independent() | {"precision": 0} == {
+        "accuracy": 2,
+        "f1": 1,
+        "precision": 0,
+        "recall": 1,
+        "far": 1,
+        "frr": 1,
+        "auc": 1,
+        "eer": 1,
+        "tar_at_far_1%": 1,
+        "tar_at_far_0.1%": 1,
+    }
+    low, high = report.intervals(n=100)["frr"]  # a bootstrap of one person has no width
+    assert high - low > 0.9
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40))
+def test_independent_pairs_share_nobody_and_no_more_can_be_added(ends):
+    left, right = np.array(ends).T
+    same, n = left == right, len(left)
+    people = [f"P{k}" for k in range(10)]
+    report = Report(np.ones(n), same, np.zeros(n), left, right, people, people, 1.0)
+    for kind in (same, ~same):
+        met = [{a, b} for a, b in zip(left[kind], right[kind], strict=True)]
+        chosen = report.independent[kind]
+        used = [person for pair, is_in in zip(met, chosen, strict=True) if is_in for person in pair]
+        assert len(used) == len(set(used))
+        assert all(pair & set(used) for pair in met)
+
+
+@pytest.mark.parametrize("names", ["alice{}", "a/{}.jpg", "{}"])
+def test_intervals_rest_on_people_and_not_on_how_images_are_called(names):
+    report = random_report(1, n_people=40, n_pairs=200)
+    called = [names.format(k) for k in range(len(report.image_ids))]
+    other = replace(report, image_ids=called)
+    assert other.table(n=60).equals(report.table(n=60))
+    with pytest.raises(ValueError, match="expected people who agree with same, got"):
+        replace(report, people=called)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_a_few_pairs_do_not_tell_two_networks_apart(n):
+    same = np.tile([True, False], n)
+    worse = make_report(np.where(same, 1.2, 0.8), same)
+    better = make_report(np.where(same, 0.5, 1.5), same)
+    rows = compare(worse, better, n=100).table.set_index("metric")
+    assert rows.loc["auc", "difference"] == 1
+    assert rows.loc["auc", ["low", "high", "p", "error"]].isna().all()
+    assert rows.loc["auc", "note"] == f"needs 10 independent pairs, got {n}"
 
 
 # Mistakes, files, folds, comparison
@@ -857,14 +1045,15 @@ def test_view_2_is_the_mean_over_folds_with_its_standard_error():
 
 
 def test_a_report_compared_with_itself_differs_in_nothing():
-    report = random_report(7)
+    report = random_report(7, n_people=40, n_pairs=200)
     table = compare(report, report, n=100).table
     defined = table[table["metric"] != "tar_at_far_0.1%"].dropna()
+    assert len(defined) == 9
     assert (defined[["difference", "low", "high"]] == 0).all(axis=None)
     assert (defined["p"] == 1).all()
     refused = table.set_index("metric").loc["tar_at_far_0.1%"]
     assert refused["n"] == 0
-    assert refused.drop("n").isna().all()
+    assert refused.drop(["n", "note"]).isna().all()
 
 
 def test_compare_sees_a_better_network_and_its_interval_is_narrower_than_unpaired():
@@ -894,7 +1083,7 @@ def test_compare_refuses_other_pairs():
 
 
 def test_an_estimate_of_a_comparison_is_its_row():
-    a, b = random_report(10), random_report(10, shift=0.6)
+    a, b = random_report(10, 40, 200), random_report(10, 40, 200, shift=0.6)
     found = compare(a, b, n=200, seed=4)
     estimate = found.estimate("auc")
     drawn_a, drawn_b = resampled_rates([a, b], 200, 4)

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -5,7 +6,8 @@ import numpy as np
 import pytest
 
 from facelab.data.protocol import NamedPairs
-from facelab.views import all_lfw, view1, view2
+from facelab.faces import Faces
+from facelab.views import all_lfw, split_people, view1, view2
 
 
 def people(split):
@@ -58,7 +60,7 @@ def test_held_out_people_without_a_pair_are_refused(small_faces):
     protocol = SimpleNamespace(
         dev_train=ones.names[:50], dev_test=ones.names[50:], pairs_dev_test=NamedPairs.of([])
     )
-    with pytest.raises(ValueError, match="expected held-out people with two images or more"):
+    with pytest.raises(ValueError, match="people with two images or more for dev pairs"):
         view1(replace(ones, protocol=protocol))
 
 
@@ -82,8 +84,29 @@ def test_pairs_say_what_their_people_are_to_the_network(small_faces):
 
 
 def test_view_2_names_the_folds_there_are(small_faces):
-    with pytest.raises(ValueError, match=r"expected a fold in 0\.\.1, got 2"):
-        view2(small_faces, 2)
+    for fold in (2, -1, 0.5, "0", True):
+        with pytest.raises(ValueError, match="expected fold a whole number from 0 to 1, got"):
+            view2(small_faces, fold)
+
+
+@pytest.mark.parametrize("share", [np.nan, -0.1, 1.5, "half", None, True])
+def test_the_share_of_held_out_people_is_a_share(small_faces, share):
+    with pytest.raises(ValueError, match="expected dev_people a finite number from 0 to 1, got"):
+        view1(small_faces, dev_people=share)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", None])
+def test_views_refuse_a_seed_that_is_none(small_faces, seed):
+    with pytest.raises(ValueError, match="expected seed a whole number of 0 or more, got"):
+        view1(small_faces, seed=seed)
+
+
+def test_views_need_the_lists_of_lfw(small_faces):
+    for view in (view1, lambda faces: view2(faces, 0), all_lfw):
+        with pytest.raises(ValueError, match="expected faces with LFW's lists .*, got Faces"):
+            view(replace(small_faces, protocol=None))
+        with pytest.raises(ValueError, match="expected faces a Faces, got 'str'"):
+            view("lfw")
 
 
 def test_all_lfw_trains_on_everyone_and_says_so(small_faces):
@@ -92,6 +115,71 @@ def test_all_lfw_trains_on_everyone_and_says_so(small_faces):
     assert "everyone in dev and test is a training person" in split.leaking
     assert split.test.names == view1(small_faces).test.names
     assert split.shared_people()["dev", "test"] == 0
+
+
+def any_faces(counts):
+    n = sum(counts)
+    return Faces(
+        packed=np.zeros((1, 3, 1, 1), np.uint8),
+        rows=np.zeros(n, int),
+        labels=np.repeat(np.arange(len(counts)), counts),
+        names=tuple(f"p{k}" for k in range(len(counts))),
+        numbers=np.arange(n),
+        ids=np.array([f"photo {k}" for k in range(n)]),
+    )
+
+
+@pytest.mark.parametrize("counts", [[2] * 6, [3] * 12, [5, 1, 1] * 20, [2] * 1000, [700] + [2] * 9])
+def test_any_people_are_split_so_that_nobody_is_in_two_parts(counts):
+    faces = any_faces(counts)
+    split = split_people(faces)
+    train, dev, test = people(split)
+    assert train | dev | test == set(faces.names)
+    assert len(train) + len(dev) + len(test) == len(counts)
+    assert abs(len(test) - len(counts) / 4) <= 1
+    for part, role in zip(split, ("train", "dev", "test"), strict=True):
+        assert (part.pairs.role, part.pairs.name) == (role, f"{role} people")
+        n_same = part.pairs.same.sum()
+        assert 0 < n_same == (~part.pairs.same).sum() <= 500
+        assert (part.counts >= 2).sum() >= 2
+
+
+def test_people_with_one_image_are_shared_out_like_the_others():
+    split = split_people(any_faces([5, 1] * 40), dev=0.1, test=0.5)
+    assert [[(part.counts == n).sum() for n in (1, 5)] for part in split] == [
+        [16, 16],
+        [4, 4],
+        [20, 20],
+    ]
+
+
+def test_the_seed_decides_who_is_in_which_part():
+    parts = [split_people(any_faces([3] * 40), seed=seed).test for seed in (0, 0, 1)]
+    assert parts[0].names == parts[1].names != parts[2].names
+    assert parts[0].pairs.left.tolist() == parts[1].pairs.left.tolist()
+
+
+@pytest.mark.parametrize("dev", [0, 1, -0.1, float("nan"), "0.2", True, 0.75])
+def test_shares_that_leave_nobody_somewhere_are_refused(dev):
+    with pytest.raises(ValueError, match="expected shares of people above 0 .*, got dev=") as error:
+        split_people(any_faces([3] * 40), dev=dev)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("counts", "share"), [([2] * 5, 0.25), ([2, 1] * 10, 0.1), ([1] * 99, 0.25)]
+)
+def test_too_few_people_are_told_how_many_are_enough(counts, share):
+    with pytest.raises(ValueError, match=r"10 points on each side takes 35 in test") as error:
+        split_people(any_faces(counts), dev=share, test=share)
+    (enough,) = re.findall(r"(\d+) such people are enough", str(error.value))
+    split_people(any_faces([2] * int(enough)), dev=share, test=share)
+
+
+def test_lfws_views_say_that_they_need_its_lists():
+    for view in (view1, all_lfw, lambda faces: view2(faces, 0)):
+        with pytest.raises(ValueError, match="expected LFW's lists of people .*split_people"):
+            view(any_faces([3] * 40))
 
 
 def test_real_view_1_is_the_published_one_and_disjoint(real_faces):

@@ -9,7 +9,10 @@ from skimage.transform import SimilarityTransform
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
-from facelab.data.copies import find
+from facelab.data.copies import ENDINGS, find
+from facelab.data.decoding import open_picture
+from facelab.data.drawn.people import mark_as_drawn
+from facelab.data.own import find_photos
 
 SIDE = 112  # pixels of the template
 TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 112 x 112 pixels
@@ -23,14 +26,14 @@ SHOWN = 12  # images on the contact sheet
 
 
 def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -> pd.DataFrame:
-    """Write every image of a copy of LFW with its face turned, scaled and moved to the template.
+    """Write every photo of a folder with its face turned, scaled and moved to the template.
 
     One similarity transform takes five landmarks to the 112 x 112 template that ArcFace's authors
-    publish; `margin` more pixels are kept on each side. The result is a folder of LFW's layout,
+    publish; `margin` more pixels are kept on each side. The result is a folder of the same people,
     JPEGs at quality 95, with ``landmarks.csv``, from which it can be made again without the
-    detector: images whose landmarks stand there are not searched again, so a stopped call is gone
+    detector: photos whose landmarks stand there are not searched again, so a stopped call is gone
     on with. Where no face is found the centre is kept as it is. ``contact_sheet.jpg`` shows some
-    images before and after.
+    photos before and after.
 
     The detector, MTCNN, was trained on faces from elsewhere: what learns from aligned images
     belongs to LFW's category of label-free outside data.
@@ -38,81 +41,101 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     Parameters
     ----------
     source : str or Path
-        As in `load_lfw`.
+        A copy of LFW, as in `load_lfw`, or a folder of people, as in `load_faces`.
     out : str or Path
-        The folder to write, ``lfw-aligned`` for `load_lfw` to know it.
+        The folder to write; that of a copy of LFW has to be called ``lfw-aligned``.
 
     Returns
     -------
     DataFrame
-        A row per image: ``file``, ``faces`` (found; the one nearest the centre counts), and the
-        coordinates of the landmarks in pixels of the original, missing without a face.
+        A row per photo: ``file`` (in `out`), ``faces`` (found; the one nearest the centre counts),
+        and the coordinates of the landmarks in pixels of the original, missing without a face.
 
     References
     ----------
     Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
     Networks", IEEE Signal Processing Letters 2016; Deng et al., "ArcFace", CVPR 2019, section 3.1.
     """
-    copy = find(source)
+    photos, is_drawn = _photos(source)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    files = [file for file in copy.files() if file.endswith(".jpg")]
-    landmarks = _landmarks(copy.path, files, out / "landmarks.csv", progress)
+    if is_drawn:
+        mark_as_drawn(out)
+    files = list(photos)
+    landmarks = _landmarks(photos, out / "landmarks.csv", progress)
     points = landmarks[COORDINATES].to_numpy().reshape(-1, 5, 2)
 
     def write(row):
         path = out / files[row]
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            image = Image.open(copy.path / files[row]).convert("RGB")
-            moved = _moved(image, points[row], margin)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            moved = aligned(open_picture(photos[files[row]]), points[row], margin)
             moved.save(path, quality=95, subsampling=0)
 
     thread_map(write, range(len(files)), desc=out.name, disable=not progress)
     shown = np.linspace(0, len(files) - 1, min(SHOWN, len(files))).astype(int)
-    _contact_sheet(copy.path, out, [files[row] for row in shown])
+    _contact_sheet(photos, out, [files[row] for row in shown])
     return landmarks
 
 
-def _moved(image: Image.Image, points: np.ndarray, margin: int) -> Image.Image:
-    """Cut the template's square out of `image`; without landmarks its centre."""
+def find_landmarks(image: Image.Image) -> np.ndarray:
+    """Return the landmarks, (5, 2), of the face nearest the centre; nan without one."""
+    return _nearest_face(_detector(), image)[1]
+
+
+def aligned(image: Image.Image, points: np.ndarray, margin: int = 0) -> Image.Image:
+    """Cut the template's square out of `image`, given its landmarks; nan keeps the centre."""
     side = SIDE + 2 * margin
     if np.isnan(points).any():
-        left = (image.width - side) // 2
-        top = (image.height - side) // 2
-        return image.crop((left, top, left + side, top + side))
+        return ImageOps.fit(image, (side, side))
     back = SimilarityTransform.from_estimate(TEMPLATE + margin, points)
     return image.transform(
         (side, side), Image.Transform.AFFINE, back.params[:2].ravel(), Image.Resampling.BICUBIC
     )
 
 
-def _contact_sheet(folder: Path, out: Path, files: list[str]) -> None:
+def _photos(source: str | Path) -> tuple[dict[str, str], bool]:
+    """List photos by the name that they get, and say whether they are drawn."""
+    try:
+        copy = find(source)
+        return {file: f"{copy.path}/{file}" for file in copy.files()}, copy.synthetic
+    except ValueError:
+        if Path(source).suffix in ENDINGS:  # a damaged archive
+            raise
+    album = find_photos(source)
+    photos = {}
+    for image, file in zip(album.ids, album.files, strict=True):
+        is_jpeg = image.lower().endswith((".jpg", ".jpeg"))
+        photos[image if is_jpeg else f"{image}.jpg"] = file
+    return photos, False
+
+
+def _contact_sheet(photos: dict[str, str], out: Path, files: list[str]) -> None:
     """Draw images before, in the upper row, and after, in the lower one."""
     sheet = Image.new("RGB", (SIDE * len(files), 2 * SIDE))
     for column, file in enumerate(files):
-        for row, path in enumerate((folder / file, out / file)):
-            image = ImageOps.fit(Image.open(path).convert("RGB"), (SIDE, SIDE))
+        for row, path in enumerate((photos[file], out / file)):
+            image = ImageOps.fit(open_picture(path), (SIDE, SIDE))
             sheet.paste(image, (SIDE * column, SIDE * row))
     sheet.save(out / "contact_sheet.jpg", quality=90)
 
 
-def _landmarks(folder: Path, files: list[str], path: Path, progress: bool) -> pd.DataFrame:
-    """Read the landmarks of `files` from the table at `path`, and add to it those it lacks."""
+def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFrame:
+    """Read the landmarks of `photos` from the table at `path`, and add to it those it lacks."""
     columns = ["file", "faces", *COORDINATES]
     known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
-    missing = sorted(set(files) - set(known["file"]))
+    missing = sorted(set(photos) - set(known["file"]))
     detector = _detector() if missing else None
     rows = []
     for file in tqdm(missing, "landmarks", disable=not progress):
-        n_faces, points = _nearest_face(detector, Image.open(folder / file).convert("RGB"))
+        n_faces, points = _nearest_face(detector, open_picture(photos[file]))
         rows.append([file, n_faces, *points.ravel().round(2)])
         if len(rows) == SAVE_EVERY or file == missing[-1]:
             added = pd.DataFrame(rows, columns=columns)
             known = pd.concat([known, added]) if len(known) else added
             known.to_csv(path, index=False)
             rows = []
-    return known.set_index("file").loc[files].reset_index()
+    return known.set_index("file").loc[list(photos)].reset_index()
 
 
 def _detector():

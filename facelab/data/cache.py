@@ -1,33 +1,95 @@
 """The cache of what can be made again, made once by whoever comes first."""
 
+import errno
 import os
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import pooch
+from filelock import FileLock, Timeout
+
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # by a disk, when it is written
 
 
 def cache_dir() -> Path:
     """Return the folder for what can be made again: ``FACELAB_CACHE``, or the user's cache."""
-    return Path(os.environ.get("FACELAB_CACHE") or pooch.os_cache("facelab"))
+    name = os.environ.get("FACELAB_CACHE") or str(pooch.os_cache("facelab"))
+    path = os.path.expanduser(name)
+    if path.startswith("~"):
+        raise ValueError(f"expected FACELAB_CACHE to name a folder, got {name}, nobody's home")
+    return Path(path)
 
 
 def made_once(path: Path, make: Callable[[Path], object]) -> Path:
     """Return the folder `path` after ``make(folder)`` has filled it, now or on an earlier call.
 
-    Several processes may call this at once: the first to finish moves its folder into place.
+    Threads, processes and machines may call this at once: each makes a folder of its own, and the
+    first to finish moves it into place. What a killed call has left behind is deleted. A cache
+    that cannot be written, or is full, is an OSError that names ``FACELAB_CACHE``.
     """
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
-        folder = Path(temporary) / path.name
-        folder.mkdir()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
+        _make(path, make)
+    except OSError as e:
+        if not _is_of_cache(e, path):
+            raise
+        raise OSError(
+            f"expected a cache that can be written, got {e.strerror or e} in {cache_dir()}; "
+            "name a folder with more room in the environment variable FACELAB_CACHE"
+        ) from e
+    return path
+
+
+def _make(path: Path, make: Callable[[Path], object]) -> None:
+    place = path.parent / f".making-{uuid4().hex}"
+    lock = _lock_of(place)
+    with suppress(NotImplementedError):  # a disk without locks, where nothing is swept either
+        lock.acquire()
+    try:
+        folder = place / path.name
+        folder.mkdir(parents=True)
         make(folder)
         try:
             os.replace(folder, path)
         except OSError:
             if not path.exists():
                 raise
-    return path
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        lock.release()
+        _forget(lock)
+
+
+def _sweep(parent: Path) -> None:
+    """Delete the unfinished folders whose makers have ended: the system has freed their locks."""
+    for place in parent.glob(".making-*[!k]"):
+        lock = _lock_of(place)
+        with suppress(Timeout, NotImplementedError), lock.acquire(timeout=0):
+            shutil.rmtree(place, ignore_errors=True)
+        if not place.exists():
+            _forget(lock)
+
+
+def _lock_of(place: Path) -> FileLock:
+    return FileLock(f"{place}.lock")
+
+
+def _forget(lock: FileLock) -> None:
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _is_of_cache(error: OSError, path: Path) -> bool:
+    """Say whether it was the cache that failed, not a file that was read to fill it."""
+    if error.errno is None or error.errno in REFUSED:
+        return True
+    if error.filename is None:
+        return False
+    place = Path(os.path.abspath(os.fsdecode(error.filename)))
+    cache = Path(os.path.abspath(path.parent))
+    return place == cache or cache in place.parents or place in cache.parents

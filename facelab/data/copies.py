@@ -2,19 +2,21 @@
 
 import hashlib
 import os
-import tarfile
-import zlib
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from facelab.data.archives import ENDINGS, unpack
 from facelab.data.cache import cache_dir, made_once
-from facelab.data.drawn.people import synthetic_lfw
+from facelab.data.drawn.people import MARK, synthetic_lfw
+from facelab.data.protocol_text import FILES
 
+ALIGNED = "lfw-aligned"
 VARIANTS = {  # what the images are, by the folder that they unpack to
     "lfw": "LFW",
     "lfw_funneled": "LFW funneled",
     "lfw-deepfunneled": "LFW deep-funneled",
-    "lfw-aligned": "LFW aligned by landmarks",
+    ALIGNED: "LFW aligned by landmarks",
     "lfw-synthetic": "synthetic faces",
 }
 
@@ -33,26 +35,66 @@ class Copy:
 
     def files(self) -> list[str]:
         """Return ``NAME/FILE`` of every file that is there, but for hidden ones."""
-        paths = self.path.glob("[!.]*/[!.]*")
-        return sorted(path.relative_to(self.path).as_posix() for path in paths)
+        files = []
+        for person in _visible(self.path):
+            if person.is_dir():
+                files += [f"{person.name}/{file.name}" for file in _visible(person.path)]
+        return sorted(files)
+
+    def match(self, wanted: list[str]) -> tuple[list[str], list[str]]:
+        """Find the file of each of `wanted`, ``NAME/NAME_0001.jpg``; and the files that are none.
+
+        A name may be written in another Unicode form, and end in another form of ``.jpg``. A file
+        that is not there gets the path that it should have.
+        """
+        left = {}  # the first of two that mean the same
+        others = []
+        for file in self.files():
+            if left.setdefault(plain(file), file) != file:
+                others.append(file)
+        found = [f"{self.path}/{left.pop(plain(file), file)}" for file in wanted]
+        return found, sorted([*others, *left.values()])
+
+
+def plain(file: str) -> str:
+    """Return a file's name in one Unicode form, ending in ``.jpg`` if that is what it means."""
+    if file.isascii() and file.endswith(".jpg"):
+        return file
+    stem, dot, ending = unicodedata.normalize("NFC", file).rpartition(".")
+    return f"{stem}{dot}{'jpg' if ending.lower() in ('jpg', 'jpeg') else ending}"
+
+
+def own_source(path: Path) -> str:
+    """Return what the images of other people than LFW's are called: their folder, never LFW."""
+    is_plain = path.name and not path.name.lower().startswith("lfw")
+    return path.name if is_plain else f"own faces in {path.name or path}"
+
+
+def is_drawn(folder: Path) -> bool:
+    """Say whether a folder holds drawn faces, even under another name than they were given."""
+    return folder.name == "lfw-synthetic" or (folder / MARK).exists()
 
 
 def find(root: str | Path) -> Copy:
     """Find the one copy of the images that `root`, as in `load_lfw`, means; unpack an archive.
 
-    FileNotFoundError if there is nothing at `root`; ValueError if there is no copy, several, or an
-    archive that was cut off.
+    An aligned copy beside another is meant only when it is named itself. FileNotFoundError if
+    there is nothing at `root`; ValueError if there is no copy, several, or a damaged archive.
     """
     root = _folder_of(root)
     if not root.exists():
         raise FileNotFoundError(f"expected a folder or an archive of LFW at {root}, got nothing")
     folders = [root / folder for folder in VARIANTS if (root / folder).is_dir()]
+    if len(folders) > 1:
+        folders = [folder for folder in folders if folder.name != ALIGNED]
     itself = [root] if root.is_file() or root.name in VARIANTS else []
-    found = folders or sorted(root.glob("lfw*.tgz")) or itself
+    archives = [path for end in ENDINGS for path in root.glob(f"lfw*{end}") if path.is_file()]
+    found = folders or sorted(archives) or itself
     if len(found) != 1:
         raise ValueError(
-            f"{root}: expected one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz, "
-            f"got {' and '.join(path.name for path in found) or 'none'}"
+            f"{root}: expected one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz or "
+            f"lfw*.zip, got {' and '.join(path.name for path in found) or 'none'}; "
+            "fl.load_faces loads other people's faces"
         )
     path = found[0]
     if path.is_file():
@@ -60,8 +102,14 @@ def find(root: str | Path) -> Copy:
         return replace(inside, lists=(*inside.lists, path.parent))
     if (path / path.name).is_dir():  # Kaggle's download unpacks to lfw-deepfunneled twice
         path = path / path.name
-    is_synthetic = path.name == "lfw-synthetic"
-    return Copy(path, VARIANTS[path.name], is_synthetic, (path, path.parent, root))
+    drawn = is_drawn(path)
+    source = VARIANTS["lfw-synthetic" if drawn else path.name]
+    return Copy(path, source, drawn, (path, path.parent, root))
+
+
+def _visible(folder: str | Path) -> list[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.name.startswith(".")]
 
 
 def _folder_of(root: str | Path) -> Path:
@@ -74,19 +122,12 @@ def _folder_of(root: str | Path) -> Path:
                 "expected the environment variable FACELAB_LFW to name a folder with LFW, got "
                 "nothing; 'facelab data fetch' downloads a copy"
             )
-    return Path(os.path.abspath(Path(root).expanduser()))
+    return Path(os.path.abspath(os.path.expanduser(root)))
 
 
 def _unpacked(archive: Path) -> Path:
     stat = archive.stat()
-    state = f"{archive} {stat.st_size} {stat.st_mtime_ns}"
-    digest = hashlib.sha256(state.encode()).hexdigest()[:8]
-
-    def unpack(folder):
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
-        except (tarfile.TarError, EOFError, zlib.error, OSError) as e:
-            raise ValueError(f"{archive}: expected a whole archive of LFW, got {e!r}") from e
-
-    return made_once(cache_dir() / f"{archive.stem}-{digest}", unpack)
+    state = f"2 {archive} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+    digest = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    place = cache_dir() / f"{archive.stem}-{digest}"
+    return made_once(place, lambda folder: unpack(archive, folder, VARIANTS, (*FILES, MARK)))

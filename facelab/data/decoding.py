@@ -1,79 +1,162 @@
-"""Pictures in, pixels out: one, or every image of a copy with a list of what is wrong."""
+"""Pictures in, pixels out, in one way wherever a picture comes from."""
 
 import io
-from collections import Counter
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm.contrib.concurrent import thread_map
+from tqdm import tqdm
 
-from facelab.data.copies import Copy
+FORMATS = ("JPEG", "PNG", "WEBP")  # of photos; others start programs or open whole libraries
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of their files, in any case
+MOST_BYTES = 100_000_000  # of a file
+MOST_PIXELS = 64_000_000  # of a picture
+ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+TOO_LARGE = f"expected at most {MOST_PIXELS:,} pixels"
+AT_ONCE = 4096  # pictures that wait for their turn
+
+
+class Decoded(NamedTuple):
+    """A picture's (width, height) as one sees it, its pixels, what is wrong, and its file's CRC."""
+
+    size: tuple[int, int] | None = None
+    pixels: np.ndarray | None = None
+    wrong: str = ""
+    checksum: int = 0
 
 
 def decode(source: str | Path | io.BytesIO, image_size: int, crop: int | None = None) -> np.ndarray:
     """Read a picture as packed images are: uint8 of shape (3, image_size, image_size), RGB.
 
-    Keeps the central `crop` pixels a side, or all if None. Raises a ValueError of the reason alone
-    if the picture cannot be read, was cut off or is smaller than `crop`.
+    It is turned upright as its EXIF data say, 16 bits become 8, transparency becomes white. Keeps
+    the central `crop` pixels a side; None keeps the largest central square.
+
+    Raises a ValueError of the reason alone if the picture is no JPEG, PNG or WebP, is animated,
+    was cut off, is smaller than `crop` or has more than 64 million pixels. A PNG's checksums are
+    compared. A JPEG holds none: damage inside it that still decodes cannot be noticed here.
     """
-    return _shrink(_open(source), image_size, crop)
-
-
-def _open(source) -> Image.Image:
-    try:
-        data = source if isinstance(source, io.BytesIO) else io.BytesIO(Path(source).read_bytes())
-        image = Image.open(data)
-        image.load()  # a JPEG that was cut off says so only here
-        return image
-    except UnidentifiedImageError:
-        raise ValueError("not an image that Pillow can read") from None
-    except Exception as e:  # whatever a broken file makes Pillow raise, it belongs on the list
-        raise ValueError(f"unreadable: {e}") from e
-
-
-def _shrink(image: Image.Image, image_size: int, crop: int | None) -> np.ndarray:
-    width, height = image.size
-    w, h = (crop, crop) if crop else image.size
-    if width < w or height < h:
-        raise ValueError(f"expected at least {w} x {h} pixels, got {width} x {height}")
-    left = (width - w) / 2
-    top = (height - h) / 2
-    box = (left, top, left + w, top + h)
-    rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies
-    small = rgb.resize((image_size, image_size), Image.Resampling.LANCZOS, box)
-    return np.asarray(small).transpose(2, 0, 1)
+    image = open_picture(source)
+    return _shrink(image, image_size, crop)
 
 
 def decode_all(
-    copy: Copy, files: list[str], crop: int | None, progress: bool, out: np.ndarray | None = None
-) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Decode `files`, into the rows of `out` if it is given.
+    paths: list[str], image_size: int | None, crop: int | None, title: str, progress: bool = True
+) -> Iterator[Decoded]:
+    """Decode every file in turn, as `decode` does; without `image_size` only check it."""
 
-    Returns the (width, height) of each that could be read, and what is wrong, both by file.
-    """
-
-    def read(row):
-        path = copy.path / files[row]
-        if not path.exists():
-            return None, "missing"
-        size = None
+    def read(path):
+        if not os.path.exists(path):
+            return Decoded(wrong="missing")
+        size = pixels = None
         try:
-            image = _open(path)
+            data = _bytes(path)
+            image = _open(data)
             size = image.size
-            if out is not None:
-                out[row] = _shrink(image, out.shape[-1], crop)
+            _box(image, crop)
+            if image_size:
+                pixels = _shrink(image, image_size, crop)
         except ValueError as e:
-            return size, str(e)
-        return size, ""
+            return Decoded(size, wrong=str(e))
+        return Decoded(size, pixels, checksum=zlib.crc32(data))
 
-    rows = range(len(files))  # in threads: Pillow decodes without the GIL
-    found = thread_map(read, rows, desc=copy.path.name, disable=not progress)
-    sizes = {file: size for file, (size, _) in zip(files, found, strict=True) if size}
-    wrong = {file: reason for file, (_, reason) in zip(files, found, strict=True) if reason}
-    for (width, height), _ in Counter(sizes.values()).most_common(1):
-        for file, (w, h) in sizes.items():
-            if (w, h) != (width, height):
-                reason = f"expected {width} x {height} pixels like the others, got {w} x {h}"
-                wrong.setdefault(file, reason)
-    return sizes, wrong
+    pool = ThreadPoolExecutor(min(32, os.cpu_count() + 4))  # Pillow decodes without the GIL
+    try:
+        with tqdm(total=len(paths), desc=title, disable=not progress) as bar:
+            for start in range(0, len(paths), AT_ONCE):
+                for decoded in pool.map(read, paths[start : start + AT_ONCE]):
+                    bar.update()
+                    yield decoded
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def open_picture(source: str | Path | io.BytesIO) -> Image.Image:
+    """Read a whole picture, upright and as RGB, or say why not, as `decode` does."""
+    return _open(_bytes(source))
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size  # of the header: nothing is decoded yet
+        if width * height > MOST_PIXELS:
+            raise ValueError(f"{TOO_LARGE}, got {width} x {height}")
+        n_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a phone's
+        if n_frames > 1:
+            raise ValueError(f"expected one picture, got an animation of {n_frames}")
+        if image.format == "PNG":
+            Image.open(io.BytesIO(data), formats=FORMATS).verify()
+        image.load()  # a JPEG that was cut off says so only here
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION))
+        rgb = _as_rgb(image)
+    except UnidentifiedImageError:
+        raise ValueError("not an image that Pillow can read as JPEG, PNG or WebP") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ValueError(f"{TOO_LARGE}, got more") from None
+    except ValueError:
+        raise
+    except Exception as e:  # whatever a broken file makes Pillow raise, it belongs on the list
+        raise ValueError(f"unreadable: {e}") from e
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _bytes(source) -> bytes:
+    """Read a file that is one: no device, no pipe, nothing without an end."""
+    if isinstance(source, io.BytesIO):
+        data = source.getvalue()
+    else:
+        try:
+            if not stat.S_ISREG(os.stat(source).st_mode):
+                raise ValueError("expected a file, got a folder, a pipe or a device")
+            with open(source, "rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except OSError as e:
+            raise ValueError(f"unreadable: {e}") from e
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"expected at most {MOST_BYTES:,} bytes, got more")
+    return data
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        eight = (np.asarray(image, np.uint32) + 128) // 257  # 65,535 becomes 255
+        return Image.fromarray(eight.astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"expected 8 or 16 bits a channel, got 32 (Pillow's mode {image.mode})")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == "RGB" else image.convert("RGB")  # which copies
+
+
+def _box(image: Image.Image, crop: int | None) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of the central square."""
+    width, height = image.size
+    side = crop or min(width, height)
+    if min(width, height) < side:
+        raise ValueError(f"expected at least {side} x {side} pixels, got {width} x {height}")
+    left = (width - side) / 2
+    top = (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _shrink(image: Image.Image, image_size: int, crop: int | None) -> np.ndarray:
+    box = _box(image, crop)
+    small = image.resize((image_size, image_size), Image.Resampling.LANCZOS, box)
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))

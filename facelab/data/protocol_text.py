@@ -4,6 +4,7 @@ A slip in these files would quietly change every result, so each error names the
 what was expected and what was found.
 """
 
+import unicodedata
 from itertools import zip_longest
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def _first_difference(path: Path, own_text: str) -> list[str]:
 
 
 def _lines_of(path: Path) -> list[str]:
-    return path.read_text("utf-8", "replace").rstrip("\n").split("\n")
+    text = path.read_text("utf-8-sig", "replace")  # without the mark that Windows puts first
+    return unicodedata.normalize("NFC", text).rstrip("\n").split("\n")
 
 
 class _Reader:
@@ -92,8 +94,9 @@ class _Reader:
         """Take the next line's tab-separated fields, one of each kind; without any, the end."""
         fields = self.lines[self.n_read].split("\t") if self.n_read < len(self.lines) else []
         self.n_read += 1
-        is_number = [field.isascii() and field.isdigit() for field in fields]
-        fits = is_number == [kind is int for kind in kinds] and "" not in fields
+        fits = len(fields) == len(kinds) and "" not in fields  # a name may be of digits
+        for kind, field in zip(kinds, fields, strict=False):
+            fits = fits and (kind is str or (field.isascii() and field.isdigit()))
         form = "<tab>".join("NUMBER" if kind is int else "NAME" for kind in kinds)
         self.require(fits, form or END)
         return [kind(field) for kind, field in zip(kinds, fields, strict=True)]

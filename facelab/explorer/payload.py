@@ -17,7 +17,7 @@ from facelab.verification import Report, percentiles, rates, resampled_weights
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("numbers.js", "plots.js", "panels.js", "two_photos.js", "explorer.js")
 METRICS = ("precision", "recall", "f1", "accuracy", "far", "frr")
-OF_SHOWN = ("name", "category", "outside_data", "crop")
+OF_SHOWN = ("name", "group", "category", "outside_data", "crop")
 OF_REPORT = ("source", "synthetic", "role", "seen", "rule", "distances", "threshold")
 OF_REPORT += ("f1_threshold", "threshold_from")
 FAR = 0.01  # of the button that accepts as much as this error allows
@@ -28,7 +28,7 @@ N_GRID = 129  # thresholds at which intervals are computed
 def payload(shown: list[Shown], with_intervals: bool = True) -> tuple[dict, list[bytes]]:
     """Turn results into what both hosts of the explorer hand to it, as `pack` packs it.
 
-    The first one with a report is the one that the explorer opens on. The notebook's explorer
+    The explorer opens on the first report, or on the one that `is_best`. The notebook's explorer
     asks for `intervals` later. Refuses names that are alike, and more than 4,194,304 pairs.
     """
     names = [one.name for one in shown]
@@ -47,7 +47,15 @@ def payload(shown: list[Shown], with_intervals: bool = True) -> tuple[dict, list
         run = _run(one) | {"set": list(sets).index(key)}
         run["intervals"] = intervals(one.report) if with_intervals else None
         runs.append(run)
-    return pack({"runs": runs, "sets": list(sets.values()), "films": films, "bins": BINS})
+    problems = [{"name": one.name, "why": one.problem} for one in shown if one.problem]
+    data = {"runs": runs, "sets": list(sets.values()), "films": films, "bins": BINS}
+    return pack(data | {"problems": problems, "first": opening(shown)})
+
+
+def opening(shown: list[Shown]) -> int:
+    """Return the position, among those with a report, of the one that the explorer opens on."""
+    best = [one.is_best for one in shown if one.report is not None]
+    return best.index(True) if any(best) else 0
 
 
 def _run(shown: Shown) -> dict:
@@ -59,6 +67,7 @@ def _run(shown: Shown) -> dict:
     run = {name: getattr(shown, name) for name in OF_SHOWN}
     run |= {name: getattr(report, name) for name in OF_REPORT}
     run |= {name: metrics[name] for name in ("auc", "eer")}
+    run["can_measure"] = shown.embed is not None
     return run | {"pairs": report.name, "buttons": buttons(report)}
 
 

@@ -45,11 +45,19 @@ class Film:
 
     @classmethod
     def load(cls, path, source: str = "", synthetic: bool = False) -> "Film":
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            names = [key.removesuffix("_same") for key in file if key.endswith("_same")]
-            splits = {name: (file[f"{name}_distance"], file[f"{name}_same"]) for name in names}
-            return cls(file["epoch"], source, synthetic, splits)
+        """Read what `save` wrote; anything else is a ValueError that names the file."""
+        with Path(path).open("rb") as opened:
+            try:
+                file = dict(np.load(opened, allow_pickle=False))
+                names = [key.removesuffix("_same") for key in file if key.endswith("_same")]
+                splits = {name: (file[f"{name}_distance"], file[f"{name}_same"]) for name in names}
+                film = cls(file["epoch"], source, synthetic, splits)
+                fits = [d.shape == (len(film.epoch), len(same)) for d, same in splits.values()]
+            except Exception as error:  # whatever a damaged file makes NumPy raise
+                raise ValueError(f"{path}: expected a film of a training, got {error!r}") from error
+        if not all(fits):
+            raise ValueError(f"{path}: expected a film of a training, got arrays that do not fit")
+        return film
 
     def counted(self) -> dict[str, object]:
         """Count the distances of every split in `BINS`, epoch by epoch, for the browser."""
@@ -84,3 +92,6 @@ class Shown:
     crop: int | None = None  # central pixels of each photo that the network sees; None: all
     embed: Callable | None = None  # from `Faces` to embeddings; measures two photos
     image_size: int = 64  # pixels a side of what `embed` takes
+    group: str = ""  # heading in lists
+    is_best: bool = False  # the explorer opens on it
+    problem: str = ""  # why there is nothing to show

@@ -19,20 +19,24 @@ from PIL import Image
 from facelab import plots
 from facelab.data.copies import find
 from facelab.data.decoding import decode
-from facelab.explorer.payload import front_end, intervals, pack, payload
+from facelab.explorer.payload import front_end, intervals, opening, pack, payload
 from facelab.explorer.shown import Film, Shown
 from facelab.faces import Faces, Pairs
 from facelab.train import embed
 from facelab.verification import Report, distances
 
 PREVIEW = 128  # pixels of a side of a photo beside its pair
-MOST_PIXELS = 25_000_000  # of an uploaded photo
+MOST_BYTES = 10_000_000  # of an uploaded photo; the page sends less than one of these
+MOST_PIXELS = 25_000_000
+MOST_SAID = 300  # characters of an error message
+KINDS = ("ready", "intervals", "photos", "measure")  # of requests
 
 
 def explore(reports, films=None, faces=None, model=None):
     """Show reports as something to touch, an `Explorer`; the first one also as a plain figure.
 
-    No report, a `model` without `faces` and a report too large for a browser are ValueErrors.
+    No report and a `model` without `faces` are ValueErrors. Where `load_shown` found none, the page
+    says what to do.
 
     Parameters
     ----------
@@ -50,12 +54,13 @@ def explore(reports, films=None, faces=None, model=None):
     shown = reports
     if isinstance(reports, Mapping):
         shown = _gather(reports, films, faces, model)
-    found = [one.report for one in shown if one.report is not None]
-    if not found:
-        raise ValueError("expected a report or more, got none; 'facelab run' makes some")
+        if not reports:
+            raise ValueError("expected a report or more, got none")
     explorer = Explorer(shown, faces)
-    if "voila" not in os.environ.get("SERVER_SOFTWARE", ""):  # there nothing is stored
-        picture = plots.encode(plots.plot_distances(found[0]))
+    found = [one for one in shown if one.report is not None]
+    is_stored = "voila" not in os.environ.get("SERVER_SOFTWARE", "")
+    if found and is_stored:
+        picture = plots.encode(plots.plot_distances(found[opening(found)].report))
         IPython.display.display(IPython.display.Image(picture.data))
     return explorer
 
@@ -93,29 +98,32 @@ class Explorer(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def _answer(self, _, message, uploads):
-        """Answer one request of the browser; one that asks for too much, in one line."""
+        """Answer one request of the browser; one that cannot be answered, in one line."""
         try:
             reply, out = self._reply(message, uploads)
-        except (ValueError, OSError, KeyError) as error:
-            reply, out = {"error": str(error), "why": str(error)}, []
-        self.send({"ask": message.get("ask"), **reply}, out)
+        except Exception as error:  # whatever was asked: the browser waits for an answer
+            reply, out = {"error": _said(error), "why": _said(error)}, []
+        asked = message.get("ask") if isinstance(message, dict) else None
+        self.send({"ask": asked, **reply}, out)
 
     def _reply(self, message, uploads) -> tuple[dict, list[bytes]]:
+        if not isinstance(message, dict) or message.get("kind") not in KINDS:
+            raise ValueError(f"expected a request for {', '.join(KINDS)}, got {message!r}")
         kind = message["kind"]
         if kind == "ready":
             meta, out = payload(self.shown, with_intervals=False)
             return {"meta": meta}, out
         with_report = {one.name: one for one in self.shown if one.report is not None}
-        name = message["run"]
-        if name not in with_report:
+        name = message.get("run")
+        if not isinstance(name, str) or name not in with_report:
             raise ValueError(f"expected a run of this explorer, got {name!r}")
         shown = with_report[name]
         if kind == "intervals":
             meta, out = pack(intervals(shown.report))
             return {"meta": meta}, out
         if kind == "photos":
-            return self._photos(shown, message["images"])
-        return {"distance": self._distance(shown, message["photos"], iter(uploads))}, []
+            return self._photos(shown, message.get("images", ()))
+        return {"distance": self._distance(shown, message.get("photos", ()), uploads)}, []
 
     def _photos(self, shown, images):
         found, out, why = [], [], ""
@@ -123,7 +131,7 @@ class Explorer(anywidget.AnyWidget):
             try:
                 photo = pixels(shown, image, PREVIEW, self.faces)
             except (ValueError, OSError) as error:
-                why = str(error)
+                why = _said(error)
                 continue
             encoded = io.BytesIO()
             Image.fromarray(photo.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
@@ -137,15 +145,16 @@ class Explorer(anywidget.AnyWidget):
                 "These two are no pair of this run, and its network is not at hand. Pass it: "
                 "fl.explore(report, faces=faces, model=model)."
             )
+        if len(photos) != 2:
+            raise ValueError(f"expected two photos, got {len(photos)}")
         size = shown.image_size
+        files = iter(uploads)
         two = []
         for photo in photos:
             if "image" in photo:
                 two.append(pixels(shown, str(photo["image"]), size, self.faces))
             else:
-                two.append(uploaded(bytes(next(uploads, b"")), size, shown.crop))
-        if len(two) != 2:
-            raise ValueError(f"expected two photos, got {len(two)}")
+                two.append(uploaded(next(files, b""), size, shown.crop))
         rows = np.arange(2)
         faces = Faces(np.stack(two), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
         (apart,) = distances(shown.embed(faces), Pairs([0], [1], [False]))
@@ -162,8 +171,11 @@ def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> n
     if image not in known:
         raise ValueError(f"expected an image of {shown.name}, got {image!r}")
     if shown.data:
-        person = shown.report.people[known.index(image)]
-        return decode(_folder(shown.data) / person / f"{image}.jpg", size, shown.crop)
+        file = f"{image}.jpg"
+        person = str(shown.report.people[known.index(image)])
+        if not all(part == Path(part).name for part in (person, file)):
+            raise ValueError(f"expected names without folders in {shown.name}, got {person}/{file}")
+        return decode(_folder(shown.data) / person / file, size, shown.crop)
     row = [] if faces is None else np.flatnonzero(faces.image_ids == image)
     if not len(row):
         raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
@@ -175,16 +187,34 @@ def _folder(data: str) -> Path:
     return find(data).path
 
 
-def uploaded(photo: bytes, size: int, crop: int | None) -> np.ndarray:
+def uploaded(photo, size: int, crop: int | None) -> np.ndarray:
     """Decode a reader's JPEG or PNG as a run's own, uint8 of shape (3, size, size); keep nothing.
 
-    It should be framed like the run's photos: 250 pixels a side for LFW's.
+    It should be framed like the run's photos: 250 pixels a side for LFW's. A ValueError says what
+    is too large, moves, or is no photo.
     """
+    n_bytes = memoryview(photo).nbytes
+    if n_bytes > MOST_BYTES:
+        raise ValueError(f"expected a photo of {MOST_BYTES:,} bytes or fewer, got {n_bytes:,}")
+    photo = io.BytesIO(photo)
     try:
-        with Image.open(io.BytesIO(photo), formats=("JPEG", "PNG")) as image:
+        with Image.open(photo, formats=("JPEG", "PNG")) as image:
             width, height = image.size  # of the header: nothing is decoded yet
-    except (OSError, Image.DecompressionBombError) as error:
+            moves = image.format == "PNG" and image.is_animated
+    except Exception as error:  # whatever a broken header makes Pillow raise
         raise ValueError(f"expected a photo as JPEG or PNG, got {error}") from error
+    if moves:
+        raise ValueError("expected a photo, got an animation")
     if width * height > MOST_PIXELS:
         raise ValueError(f"expected {MOST_PIXELS:,} pixels or fewer, got {width} x {height}")
-    return decode(io.BytesIO(photo), size, crop)
+    photo.seek(0)
+    return decode(photo, size, crop)
+
+
+def _said(error: Exception) -> str:
+    """Write an error on one line of bounded length."""
+    text = str(error)[: 2 * MOST_SAID]
+    if not isinstance(error, (ValueError, OSError)):
+        text = f"{type(error).__name__}: {text}"
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SAID else f"{line[:MOST_SAID]} …"

@@ -103,6 +103,32 @@ def plot_thresholds(report, ax=None):
     return describe(ax, title, report, "threshold: accept when distance is below", "rate", note)
 
 
+def plot_calibration(calibration, report, ax=None):
+    """Draw how often pairs are same against how probable that was said to be, in bins of pairs.
+
+    The reliability diagram of a `Calibration` on the report of other people, same and different
+    pairs weighing one half each. The lines are 95 % intervals; Cllr, in bits, is 1 where a
+    distance says nothing, and "before" takes threshold - distance for the logarithm of the ratio.
+    """
+    _named(report)
+    ax = ax or new_axes(10, 6.6)
+    table = calibration.reliability(report)
+    before, after = calibration.cllr_on(report)
+    inside = table["predicted"].between(table["low"], table["high"])
+    ax.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=":", label="as often as said")
+    ax.vlines(table["predicted"], table["low"], table["high"], color=SAME, lw=5, alpha=0.4)
+    ax.plot(table["predicted"], table["observed"], color=SAME, marker="o", label="these pairs")
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    ax.set_box_aspect(1)
+    legend(ax)
+    title = f"P(same) lies in the interval of what came true in {inside.sum()} of {len(table)} bins"
+    note = f"Cllr {before:.3f} before, {after:.3f} after {calibration.method} regression"
+    ax = describe(ax, title, report, "P(same), at even odds before", "share of same pairs", note)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
+    return ax
+
+
 def _named(reports):
     """Return reports by name, each with both kinds of pairs."""
     reports = reports if isinstance(reports, dict) else {"": reports}

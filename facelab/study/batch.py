@@ -1,80 +1,189 @@
 """Run the notebooks as a batch: which of them are done, and what went wrong."""
 
-import json
-import os
+import hashlib
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+import filelock
 
 from facelab.study.execute import execute
-from facelab.study.record import SCHEMA
+from facelab.study.provenance import tracked
+from facelab.study.reading import SCHEMA, read_record
 from facelab.study.report import build_report
-from facelab.study.settings import chapters, find_notebooks, notebooks_folder, plan, read_profile
-from facelab.study.writing import write_json
+from facelab.study.settings import (
+    chapters,
+    find_notebooks,
+    notebooks_folder,
+    plan,
+    read_profile,
+    source_cells,
+)
+from facelab.study.writing import one_line, portable, relative, without_places, write_json
 
-# A checkpoint of other parameters must not be continued, nor an old figure be shown.
-STALE = ("*.pt*", "*.npz", "*.safetensors", "*.png", "*.jpg")
+CHECKPOINTS = "*.pt*"
+# An old figure must not be shown, and a checkpoint of other parameters not be continued.
+OF_A_RUN = ("*.npz", "*.safetensors", "*.png", "*.jpg")
 
 
-def run_study(notebooks=(), profile="smoke", parameters=None, out=None, resume=False) -> dict:
-    """Execute notebooks, write ``report.html``, and return cell and cause of those that failed.
+class Job(NamedTuple):
+    """What is to be done with one notebook."""
+
+    path: Path
+    parameters: dict[str, object]
+    folder: Path
+    command: str  # that repeats it
+    text: str  # SHA-256 of the notebook's cells
+    todo: str  # "skip", "go on", "renew": go on with what has another text; "begin"
+
+
+def run_study(
+    notebooks=(), profile="smoke", parameters=None, out=None, resume=False, force=False
+) -> dict:
+    """Execute notebooks, write ``report.html``, and return the cause of each failure by name.
 
     See `find_notebooks`, `read_profile` and, for `parameters`, which win over the profile,
-    `convert`: what is wrong is an error before anything is run. `out` is by default
-    ``outputs/PROFILE``. `resume` skips what is done with the same parameters, and lets the rest
-    go on from its checkpoints.
+    `convert`: what is wrong is an error before anything is run, and so are, unless `force` is
+    true, results in `out` that git tracks or that are of other parameters. `out` is by default
+    ``outputs/PROFILE``. `resume` skips what is done with the same parameters and the same text,
+    and lets the rest go on from its checkpoints.
     """
     label = Path(profile).stem
-    parameters = parameters or {}
     known = chapters(notebooks_folder())
     selected = find_notebooks(notebooks, notebooks_folder())
-    plans = plan(selected, read_profile(profile), parameters, known)
+    plans = plan(selected, read_profile(profile), parameters or {}, known)
+    options = ["--profile", profile if profile == label else relative(profile).as_posix()]
+    for name in parameters or {}:
+        options += ["-p", name, str(portable(plans[selected[0]][name]))]
     # Relative to where the kernels start, which is here: absolute paths stay out of records.
-    out = Path(os.path.relpath(out or Path("outputs") / label))
-    options = ["--profile", profile if profile == label else os.path.relpath(profile)]
-    for name in parameters:
-        options += ["-p", name, str(plans[selected[0]][name])]
+    folder = relative(out or Path("outputs") / label)
+    if out:
+        options += ["--out", folder.as_posix()]
+    _check_out(folder, selected)
+    jobs = []
+    for path, values in plans.items():
+        name = path.stem if path in known else relative(path).as_posix()
+        command = shlex.join(["facelab", "run", name, *options])
+        jobs.append(_job(path, values | {"PROFILE": label}, folder, command, resume, force))
     failed = {}
-    for number, (path, values) in enumerate(plans.items(), 1):
-        title = f"[{number}/{len(plans)}] {path.stem}"
-        command = shlex.join(["facelab", "run", path.stem, *options])
-        values["PROFILE"] = label
-        cause = run_notebook(path, values, out / path.stem, command, resume, title)
-        if cause:
-            failed[path.stem] = cause
-    print(f"report: {build_report(out, [path.stem for path in known])}", flush=True)
+    with _alone_in(folder):
+        for number, job in enumerate(jobs, 1):
+            cause = _done_or_why_not(job, f"[{number}/{len(jobs)}] {job.path.stem}")
+            if cause:
+                failed[job.path.stem] = cause
+        print(f"report: {build_report(folder, [path.stem for path in known])}", flush=True)
     return failed
 
 
-def run_notebook(path: Path, parameters, folder: Path, command, resume, title) -> str:
-    """Run a notebook into `folder` unless that is done; return why it failed, or nothing."""
-    file = folder / "run.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    before = _read(file) if file.exists() else {}
-    same = before.get("schema") == SCHEMA and parameters.items() <= before["parameters"].items()
-    if resume and same and before["status"] == "done":
+def _check_out(out: Path, selected: list[Path]) -> None:
+    """Refuse a folder above or within a study, whose report would mix or miss runs."""
+    study = next((one for one in (out, out.parent) if (one / "run.json").exists()), None)
+    if study:
+        raise ValueError(f"expected a folder for a study, got {out}: {study} is that of one run")
+    nested = [path.parent for path in sorted(out.glob("*/*/**/run.json"))]
+    if nested:
+        raise ValueError(f"expected a folder for a study, got {out}: {nested[0]} lies deeper in it")
+    names = [path.stem for path in selected]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"expected notebooks of different names, got two named {twice[0]}")
+
+
+def _job(path: Path, parameters: dict, out: Path, command: str, resume, force) -> Job:
+    """Decide what is to be done; what would be lost without `force` is a ValueError."""
+    folder = out / path.stem
+    text = _text_of(path, parameters)
+    recorded = portable_values(parameters)
+    try:
+        before = read_record(folder / "run.json")
+    except (ValueError, OSError):
+        before = {"parameters": {}, "status": ""}
+    different = [name for name in recorded if before["parameters"].get(name) != recorded[name]]
+    same_text = before.get("text") in (None, text)  # older records have none
+    done = before["status"] == "done"
+    todo = "begin"
+    if resume and not different:
+        todo = "renew" if not same_text else "skip" if done else "go on"
+    if todo != "skip" and not force:
+        held = ""
+        if tracked(folder):
+            held = "results that git tracks"
+        elif done and different:
+            name = different[0]
+            got = before["parameters"].get(name)
+            held = f"results of other parameters ({name}: {one_line(repr(got), 60)})"
+        if held:
+            raise ValueError(f"{folder} holds {held}: choose another --out, or --force it")
+    return Job(path, parameters, folder, command, text, todo)
+
+
+def portable_values(parameters: dict) -> dict[str, object]:
+    """Return parameters as a record holds them."""
+    return {name: portable(value) for name, value in parameters.items()}
+
+
+def _text_of(path: Path, parameters: dict) -> str:
+    """Return the SHA-256 of a notebook's cells, and of paths that records do not hold."""
+    text = repr(source_cells(path))
+    text += repr([value for value in parameters.values() if portable(value) != value])
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Hold a folder for this batch alone; the system lets go of it when the process ends."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(out / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        got = "one that another run writes into"
+        raise ValueError(f"expected a folder of its own, got {got}: {out}") from None
+
+
+def _done_or_why_not(job: Job, title: str) -> str:
+    """Run a notebook unless that is done; return why it failed, or nothing."""
+    if job.todo == "skip":
         print(f"{title}  skipped: done with the same parameters", flush=True)
         return ""
-    if not (resume and same):
-        for pattern in STALE:
-            for stale in folder.glob(pattern):
-                stale.unlink()
-    resumed = any(folder.glob("*.pt"))
-    begun = {"schema": SCHEMA, "notebook": path.stem, "parameters": parameters}
-    write_json(file, begun | {"status": "started"})  # what a checkpoint is of, after a kill -9
+    if job.todo == "renew":
+        print(f"{title}  its text has changed: it runs again, from checkpoints that fit")
     start = time.monotonic()
-    cause = execute(path, parameters | {"OUT": folder.as_posix()}, folder / path.name, title)
-    record = _read(file)
-    if not cause and record["status"] == "started":
-        cause = "it wrote no run.json: the last cell should be run.finish()"
-    record |= {"profile": parameters["PROFILE"], "command": command, "resumed": resumed}
-    if cause:
-        record |= {"status": "failed", "cause": cause}
-    write_json(file, record)
+    try:
+        cause = run_notebook(job, title)
+    except OSError as e:  # a full disk, say; the next one may fit
+        cause = one_line(without_places(f"writing its results: {e}"))
     print(f"{title}  {'FAILED' if cause else 'done'} after {time.monotonic() - start:.0f} s")
-    print(f"  {cause or folder / path.name}", flush=True)
+    print(f"  {cause or job.folder / job.path.name}", flush=True)
     return cause
 
 
-def _read(file: Path) -> dict:
-    return json.loads(file.read_text(encoding="utf-8"))
+def run_notebook(job: Job, title: str) -> str:
+    """Run a notebook and record how it ended; return why it failed, or nothing."""
+    folder = job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    stale = {"begin": (CHECKPOINTS, *OF_A_RUN), "renew": OF_A_RUN}.get(job.todo, ())
+    for pattern in stale:
+        for file in folder.glob(pattern):
+            file.unlink()
+    resumed = any(folder.glob("*.pt"))
+    about = {"profile": job.parameters["PROFILE"], "command": job.command, "text": job.text}
+    begun = {"schema": SCHEMA, "notebook": job.path.stem, "status": "started", **about}
+    begun["parameters"] = portable_values(job.parameters)
+    file = folder / "run.json"
+    write_json(file, begun)  # what a checkpoint is of, after a kill -9
+    parameters = job.parameters | {"OUT": folder.as_posix()}
+    cause = execute(job.path, parameters, folder / job.path.name, title)
+    try:
+        record = read_record(file)
+        if not cause and "finished" not in record:
+            cause = "it wrote no run.json: the last cell should be run.finish()"
+    except ValueError as e:
+        record, cause = begun, cause or str(e)
+    # Nothing else says that a run is done, and nothing is written after it.
+    ended = {"status": "failed", "cause": without_places(cause)} if cause else {"status": "done"}
+    write_json(file, record | about | {"resumed": resumed} | ended)
+    return cause

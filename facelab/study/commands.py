@@ -1,5 +1,6 @@
 """The command line: ``facelab run``, ``lab``, ``report``, ``export`` and ``data``."""
 
+import io
 import os
 import sys
 
@@ -13,7 +14,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except (ValueError, OSError, ImportError) as e:
-            click.echo(f"facelab: {e}", err=True)
+            from facelab.study.writing import one_line
+
+            click.echo(f"facelab: {one_line(str(e))}", err=True)
             context.exit(2)
         except KeyboardInterrupt:
             click.echo("facelab: stopped; 'facelab run --resume' goes on from here", err=True)
@@ -24,19 +27,35 @@ class _Commands(click.Group):
 @click.version_option(package_name="facelab", prog_name="facelab")
 def main():
     """Metric learning for face verification: run the study, get the data."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters, as Windows' cp1252
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
-@main.command()
+@main.command(add_help_option=False)
 @click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1)
 @click.option("--profile", default="smoke", show_default=True, help="smoke, lfw-cpu, lfw, a file.")
 @click.option("parameters", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Repeatable.")
 @click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
 @click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
-def run(notebooks, profile, parameters, out, resume):
+@click.option("--force", is_flag=True, help="Overwrite results that git tracks, or of others.")
+@click.option("--list", "listed", is_flag=True, help="List the notebooks.")
+@click.option("-h", "--help", "explained", is_flag=True, help="This; of NOTEBOOK its parameters.")
+@click.pass_context
+def run(context, notebooks, profile, parameters, out, resume, force, listed, explained):
     """Execute notebooks (all, or by name: 01) and write a report."""
+    if explained and not notebooks:
+        click.echo(context.get_help())
+        return
+    if listed or explained:
+        from facelab.study.settings import describe, find_notebooks, notebooks_folder, title_of
+
+        for path in find_notebooks(notebooks, notebooks_folder()):
+            click.echo(describe(path) if explained else f"{path.stem}  {title_of(path)}")
+        return
     from facelab.study.batch import run_study
 
-    failed = run_study(notebooks, profile, dict(parameters), out, resume)
+    failed = run_study(notebooks, profile, dict(parameters), out, resume, force)
     for name, cause in failed.items():
         click.echo(f"facelab: {name} failed in {cause}", err=True)
     sys.exit(bool(failed))
@@ -82,6 +101,54 @@ def export(network, out):
     click.echo(f"{out}: embeddings of unit length; {said}")
 
 
+@main.command("align")
+@click.argument("source", metavar="IN")
+@click.argument("out")
+@click.option("--margin", default=0, show_default=True, help="More pixels on each side of 112.")
+def align_faces(source, out, margin):
+    """Turn, scale and move every face in IN to the field's template, into OUT; goes on."""
+    from facelab.data.alignment import align
+
+    found = align(source, out, margin)
+    missing = found.loc[found["faces"] == 0, "file"].tolist()
+    click.echo(f"{out}: {len(found):,} photos, {len(missing):,} without a face, kept as they are")
+    for file in missing:
+        click.echo(f"  {file}")
+
+
+@main.command()
+@click.argument("photos", metavar="FOLDER | A.jpg B.jpg", nargs=-1, required=True)
+@click.option("--model", metavar="FILE", help="A network of save_network. Default: chapter 10's.")
+@click.option("--out", default="outputs/photos", show_default=True, help="Where a report goes.")
+@click.option("--prior", default=0.5, show_default=True, help="P(same) before one has looked.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(photos, model, out, prior, as_json):
+    """Verify the people of a folder, or decide whether two photos show one person."""
+    import json
+
+    from facelab.study.photos import NETWORK, compare_photos, verify_folder
+
+    if len(photos) > 2:
+        raise ValueError(f"expected a folder or two photos, got {len(photos)} names")
+    if len(photos) == 2:
+        found = compare_photos(*photos, model or NETWORK, prior)
+        click.echo(json.dumps(found) if as_json else _in_words(found))
+        return
+    report, page = verify_folder(photos[0], model or NETWORK, out)
+    table = report.table().drop(columns="note")
+    rows = table.to_dict("records")
+    click.echo(json.dumps(rows) if as_json else f"{table.round(3).to_string(index=False)}\n{page}")
+
+
+def _in_words(found: dict) -> str:
+    said = "one person" if found["same"] else "two people"
+    words = f"{said}: distance {found['distance']:.3f}, threshold {found['threshold']:.3f}"
+    if "p_same" not in found:
+        return words
+    sure = f"{found['p_same']:.1%} ({found['p_low']:.1%} to {found['p_high']:.1%})"
+    return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
+
+
 @main.group()
 def data():
     """Get faces, or look at them."""
@@ -99,11 +166,12 @@ def fetch(out, variant):
 
 @data.command()
 @click.argument("path")
-def info(path):
+@click.option("--crop", default=128, show_default=True, help="Central pixels to use; 0: all.")
+def info(path, crop):
     """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
     from facelab.data.inspect import info
 
-    text, ok = info(path)
+    text, ok = info(path, crop or None)
     click.echo(text)
     sys.exit(not ok)
 

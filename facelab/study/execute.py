@@ -12,6 +12,9 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
+from facelab.study.reading import IN_BATCH
+from facelab.study.writing import one_line, relative, without_places
+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # For kernels alone, of `facelab run` and `facelab lab`: glibc hands large blocks back to the system
@@ -24,13 +27,16 @@ MALLOC = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 MALLOC = {name: os.environ.get(name, value) for name, value in MALLOC.items()}
+# Else each training tells its precision, in the midst of the bars.
+QUIET = "__import__('logging').getLogger('lightning_fabric.utilities.rank_zero').setLevel(30)"
 
 
 class _ThisPython(AsyncKernelManager):
     """Starts kernels of the Python that runs now, whatever kernels the user has installed."""
 
     transport_encryption = "auto"  # otherwise newer kernels warn on every start
-    kernel_spec = KernelSpec(**get_kernel_dict(), env=MALLOC)
+    kernel_spec = KernelSpec(**get_kernel_dict(), env=MALLOC | {IN_BATCH: "1"})
+    kernel_spec.argv.append(f"--IPKernelApp.exec_lines={QUIET}")
 
 
 def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
@@ -42,7 +48,7 @@ def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
     error = ""
     try:
         papermill.execute_notebook(
-            os.path.relpath(path),
+            str(relative(path)),
             str(out),
             parameters,
             kernel_name="python3",
@@ -58,26 +64,32 @@ def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
         error = f"{e.ename}: {e.evalue}"
     except Exception as e:  # the kernel died, or could not be started
         error = f"{type(e).__name__}: {e}"
-    if out.exists():
-        strip(out, path)
-    why = "\n  ".join(error.strip().splitlines()[:5])
-    return f"cell {len(begun) - 1} ({begun[-1]}): {why}" if error else ""
+    try:
+        if out.exists():
+            strip(out, path)
+    except (ValueError, OSError) as e:  # cut off, where the disk was full
+        error = error or f"{out.name} could not be written: {e}"
+    cell = f"cell {len(begun) - 1} ({one_line(begun[-1], 100)})"
+    return f"{cell}: {one_line(without_places(error), 400)}" if error else ""
 
 
 def _first_line(source: str) -> str:
     """Return the first line of a cell that is no comment."""
     lines = [line.strip() for line in source.splitlines() if line.strip()]
-    return next((line for line in lines if not line.startswith("#")), lines[0])
+    return next((line for line in lines if not line.startswith("#")), "".join(lines[:1]))
 
 
 def strip(path: Path, source: Path) -> None:
-    """Drop papermill's records, widgets and stderr (bars, remarks); let links lead from `path`."""
+    """Drop papermill's records, widgets, stderr (bars, remarks) and places of this machine.
+
+    Links lead from `path` then.
+    """
 
     def link(found: re.Match) -> str:
         file = source.parent / found[1]
         if not file.is_file():
             return found[0]
-        return f"]({Path(os.path.relpath(file, path.parent)).as_posix()})"
+        return f"]({relative(file, path.parent).as_posix()})"
 
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("widgets", None)
@@ -87,6 +99,12 @@ def strip(path: Path, source: Path) -> None:
         if cell.cell_type == "code":
             said = [output for output in cell.outputs if output.get("name") != "stderr"]
             cell.outputs = [output for output in said if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    output.evalue = without_places(output.evalue)
+                    output.traceback = [without_places(line) for line in output.traceback]
+            if "injected-parameters" in cell.metadata.get("tags", ()):
+                cell.source = without_places(cell.source)
         elif cell.cell_type == "markdown":
             cell.source = re.sub(r"\]\(([\w./-]+)\)", link, cell.source)
     nbformat.write(notebook, path)

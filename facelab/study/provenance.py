@@ -45,9 +45,18 @@ def commit() -> dict[str, object]:
         return {"commit": "unknown", "changed": None}
 
 
+def tracked(folder: Path) -> bool:
+    """Return whether git holds anything in a folder."""
+    try:
+        return bool(_git(folder, "ls-files", "--", "."))
+    except (OSError, subprocess.CalledProcessError):  # no git, no repository, no such folder
+        return False
+
+
 def _git(folder, *arguments: str) -> str:
     command = ["git", "-C", folder, *arguments]
-    return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
+    said = subprocess.check_output(command, stderr=subprocess.DEVNULL)
+    return said.decode(errors="surrogateescape").strip()  # UTF-8 on Windows too
 
 
 def versions() -> dict[str, str]:
@@ -72,6 +81,6 @@ def device() -> dict[str, object]:
 
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
-    text = information.read_text() if information.exists() else ""
+    text = information.read_text(errors="replace") if information.exists() else ""
     model = re.search(r"model name\s*: (.*)", text)
     return model[1] if model else platform.processor() or platform.machine()

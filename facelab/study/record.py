@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import os
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import IPython.display
+import numpy as np
 import pandas as pd
 import torch
 
@@ -18,14 +21,14 @@ from facelab.faces import Faces
 from facelab.models import save_network
 from facelab.plots import encode
 from facelab.study.provenance import commit, device, parameters, versions
+from facelab.study.reading import IN_BATCH, LISTS, SCHEMA, inside
 from facelab.study.rows import Rows, estimated
-from facelab.study.writing import COLUMNS, Claims, claim_row, slug, write_json, written
+from facelab.study.writing import COLUMNS, Claims, claim_row, portable, slug, write_json, written
 from facelab.train import fit
 from facelab.verification import Estimate, Report, auc, distances, fit_threshold, verify
 
-SCHEMA = 2
 CATEGORIES = ("no outside data", "label-free outside data", "labelled outside data")
-LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")
+NAME = r"[^/\\:\x00-\x1f]{1,200}"
 OF_FACES = ("root", "source", "synthetic", "crop", "fingerprint")
 
 
@@ -55,11 +58,14 @@ class Run(Rows):
 
     def __init__(self, name: str, namespace: Mapping[str, object]):
         super().__init__()
+        if not isinstance(namespace, Mapping):
+            got = type(namespace).__name__
+            raise ValueError(f"expected the parameters as a mapping, like globals(), got {got}")
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"expected a notebook's name, without its folder, got {name!r}")
         values = parameters(namespace)
         out = values.pop("OUT", "")
-        for key, value in values.items():
-            if isinstance(value, str) and Path(value).is_absolute():
-                values[key] = Path(value).name
+        values = {key: portable(value) for key, value in values.items()}
         profile = str(values.get("PROFILE", ""))
         options = f" --profile {profile}" if profile else ""
         self.name = name
@@ -86,13 +92,13 @@ class Run(Rows):
 
     def uses(self, faces: Faces, protocol: str = "") -> None:
         """Record the data, and the protocol that is followed, for example ``"View 1"``."""
-        data = {name: getattr(faces, name) for name in OF_FACES}
+        data = {name: portable(getattr(faces, name)) for name in OF_FACES}
         data |= {"protocol": protocol, "image_size": faces.packed.shape[2:]}
         self.entries["data"] = data | {"people": len(faces.names), "images": len(faces)}
 
     def path(self, file: str) -> Path | None:
         """Return where a file of this run belongs, or None without a folder."""
-        return self.out / file if self.out else None
+        return inside(self.out, file) if self.out else None
 
     def checkpoint(self, method: str, seed: int) -> Path | None:
         """Return where the checkpoint of a training belongs, or None without a folder."""
@@ -213,18 +219,21 @@ class Run(Rows):
         picture = encode(drawn)
         IPython.display.display(IPython.display.Image(picture.data))
         file = f"{name}{picture.suffix}"
-        self.entries["figures"].append({"file": file, "caption": caption})
         if self.out:
             self.path(file).write_bytes(picture.data)
+        self.entries["figures"].append({"file": file, "caption": caption})
 
     def claim(self, sentence: str, measured: float | Estimate, *, holds, form=".3f") -> None:
         """Record what is said, what was measured, and whether it holds.
 
-        A number that is not finite, or that `form` cannot write, is a ValueError.
+        A number that is not finite, or that `form` cannot write, and `holds` that is neither True
+        nor False are a ValueError.
         """
         value, low, high, *_ = estimated(measured)
         if not math.isfinite(value):
             raise ValueError(f"{sentence}: expected a finite number, got {measured}")
+        if not isinstance(holds, bool | np.bool_):  # nan would count as true
+            raise ValueError(f"{sentence}: expected holds to be True or False, got {holds!r}")
         written(value, form)
         claim = {"sentence": sentence, "value": value, "low": low, "high": high}
         self.entries["claims"].append(claim | {"holds": bool(holds), "format": form})
@@ -242,9 +251,13 @@ class Run(Rows):
         self.entries["notes"].append(text)
 
     def finish(self) -> None:
-        """Write ``run.json``, whole or not at all; its status says that the run is done."""
+        """Write ``run.json``, whole or not at all; its status says that the run is done.
+
+        In a batch that is not for the notebook to say: the batch does, when all is written.
+        """
         if self.out:
-            write_json(self.path("run.json"), self.record())
+            status = "started" if os.environ.get(IN_BATCH) else "done"
+            write_json(self.path("run.json"), self.record() | {"status": status})
 
     def record(self) -> dict[str, object]:
         """Return all that was recorded so far, as ``run.json`` holds it."""

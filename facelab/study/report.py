@@ -1,13 +1,15 @@
 """Build one HTML file of a study's results, from what its runs have recorded."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pandas as pd
 import PIL.Image
 
 from facelab.explorer.payload import front_end, inline, payload
-from facelab.study.results import NOTHING, load_results, load_shown, read_runs
+from facelab.study.reading import NOTHING, opened, read_runs
+from facelab.study.results import results_in, shown_in
 from facelab.study.tables import VIEW1, VIEW2, best_of_chapters
 from facelab.study.writing import render, write_text
 
@@ -21,13 +23,12 @@ def spent(run: dict) -> tuple[float, str]:
     return (trained, "of trainings") if trained > run["seconds"] else (run["seconds"], "")
 
 
-def cards(out: str | Path) -> list[dict]:
-    """Return the study's headlines, rows of `load_results`: see `best_of_chapters`; View 2 first.
+def cards(results: pd.DataFrame) -> list[dict]:
+    """Return the headlines among rows of `load_results`: see `best_of_chapters`; View 2 first.
 
     A chapter that has done View 2 shows that: ``auc, accuracy`` are then means over folds, and
     ``_low, _high`` the ends of their 95 % intervals (Student's t).
     """
-    results = load_results(out)
     strangers = results[results["seen"] == ""]
     of_folds = strangers[strangers["split"] == VIEW2]
     of_view1 = strangers[strangers["split"] == VIEW1]
@@ -45,29 +46,35 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
     """Write ``report.html`` into `out`, a folder of runs: one file that needs nothing else.
 
     Notebooks in `expected` that were not run are listed as missing. Without any run it is a
-    FileNotFoundError.
+    FileNotFoundError; with two of one notebook, as above two studies, a ValueError.
     """
     out = Path(out)
-    runs = _all_runs(out, expected)
-    shown = load_shown(out)
+    records = read_runs(out)
+    if not records:
+        raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")
+    runs = _all_runs(records, expected)
+    shown = shown_in(records)
     explorer = None
     if shown:
         script, style = front_end()
         explorer = {"data": inline(*payload(shown)), "script": script, "style": style}
+    headlines = cards(results_in(records))
+    page = render("report.html", runs=runs, cards=headlines, explorer=explorer)
     path = out / "report.html"
-    write_text(path, render("report.html", runs=runs, cards=cards(out), explorer=explorer))
+    write_text(path, page)
     return path
 
 
-def _all_runs(out: Path, expected: Iterable[str]) -> list[dict]:
-    """Read what was run, was begun or is missing, in order, and the figures with it."""
+def _all_runs(records: Mapping[Path, dict], expected: Iterable[str]) -> list[dict]:
+    """Return what was run, was begun or is missing, in order, and the figures with it."""
+    places = one_of_each(records)
     found = {}
-    for folder, run in read_runs(out).items():
-        found[run["notebook"]] = run
-        for figure in run["figures"]:
-            figure |= _picture(folder / figure["file"])
-    if not found:
-        raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")
+    for name, folder in places.items():
+        pictures = []
+        for figure in records[folder]["figures"]:
+            picture = opened(_picture, folder / figure["file"], "a PNG or JPEG")
+            pictures += [figure | picture] if picture else []
+        found[name] = records[folder] | {"figures": pictures}
     for name in expected:
         found.setdefault(name, NOTHING | {"notebook": name, "status": "missing"})
     for run in found.values():
@@ -75,9 +82,20 @@ def _all_runs(out: Path, expected: Iterable[str]) -> list[dict]:
     return [found[name] for name in sorted(found)]
 
 
+def one_of_each(records: Mapping[Path, dict]) -> dict[str, Path]:
+    """Return the folder of each notebook's run; two runs of one notebook are a ValueError."""
+    places = {}
+    for folder, run in records.items():
+        other = places.setdefault(run["notebook"], folder)
+        if other != folder:
+            got = f"{other} and {folder}"
+            raise ValueError(f"expected a study's own folder, one run a notebook, got {got}")
+    return places
+
+
 def _picture(file: Path) -> dict[str, object]:
     """Return a figure's size and its bytes as they are, for a page."""
-    with PIL.Image.open(file) as image:
+    with PIL.Image.open(file, formats=("PNG", "JPEG")) as image:
         width, height = image.size
         media = image.get_format_mimetype()
     data = base64.b64encode(file.read_bytes()).decode()

@@ -1,10 +1,15 @@
 """What the runs of a folder recorded, read back: results, trainings, and what to explore."""
 
 import hashlib
-import json
-from collections.abc import Callable
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import pandas as pd
@@ -12,9 +17,13 @@ import pandas as pd
 from facelab.baselines import raw_pixels
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network
-from facelab.study.record import LISTS, SCHEMA, Run
+from facelab.study.reading import loaded, opened, read_record, read_runs
+from facelab.study.record import Run
+from facelab.study.writing import numbered, one_line
 from facelab.train import embed
-from facelab.verification import Report, same_result
+from facelab.verification import Report, auc, same_result
+
+log = logging.getLogger(__name__)
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
 OF_REPORT = ["method", "split", "rule", "seen", "category", "outside_data"]
@@ -24,29 +33,7 @@ OF_SEED = {"value": "", "low": "_low", "high": "_high"}  # what of a row a colum
 OF_MEAN = {"value": "_mean", "low": "_mean_low", "high": "_mean_high", "error": "_error", "n": "_n"}
 ENDS = [*OF_SEED.values(), *OF_MEAN.values()]
 NUMBERS = ["threshold", "dev_auc", *BUDGET, *(f"{rate}{end}" for rate in RATES for end in ENDS)]
-NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}}
-NOTHING |= {name: [] for name in LISTS}
 NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
-
-
-def read_runs(folder: str | Path) -> dict[Path, dict]:
-    """Read every ``run.json`` below `folder`: the record of each run by its folder, in order.
-
-    What a run has not recorded yet is as in `NOTHING`. A file that is no record of this version
-    is a ValueError that names it.
-    """
-    records = {}
-    for path in sorted(Path(folder).rglob("run.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            schema = record["schema"]
-        except (ValueError, LookupError, TypeError):
-            schema = "none"
-        if schema != SCHEMA:
-            expected = f"expected a record of schema {SCHEMA}, got {schema}"
-            raise ValueError(f"{path}: {expected}; run the chapter again")
-        records[path.parent] = NOTHING | record
-    return records
 
 
 def load_results(folder: str | Path) -> pd.DataFrame:
@@ -56,16 +43,28 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     the `Report`. Rates are of the first seed, each with ``_low, _high`` (95 %, people resampled)
     and, over seeds, ``_mean, _mean_low, _mean_high`` (95 %, Student's t), ``_error, _n``.
     """
+    return results_in(read_runs(folder))
+
+
+def results_in(runs: Mapping[Path, dict]) -> pd.DataFrame:
+    """Return the rows of `load_results` for records that were read."""
     rows = []
-    for place, record in read_runs(folder).items():
+    for place, record in runs.items():
         if record["status"] == "done":
-            rows += _rows(record, partial(_kept, place))
+            rows += _rows(record, partial(_report, place, read=opened))
     return _table(rows)
 
 
-def _kept(place: Path, entry: dict) -> Report | None:
-    file = place / entry["file"]
-    return Report.load(file) if file.exists() else None
+def _report(place: Path, entry: dict, read: Callable = loaded) -> Report | None:
+    """Return the report that an entry of a record names; None if it is gone."""
+
+    def load(path):
+        report = Report.load(path)
+        if (report.name, report.role) != (entry["split"], entry["role"]):
+            raise ValueError(f"one on {report.name}")
+        return report
+
+    return read(load, place / entry["file"], f"a report on {entry['split']}")
 
 
 def results_of(run: Run) -> pd.DataFrame:
@@ -144,7 +143,8 @@ def _words(setting):
     if not isinstance(setting, dict):
         return setting
     own = [f"{name}={_words(value)}" for name, value in setting.items() if name != "name"]
-    return f"{setting['name']}({', '.join(own)})" if own else setting["name"]
+    name = setting.get("name", "")
+    return f"{name}({', '.join(own)})" if own else name
 
 
 def differing(trainings: pd.DataFrame) -> list[str]:
@@ -154,36 +154,106 @@ def differing(trainings: pd.DataFrame) -> list[str]:
 
 
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
-    """Read what the explorer can show of the finished runs below `folder`, real faces first."""
-    runs = [run for run in read_runs(folder).items() if run[1]["status"] == "done"]
-    runs.sort(key=lambda run: run[1]["data"].get("synthetic", False))
-    profiles = {record["profile"] for _, record in runs if record["reports"]}
-    shown = []
-    for place, record in runs:
-        profile = f" · {record['profile']}" if len(profiles) > 1 else ""
-        shown += _shown_of(place, record, profile)
-    return shown
+    """Read what the explorer can show of the finished runs below `folder`; see `shown_in`."""
+    records, problems = {}, []
+    for path in sorted(Path(folder).rglob("run.json")):
+        with _named(problems, path.parent):
+            records[path.parent] = read_record(path)
+    return [*shown_in(records), *problems]
 
 
-def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
-    number, _, rest = record["notebook"].partition("_")
-    chapter = number if number.isdigit() else f"{number} {rest}".strip()
+def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
+    """Return what the explorer can show of records that were read.
+
+    Runs of one profile stand together, the run that finished last first; the best AUC of strangers
+    in real photos is marked. What is damaged or foreign is named, with the reason, and left out.
+    """
+    runs, shown, problems = [], [], []
+    for place, record in records.items():
+        if record["status"] == "done":
+            runs.append((place, record, _of_list(record)))
+    newest = {}
+    for *_, place in runs:
+        newest[place.profile] = max(place.finished, newest.get(place.profile, ""))
+    latest = set(newest.values())
+    runs.sort(key=lambda run: run[2].finished not in latest)
+    runs.sort(key=lambda run: newest[run[2].profile], reverse=True)
+    for place, record, of_list in runs:
+        with _named(problems, place):
+            shown += _shown_of(place, record, of_list, len(newest) > 1, problems)
+    return [*_best_marked(_distinct(shown)), *problems]
+
+
+class _OfList(NamedTuple):
+    """What decides where a run stands in a list."""
+
+    profile: str
+    finished: str
+    chapter: str
+    title: str
+
+
+def _of_list(record: dict) -> _OfList:
+    number, title = numbered(record["notebook"])
+    return _OfList(
+        record["profile"], record["finished"], number or title, f"{number} {title}".strip()
+    )
+
+
+@contextmanager
+def _named(problems: list[Shown], place: Path) -> Iterator[None]:
+    """Name `place` and what is wrong with it, in the log and among `problems`, and go on."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        why = one_line(str(error))
+        log.warning(why)
+        problems.append(Shown(f"{place.parent.name}/{place.name}", problem=why[:300]))
+
+
+def _distinct(shown: list[Shown]) -> list[Shown]:
+    """Tell results of one name apart by numbers: two folders of one profile have such."""
+    seen, kept = Counter(), []
+    for one in shown:
+        seen[one.name] += 1
+        n = seen[one.name]
+        kept.append(one if n == 1 else replace(one, name=f"{one.name} ({n})"))
+    return kept
+
+
+def _best_marked(shown: list[Shown]) -> list[Shown]:
+    def rank(one: Shown):
+        report = one.report
+        is_result = report is not None and not report.seen and report.role == "test"
+        value = auc(report.distances, report.same) if is_result else math.nan
+        return (0, 0) if math.isnan(value) else (2 - report.synthetic, value)
+
+    best = max(shown, key=rank, default=None)
+    return [replace(one, is_best=one is best) for one in shown]
+
+
+def _shown_of(
+    place: Path, record: dict, of_list: _OfList, several: bool, problems: list[Shown]
+) -> list[Shown]:
+    profile = f" · {of_list.profile}" if several else ""
     data = record["data"]
     films = {}
     for training in record["trainings"]:
         if training["film"] and (place / training["film"]).is_file():
-            film = Film.load(place / training["film"], data["source"], data["synthetic"])
-            films[training["method"]] = film
+            with _named(problems, place / training["film"]):
+                films[training["method"]] = _film(place, training["film"], data)
     methods = [entry["method"] for entry in record["reports"]]
     shown = []
     for entry in record["reports"]:
-        report = _kept(place, entry)
+        report = None
+        with _named(problems, place / entry["file"]):
+            report = _report(place, entry)
         if report is None:
             continue
         method = entry["method"]
         pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
         one = Shown(
-            name=f"{chapter} · {method}{pairs}{profile}",
+            name=f"{of_list.chapter} · {method}{pairs}{profile}",
             report=report,
             film=films.pop(method, None),
             category=entry["category"],
@@ -192,10 +262,24 @@ def _shown_of(place: Path, record: dict, profile: str) -> list[Shown]:
             crop=entry.get("crop"),
             image_size=entry.get("image_size") or data["image_size"][0],
             embed=_embedding(entry, place),
+            group=f"{of_list.title}{profile}",
         )
         shown.append(one)
-    alone = [Shown(f"{chapter} · {method}{profile}", film=film) for method, film in films.items()]
-    return shown + alone
+    for method, film in films.items():
+        name = f"{of_list.chapter} · {method}{profile}"
+        shown.append(Shown(name, film=film, group=f"{of_list.title}{profile}"))
+    return shown
+
+
+def _film(place: Path, file: str, data: dict) -> Film | None:
+    def load(path):
+        film = Film.load(path, data["source"], data["synthetic"])
+        for distances, same in film.splits.values():
+            if distances.shape != (len(film.epoch), len(same)):
+                raise ValueError(f"distances of shape {distances.shape}")
+        return film
+
+    return loaded(load, place / file, "the film of a training")
 
 
 def _embedding(entry: dict, place: Path):

@@ -2,15 +2,20 @@
 
 import ast
 import difflib
-import os
-from collections.abc import Iterable
+import io
+import math
+import re
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import yaml
 
 from facelab.data.copies import find
+from facelab.study.writing import one_line, relative
 
 HERE = Path(__file__).parent
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
@@ -36,10 +41,12 @@ def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
     found = [] if names else chapters(folder)
     for name in names:
         path = Path(name)
-        fits = [path] if path.is_file() else sorted(folder.glob(f"{name}*.ipynb"))
+        there = sorted(folder.glob("*.ipynb"))
+        fits = [path] if path.is_file() else [one for one in there if one.stem == name]
+        fits = fits or [one for one in there if name and one.stem.startswith(name)]
         if len(fits) != 1:
             got = _words(path.stem for path in fits)
-            there = _words(path.stem for path in sorted(folder.glob("*.ipynb")))
+            there = _words(path.stem for path in there)
             raise ValueError(f"expected one notebook named {name}, got {got}; there are {there}")
         found += fits
     if not found:
@@ -47,21 +54,124 @@ def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def notebook_parameters(path: Path) -> dict[str, object]:
-    """Return names and default values from the cell tagged ``parameters``, the batch's own too."""
-    cells = nbformat.read(path, as_version=4).cells
+def _notebook(path: Path):
+    try:
+        return nbformat.read(path, as_version=4)
+    except OSError:
+        raise
+    except Exception as e:  # of JSON, of nbformat, or of what it meets in another file
+        raise ValueError(one_line(f"{path}: expected a Jupyter notebook, got {e!r}", 300)) from None
+
+
+def source_cells(path: Path) -> list[tuple[str, str]]:
+    """Return kind and source of every cell, what a notebook says before it is run."""
+    return [(cell.cell_type, cell.source) for cell in _notebook(path).cells]
+
+
+def title_of(path: Path) -> str:
+    """Return a notebook's first heading."""
+    found = re.search(
+        r"^# (.+)", "\n".join(source for _, source in source_cells(path)), re.MULTILINE
+    )
+    return found[1].strip() if found else ""
+
+
+class Parameter(NamedTuple):
+    """A notebook's parameter: its default and the comment behind it, which may end in limits.
+
+    Limits are written ``[1, 100]``, ``(0, inf)``, ``[16, 256] step 16``, round where the end does
+    not count, or ``{adam, sgd}``. They hold for each element of a list.
+    """
+
+    default: object
+    comment: str
+
+    def checked(self, name: str, value: object) -> object:
+        """Return `value` in the default's type; what is out of the limits is a ValueError."""
+        value = convert(name, value, self.default)
+        text, allows = limits(self.comment)
+        for one in value if isinstance(value, list) else [value]:
+            if not allows(one):
+                raise ValueError(
+                    f"{name}: expected a value of {text}, got {one_line(repr(one), 60)}"
+                )
+        return value
+
+
+_NUMBER = r"-?[0-9.]+(?:e-?[0-9]+)?"
+_RANGE = re.compile(rf"([\[(])({_NUMBER}), ({_NUMBER}|inf)([\])])(?: step ([0-9]+))?$")
+_CHOICES = re.compile(r"\{([^{}]+)\}$")
+
+
+def limits(comment: str) -> tuple[str, Callable[[object], bool]]:
+    """Return the limits at the end of a comment, as they are written, and what keeps to them.
+
+    Examples
+    --------
+    >>> text, allows = limits("pixels of each side [16, 64] step 16")
+    >>> text, [size for size in (0, 16, 33, 64, 80) if allows(size)]
+    ('[16, 64] step 16', [16, 64])
+    """
+    if found := _RANGE.search(comment):
+        least, most = float(found[2]), float(found[3])
+        step = int(found[5] or 0)
+
+        def allows(value) -> bool:
+            above = value >= least if found[1] == "[" else value > least
+            below = value <= most if found[4] == "]" else value < most
+            return above and below and not (step and (value - least) % step)
+
+        return found[0], allows
+    if found := _CHOICES.search(comment):
+        choices = found[1].split(", ")
+        return found[0], lambda value: value in choices
+    return "", lambda value: True
+
+
+def described_parameters(path: Path) -> dict[str, Parameter]:
+    """Return defaults and comments from the cell tagged ``parameters``, the batch's own too."""
+    cells = _notebook(path).cells
     tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
+    source = "\n".join(tagged)
     expected = f"{path.stem}: expected a cell tagged 'parameters' with NAME = literal"
-    values = {}
-    for line in ast.parse("\n".join(tagged)).body:
+    try:
+        lines = ast.parse(source).body
+        comments = dict(_comments(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
+        raise ValueError(one_line(f"{expected} alone, got {e!r}", 300)) from None
+    found = {}
+    for line in lines:
         try:
             (target,) = line.targets
-            values[target.id] = ast.literal_eval(line.value)
-        except (AttributeError, ValueError):
-            raise ValueError(f"{expected} alone, got {ast.unparse(line)}") from None
-    if not values.keys() >= RESERVED:
-        raise ValueError(f"{expected} for OUT, PROFILE and others, got {_words(values)}")
-    return values
+            default = ast.literal_eval(line.value)
+            found[target.id] = Parameter(default, comments.get(line.end_lineno, ""))
+        except (AttributeError, ValueError, TypeError):
+            got = one_line(ast.unparse(line), 100)
+            raise ValueError(f"{expected} alone, got {got}") from None
+    if not found.keys() >= RESERVED:
+        raise ValueError(f"{expected} for OUT, PROFILE and others, got {_words(found)}")
+    return found
+
+
+def _comments(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each comment."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ").rstrip()
+
+
+def notebook_parameters(path: Path) -> dict[str, object]:
+    """Return names and default values of a notebook's parameters."""
+    return {name: own.default for name, own in described_parameters(path).items()}
+
+
+def describe(path: Path) -> str:
+    """Write a notebook's title and its parameters: default, what it is, limits."""
+    lines = [f"{path.stem}: {title_of(path)}"]
+    for name, parameter in described_parameters(path).items():
+        if name not in RESERVED:
+            lines.append(f"  {name} = {parameter.default!r}  {parameter.comment}")
+    return "\n".join(lines)
 
 
 def read_profile(name: str) -> dict[str, object]:
@@ -75,18 +185,22 @@ def read_profile(name: str) -> dict[str, object]:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         items = values.items()
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        why = " ".join(str(error).split())  # on one line
-        raise ValueError(f"{expected}, got {why}") from None
+        raise ValueError(f"{expected}, got {one_line(str(error), 200)}") from None
+    except RecursionError:
+        raise ValueError(f"{expected}, got lists within lists") from None
     for key, value in items:
-        if not str(key).isupper() or isinstance(value, dict | list):
-            raise ValueError(f"{expected}, got {key}: {value}")
+        nested = isinstance(value, dict | list)  # maybe endless
+        if not isinstance(key, str) or not key.isupper() or nested:
+            got = type(value).__name__ if nested else repr(value)
+            raise ValueError(one_line(f"{expected}, got {key}: {got}", 200))
     return values
 
 
 def convert(name: str, value: object, default: object) -> object:
     """Return `value`, maybe a literal as text, in the type of the notebook's own `default`.
 
-    A default of None takes anything, float takes int; all else that differs is refused.
+    A default of None takes anything, float takes int; all else that differs is refused, and so are
+    numbers that are not finite. In a list each element takes the type of the default's first.
 
     Examples
     --------
@@ -96,13 +210,20 @@ def convert(name: str, value: object, default: object) -> object:
     got = value
     if isinstance(value, str) and not isinstance(default, str):
         value = {"true": "True", "false": "False"}.get(value.lower(), value)
-        with suppress(ValueError, SyntaxError):
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             value = ast.literal_eval(value)
     if type(value) is int and type(default) is float:
-        value = float(value)
-    if default is not None and type(value) is not type(default):
+        with suppress(OverflowError):
+            value = float(value)
+    wrong = default is not None and type(value) is not type(default)
+    if wrong or (isinstance(value, float) and not math.isfinite(value)):
         kind = type(default).__name__
-        raise ValueError(f"{name}: expected {kind}, like {default!r}, got {got!r}")
+        got = one_line(repr(got), 60)
+        raise ValueError(f"{name}: expected {kind}, like {default!r}, got {got}")
+    if isinstance(value, list) and default:
+        if not value:
+            raise ValueError(f"{name}: expected a list like {default!r}, got an empty one")
+        value = [convert(f"{name}[{k}]", one, default[0]) for k, one in enumerate(value)]
     return value
 
 
@@ -114,7 +235,7 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
     """
     defaults = {}
     for path in [*notebooks, *others]:
-        own = notebook_parameters(path)
+        own = described_parameters(path)
         defaults[path] = {key: own[key] for key in own if key not in RESERVED}
     _check_known(profile, set().union(*defaults.values()), "any notebook, as the profile has it")
     given = profile | overrides
@@ -122,8 +243,8 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
     for path in notebooks:
         _check_known(overrides, defaults[path], path.stem)
         plans[path] = values = {}
-        for key, default in defaults[path].items():
-            values[key] = convert(key, given.get(key, default), default)
+        for key, parameter in defaults[path].items():
+            values[key] = parameter.checked(key, given.get(key, parameter.default))
         if "DATA" in values:
             values["DATA"] = _find_data(values["DATA"])
     return plans
@@ -143,4 +264,4 @@ def _find_data(data: str) -> str:
     """Check that DATA is there, and return it without an absolute path: it gets into records."""
     if data != "synthetic":
         find(data)
-    return data if data in ("lfw", "synthetic") else os.path.relpath(Path(data).expanduser())
+    return data if data in ("lfw", "synthetic") else relative(Path(data).expanduser()).as_posix()

@@ -1,13 +1,14 @@
 """What the runs of a study came to: the best of each chapter, and the tables of the README."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from facelab.study.results import comparable, load_results, read_runs
+from facelab.study.reading import read_runs
+from facelab.study.results import comparable, results_in
 from facelab.study.settings import chapters
-from facelab.study.writing import label, render, write_text
+from facelab.study.writing import label, numbered, render, write_text
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
@@ -31,8 +32,9 @@ def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
 
 
 def _study(folder: Path, root: Path) -> dict:
-    links = _links(folder, root)
-    results = load_results(folder)
+    records = read_runs(folder)
+    links = _links(records, root)
+    results = results_in(records)
     results["link"] = results["chapter"].map(links)
     tables = []
     for split in (VIEW1, VIEW2):
@@ -50,16 +52,16 @@ def _study(folder: Path, root: Path) -> dict:
     return {"place": folder.relative_to(root).as_posix(), "tables": tables, "missing": missing}
 
 
-def _links(folder: Path, root: Path) -> dict[str, str]:
+def _links(records: Mapping[Path, dict], root: Path) -> dict[str, str]:
     """Return a link to the executed notebook of each finished run."""
     links = {}
-    for place, record in read_runs(folder).items():
+    for place, record in records.items():
         name = record["notebook"]
         if record["data"].get("synthetic"):
             raise ValueError(f"expected runs of real faces, got synthetic ones: {name}")
         if record["status"] == "done":
             page = (place / f"{name}.ipynb").relative_to(root).as_posix()
-            links[name] = f"[{name.partition('_')[0]}]({page})"
+            links[name] = f"[{numbered(name)[0] or name}]({page})"
     return links
 
 

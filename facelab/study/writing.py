@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import jinja2
 import numpy as np
@@ -27,6 +27,20 @@ def written(value: float | None, form: str = ".3f") -> str:
     return format(value, form)
 
 
+def numbered(name: str) -> tuple[str, str]:
+    """Return a notebook's number, empty if it has none, and its title.
+
+    Examples
+    --------
+    >>> numbered("01_siamese_baseline"), numbered("my_own")
+    (('01', 'Siamese baseline'), ('', 'My own'))
+    """
+    number, _, rest = name.partition("_")
+    if not number.isdigit():
+        number, rest = "", name
+    return number, rest.replace("_", " ").capitalize()
+
+
 def label(name: str) -> str:
     """Put the name of a notebook in words.
 
@@ -35,8 +49,68 @@ def label(name: str) -> str:
     >>> label("01_siamese_baseline")
     '01 Siamese baseline'
     """
-    number, _, rest = name.partition("_")
-    return f"{number} {rest.replace('_', ' ').capitalize()}".strip()
+    return " ".join(numbered(name)).strip()
+
+
+def one_line(text: str, most: int = 500) -> str:
+    r"""Put a message on one line of at most `most` characters: its beginning and its end.
+
+    Examples
+    --------
+    >>> one_line("expected bread,\n  got a stone"), one_line("0123456789" * 5, 20)
+    ('expected bread, got a stone', '01234567 ... 3456789')
+    """
+    if len(text) > 4 * most:  # before its spaces are looked at
+        text = f"{text[: 2 * most]} {text[-2 * most :]}"
+    text = " ".join(text.split())
+    if len(text) <= most:
+        return text
+    head = (most - 4) // 2
+    return f"{text[:head]} ... {text[head + 5 - most :]}"
+
+
+def relative(path: str | Path, start: str | Path = ".") -> Path:
+    """Return a path as seen from `start`; on another drive of Windows there is none but its own."""
+    try:
+        return Path(os.path.relpath(path, start))
+    except ValueError:
+        return Path(path)
+
+
+def portable(value: object) -> object:
+    """Return a recorded value; of a path that is absolute or climbs out its last name alone.
+
+    Examples
+    --------
+    >>> portable("/home/me/lfw"), portable("../../home/me/lfw"), portable("data/lfw"), portable(3)
+    ('lfw', 'lfw', 'data/lfw', 3)
+    """
+    if isinstance(value, list):
+        return [portable(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    for path in (PurePosixPath(value), PureWindowsPath(value)):
+        if path.root or path.drive or {"..", "~"} & set(path.parts):
+            return PureWindowsPath(value).name
+    return value
+
+
+def without_places(text: str) -> str:
+    """Write a text so that each path that is absolute or climbs out keeps its last name alone.
+
+    Examples
+    --------
+    >>> without_places("no '/home/me/lfw' nor ../../home/me/a.jpg; https://a.b/c, 3/4 stay")
+    "no 'lfw' nor a.jpg; https://a.b/c, 3/4 stay"
+    """
+    for place in (os.getcwd(), str(Path.home())):  # whatever characters are in their names
+        text = text.replace(place + os.sep, "/")
+    return _PLACE.sub(lambda found: PureWindowsPath(found[0]).name, text)
+
+
+_NAME = r"[^\s/\\'\"`,;:()\[\]<>|=\x00-\x1f]+"
+_BEFORE = r"(?:(?<![\w:/\\.~<-])|(?<=\[\dm)|(?<=\[\d\dm))"  # or a terminal's colour
+_PLACE = re.compile(rf"{_BEFORE}(?:~|[A-Za-z]:|\.\.)?(?:[/\\]{_NAME})+")
 
 
 def slug(title: str) -> str:
@@ -79,15 +153,20 @@ def render(template: str, **values) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals |= {"written": written, "label": label, "claim_row": claim_row}
+    used = (written, numbered, label, claim_row)
+    environment.globals |= {function.__name__: function for function in used}
     return environment.get_template(template).render(values)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file; others see the whole file or the one before."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half a file on a full disk
+        raise
 
 
 def write_json(path: Path, value) -> None:

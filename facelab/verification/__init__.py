@@ -2,10 +2,17 @@
 
 # ruff: noqa: F401, I001
 from facelab.verification.all_pairs import AllPairs, all_pairs
+from facelab.verification.calibration import Calibration, calibrate, cllr
 from facelab.verification.comparison import Comparison, Estimate, Folds, compare, compare_all
 from facelab.verification.comparison import difference_of, holm, mean_of, over_folds
 from facelab.verification.folds import pool_folds
-from facelab.verification.report import Report, percentiles, resampled_rates, resampled_weights
-from facelab.verification.report import same_result, verify
+from facelab.verification.report import (
+    Report,
+    exact,
+    percentiles,
+    resampled_rates,
+    resampled_weights,
+)
+from facelab.verification.report import same_result, supported, units, verify
 from facelab.verification.sweep import FARS, Sweep, area, auc, best, distances, eer, rates, tar
 from facelab.verification.thresholds import Threshold, every_pair, fit_threshold

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from facelab.checks import whole
 from facelab.verification.sweep import eer, unit_length
 
 STEPS = 2**23  # per unit of distance
@@ -53,10 +54,12 @@ def all_pairs(
     labels = np.asarray(labels)
     if labels.shape != (len(x),):
         raise ValueError(f"expected labels of shape ({len(x)},), got {labels.shape}")
-    if not 1 <= n_bins <= LARGEST or n_bins & (n_bins - 1):
+    if (labels != labels).any():  # nan: one person to NumPy
+        raise ValueError("expected labels that say whom each image shows, got nan")
+    n_bins = whole("n_bins", n_bins, 1, LARGEST)
+    block = whole("block", block, 1)
+    if n_bins & (n_bins - 1):
         raise ValueError(f"expected n_bins a power of two from 1 to 2**24, got {n_bins}")
-    if block < 1:
-        raise ValueError(f"expected a block of 1 image or more, got {block}")
     person = np.unique(labels, return_inverse=True)[1]
     counts = np.zeros((2, LARGEST + 1), np.int64)  # of different pairs, of same pairs
     for keys in pair_keys(np.rint(x * 2**25), person, block):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from facelab.verification.report import Report, resampled_rates
+from facelab.checks import of_kind
+from facelab.verification.report import FEWEST, Report, resampled_rates
 
 
 class Estimate(NamedTuple):
@@ -24,7 +25,10 @@ class Estimate(NamedTuple):
 
 def mean_of(values) -> Estimate:
     """Estimate a mean over seeds, of values (n_seeds,), by Student's t (Biometrika 6(1), 1908)."""
-    values = np.asarray(values, float)
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu" and values.size:
+        raise ValueError(f"expected numbers, one per seed, got {values.dtype}")
+    values = values.astype(float)
     n = values.size
     if values.ndim != 1 or not n:
         raise ValueError(f"expected one value per seed, at least 1, got shape {values.shape}")
@@ -55,7 +59,10 @@ def difference_of(a, b) -> Estimate:
 
 def holm(p) -> np.ndarray:
     """Correct p values for their number (Holm, Scandinavian Journal of Statistics 6(2), 1979)."""
-    ascending = pd.Series(np.asarray(p, float)).sort_values(kind="stable")
+    p = np.asarray(p, float)
+    if p.ndim != 1 or ((p < 0) | (p > 1)).any():
+        raise ValueError(f"expected p values from 0 to 1, got {p.tolist()!r:.80}")
+    ascending = pd.Series(p).sort_values(kind="stable")
     steps = ascending * np.arange(len(ascending), 0, -1)
     return steps.cummax().clip(upper=1).sort_index().to_numpy()
 
@@ -90,7 +97,9 @@ def over_folds(reports: list[Report]) -> Folds:
 class Comparison(NamedTuple):
     """A row per metric: a, b, difference = b - a, its 95 % interval (low, high), p, error and n.
 
-    The error is the standard error of the difference; n counts the resamples that define it.
+    The error is the standard error of the difference; n counts the resamples that define it; the
+    note says why low, high, p and error are nan: fewer than ten independent pairs, of which not
+    even a sign test could be surer than 2 / 2 ** 9.
     """
 
     table: pd.DataFrame
@@ -108,7 +117,8 @@ def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
     for both cancels. p is two-sided: twice the share of resampled differences on the other side
     of zero. McNemar's test would take pairs that share a person for independent.
     """
-    drawn_a, drawn_b = resampled_rates([a, b], n, seed)
+    reports = [of_kind("a", a, Report), of_kind("b", b, Report)]
+    drawn_a, drawn_b = resampled_rates(reports, n, seed)
     return _comparison(a, b, drawn_b - drawn_a)
 
 
@@ -122,6 +132,8 @@ def compare_all(
     """
     if not reports:
         raise ValueError("expected at least one report to compare, got none")
+    if metric not in reference.rates():
+        raise ValueError(f"expected a metric of {[*reference.rates()]}, got {metric!r}")
     n = max(2000, 400 * len(reports))  # the smallest p is 2 / (1 + n)
     drawn_reference, *drawn = resampled_rates([reference, *reports.values()], n, seed)
     tables = [
@@ -137,6 +149,9 @@ def compare_all(
 
 def _comparison(a, b, drawn):
     """Compare two reports by resampled differences, (n, n_metrics)."""
+    counts = pd.DataFrame([a.n_independent(), b.n_independent()]).min()
+    few = counts < FEWEST
+    drawn = drawn.mask(few, axis=1)
     n = drawn.count()  # of defined ones
     beyond = np.minimum((drawn <= 0).sum(), (drawn >= 0).sum())
     p = 2 * (1 + beyond) / (1 + n)
@@ -146,4 +161,6 @@ def _comparison(a, b, drawn):
     table["p"] = p.clip(upper=1).where(n > 0)
     table["error"] = drawn.std()
     table["n"] = n
+    needs = f"needs {FEWEST} independent pairs, got " + counts.astype(str)
+    table["note"] = needs.where(few, "")
     return Comparison(table.rename_axis("metric").reset_index())

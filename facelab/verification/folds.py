@@ -13,6 +13,9 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     Every fold has a network of its own, so its distances are stretched until its threshold of
     best accuracy falls on the mean one; which pairs are accepted does not change.
     """
+    lowest = min((report.threshold for report in reports), default=None)
+    if lowest is None or lowest <= 0:
+        raise ValueError(f"expected reports with thresholds above 0, got {lowest}")
     threshold = np.mean([report.threshold for report in reports])
     scales = [threshold / report.threshold for report in reports]
     f1 = [k * report.f1_threshold for k, report in zip(scales, reports, strict=True)]

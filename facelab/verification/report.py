@@ -1,17 +1,21 @@
 """Hold tested pairs against thresholds that other people chose, and say how sure the rates are."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.special import betaincinv
 
+from facelab.checks import numbers, of_kind, places, real, truths, whole
 from facelab.faces import Faces
-from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar
-from facelab.verification.thresholds import Threshold, distances_of, people_of
+from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
+from facelab.verification.thresholds import RULES, Threshold, distances_of, people_of
 
-RULES = ("accuracy and f1", "f1", "given")
+FEWEST = 10  # independent pairs for which percentiles of resamples are an interval
+MOST_RESAMPLES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,7 +34,7 @@ class Report:
         A pair is accepted as the same person when its distance is below the first; F1, precision
         and recall are those at the second, by default the same.
     threshold_from, rule : str
-        How they were chosen: in words, and one of `RULES`, which are not to be compared.
+        How they were chosen: in words, and as `Threshold.rule`; unequal rules do not compare.
     name, role, source, synthetic, seen
         Of the pairs, see `Pairs`, and of their images, see `Faces`; `seen` says in words why the
         people are no strangers, empty for strangers.
@@ -58,22 +62,29 @@ class Report:
     def __post_init__(self):
         if self.f1_threshold is None:
             object.__setattr__(self, "f1_threshold", self.threshold)
-        kinds = dict(distances=np.float32, same=bool, fold=int, left=int, right=int)
-        kinds |= dict(image_ids=str, people=str)
-        # Against a float64 NumPy compares float32 distances in float64. It rounds a Python float
-        # to float32 first, where the midpoint of two neighbours becomes one of them.
-        kinds |= dict(threshold=np.float64, f1_threshold=np.float64)
-        for name, kind in kinds.items():
-            object.__setattr__(self, name, np.asarray(getattr(self, name), kind)[()])
+        n_images = np.size(self.image_ids)
+        checked = {
+            "distances": np.float32(numbers("distances", self.distances, low=0)),
+            "same": truths("same", self.same),
+            "fold": places("fold", self.fold),
+            "left": places("left", self.left, n_images),
+            "right": places("right", self.right, n_images),
+            "image_ids": np.asarray(self.image_ids, str),
+            "people": np.asarray(self.people, str),
+            # Against a float64 NumPy compares float32 distances in float64. It rounds a Python
+            # float to float32 first, where the midpoint of two neighbours becomes one of them.
+            "threshold": np.float64(real("threshold", self.threshold)),
+            "f1_threshold": np.float64(real("f1_threshold", self.f1_threshold)),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         shapes = [a.shape for a in (self.distances, self.same, self.fold, self.left, self.right)]
         if set(shapes) != {(self.distances.size,)} or not self.distances.size:
             raise ValueError(f"expected five arrays of one length, at least 1, got {shapes}")
-        if not (np.isfinite(self.distances).all() and self.distances.min() >= 0):
-            raise ValueError(f"expected finite distances of 0 or more, got {self.distances.min()}")
-        if not np.isfinite([self.threshold, self.f1_threshold]).all():
-            got = f"{self.threshold} and {self.f1_threshold}"
-            raise ValueError(f"expected finite thresholds, got {got}")
-        if self.rule not in RULES:
+        if self.image_ids.shape != self.people.shape:
+            got = f"{self.people.shape} for {self.image_ids.shape}"
+            raise ValueError(f"expected a person for each image, got shapes {got}")
+        if not re.fullmatch(RULES, self.rule):
             raise ValueError(f"expected a rule in {RULES}, got {self.rule!r}")
         wrong = (self.people[self.left] == self.people[self.right]) != self.same
         if wrong.any():
@@ -111,6 +122,24 @@ class Report:
         """``NAME_0001`` of each pair's right image, str of shape (n_pairs,)."""
         return self.image_ids[self.right]
 
+    @cached_property
+    def independent(self) -> np.ndarray:
+        """Which pairs share nobody with an earlier such pair of their kind, bool (n_pairs,).
+
+        One same pair for each person, and different pairs of two people each.
+        """
+        _, ends = people_in(self)
+        chosen = np.zeros(len(self), bool)
+        same = np.flatnonzero(self.same)
+        chosen[same[np.unique(ends[0, same], return_index=True)[1]]] = True
+        met = set()
+        different = np.flatnonzero(~self.same)
+        for pair, a, b in zip(different, *ends[:, different].tolist(), strict=True):
+            if a not in met and b not in met:
+                chosen[pair] = True
+                met |= {a, b}
+        return chosen
+
     def metrics(self) -> dict[str, float]:
         """Return ``tp, fp, tn, fn``, pairs at `threshold`, and the rates of `rates`."""
         tn, fn, fp, tp = np.bincount(2 * self.accepted + self.same, minlength=4).tolist()
@@ -143,10 +172,8 @@ class Report:
 
     def refusal(self, far: float) -> str:
         """Say why `tar_at_far` has no answer on these pairs; empty where it has one."""
-        n = int((~self.same).sum())
-        if n * far < 1:  # a single false accept would exceed `far`
-            needed = np.ceil(1 / far)
-            return f"FAR {100 * far:g} % needs {needed:,.0f} different pairs or more, got {n:,}"
+        if words := too_few(far, int((~self.same).sum())):
+            return words
         return "" if self.same.any() else "a TAR needs same pairs, got none"
 
     def roc(self) -> pd.DataFrame:
@@ -160,16 +187,36 @@ class Report:
         """Return the 95 % interval (low, high) of every rate, from `n` resamples of the people.
 
         See `resampled_weights`; those count in which the rate is defined. The thresholds stay.
+        A rate that no resample can change, above all one of 0 or 1, and one of fewer than ten
+        independent pairs has the interval of `exact`.
         """
         (drawn,) = resampled_rates([self], n, seed)
-        return {metric: percentiles(values) for metric, values in drawn.items()}
+        counts, values = self.n_independent(), self.rates()
+        found = {}
+        for metric, of_metric in drawn.items():
+            ends = percentiles(of_metric)
+            if not np.isnan(values[metric]):
+                ends = supported(metric, *ends, values[metric], counts[metric])
+            found[metric] = tuple(map(float, ends))
+        return found
+
+    def n_independent(self) -> dict[str, int]:
+        """Count the `independent` pairs that each rate is a share of, see `units`."""
+        tp, fp = self.sweep.accepted(self.independent.astype(int))
+        k, k_f1 = self.sweep.at(np.array([self.threshold, self.f1_threshold]))
+        counts = units(tp[k], fp[k], tp[-1], fp[-1])
+        at_f1 = units(tp[k_f1], fp[k_f1], tp[-1], fp[-1])
+        counts |= {metric: at_f1[metric] for metric in ("f1", "precision")}
+        return {metric: int(count) for metric, count in counts.items()}
 
     def table(self, n: int = 2000, seed: int = 0) -> pd.DataFrame:
         """Return a row per rate: metric, value, low, high (95 %, see `intervals`), note."""
-        values = self.metrics()
+        values, counts = self.metrics(), self.n_independent()
         rows = []
         for metric, ends in self.intervals(n, seed).items():
             note = self.refusal(FARS[metric]) if metric in FARS else ""
+            if not note and counts[metric] < FEWEST:
+                note = f"few people: as of {counts[metric]} independent pairs"
             rows.append((metric, values[metric], *ends, note))
         return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "note"])
 
@@ -178,6 +225,7 @@ class Report:
 
         Columns: kind, pair (its number in the report), distance, left_id, right_id.
         """
+        n = whole("n", n, 0)
         order = np.argsort(self.distances, kind="stable")
         wrong = order[self.accepted[order] != self.same[order]]
         false_accepts = wrong[~self.same[wrong]]
@@ -210,7 +258,7 @@ def verify(
     recorded as given. If people chose the threshold who are tested here, `seen` has to say in
     words why, for example ``"people it was trained on"``; else it is a ValueError.
     """
-    pairs = faces.pairs
+    pairs = of_kind("faces", faces, Faces).pairs
     apart = distances_of(embeddings, faces)
     chosen = {"threshold": threshold}
     if isinstance(threshold, Threshold):
@@ -219,8 +267,7 @@ def verify(
             got = f"{len(shared)} of the people tested, {shared[0]} first"
             raise ValueError(f"expected a threshold from other people, or `seen`, got {got}")
         chosen = {"threshold": threshold.value, "f1_threshold": threshold.f1}
-        chosen["threshold_from"] = f"best accuracy and best F1 on {threshold.name}"
-        chosen["rule"] = "accuracy and f1"
+        chosen |= {"threshold_from": threshold.chosen, "rule": threshold.rule}
     rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
     left, right = ends.reshape(2, -1)
     images = {
@@ -240,11 +287,9 @@ def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]
     w_p * w_q times (Bolle, Ratha, Pankanti, CVIU 93, 2004: the subsets bootstrap; Owen, Annals of
     Applied Statistics 1(2), 2007: the pigeonhole bootstrap).
     """
-    names = report.people[[report.left, report.right]]  # (2, n_pairs)
-    people, ends = np.unique(names, return_inverse=True)
-    left, right = ends.reshape(2, -1)
-    k = len(people)
-    rng = np.random.default_rng(seed)
+    n = whole("n", n, 1, MOST_RESAMPLES)
+    rng = np.random.default_rng(whole("seed", seed, 0))
+    k, (left, right) = people_in(report)
     step = max(1, 250_000 // len(report))  # arrays of this many pairs stay in the processor cache
     for start in range(0, n, step):
         m = min(step, n - start)
@@ -254,6 +299,13 @@ def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]
         of_left = times.take(left, axis=1)
         of_right = times.take(right, axis=1)
         yield of_left * np.where(report.same, 1, of_right)
+
+
+def people_in(report: Report) -> tuple[int, np.ndarray]:
+    """Count the people of the pairs, and number them at both ends of each, (2, n_pairs)."""
+    names = report.people[[report.left, report.right]]
+    people, ends = np.unique(names, return_inverse=True)
+    return len(people), ends.reshape(2, -1)
 
 
 def resampled_rates(reports: list[Report], n: int, seed: int) -> list[pd.DataFrame]:
@@ -291,3 +343,52 @@ def percentiles(values: np.ndarray) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def units(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:
+    """Return of how many pairs each rate is a share, of counts as in `rates`; arrays broadcast.
+
+    Counted among `Report.independent`, they are the trials of `exact`. AUC and EER compare a same
+    pair with a different one: as often as there are pairs of the rarer kind.
+    """
+    compared = np.minimum(n_same, n_different)
+    return {
+        "accuracy": n_same + n_different,
+        "f1": n_same + fp,
+        "precision": tp + fp,
+        "recall": n_same,
+        "far": n_different,
+        "frr": n_same,
+        "auc": compared,
+        "eer": compared,
+        **dict.fromkeys(FARS, n_same),
+    }
+
+
+def exact(metric: str, rate, n) -> tuple[np.ndarray, np.ndarray]:
+    """Return the exact 95 % interval (low, high) of a rate of `n` independent trials.
+
+    Clopper and Pearson's (Biometrika 26(4), 1934), with the trials times the rate as successes, a
+    whole number or not (Korn and Graubard, Survey Methodology 24(2), 1998): of 0 in `n` it is 0
+    to 1 - 0.025 ** (1 / n), and of no trial 0 to 1. F1 = 2 J / (1 + J), where J is the share of
+    the true accepts among pairs that are same or accepted. AUC varies no more than a share of as
+    many trials (Birnbaum and Klose, Annals of Mathematical Statistics 28(4), 1957).
+    """
+    rate, n = np.asarray(rate, float), np.asarray(n, float)
+    share = rate / (2 - rate) if metric == "f1" else rate
+    hits = share * n
+    low = np.where(hits > 0, betaincinv(hits, n - hits + 1, 0.025), 0.0)
+    high = np.where(hits < n, betaincinv(hits + 1, n - hits, 0.975), 1.0)
+    ends = [np.where(np.isnan(rate), np.nan, end) for end in (low, high)]
+    return tuple(2 * end / (1 + end) if metric == "f1" else end for end in ends)
+
+
+def supported(metric: str, low, high, rate, n) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the percentiles `low` and `high` of resamples where they are an interval.
+
+    Where all resamples are alike, or `n`, the independent pairs, are fewer than `FEWEST`, the
+    interval is that of `exact`; arrays broadcast.
+    """
+    resampled = (low < high) & (n >= FEWEST)
+    exact_low, exact_high = exact(metric, rate, n)
+    return np.where(resampled, low, exact_low), np.where(resampled, high, exact_high)

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from facelab.checks import numbers, real, truths
+
 FARS = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
 FARTHEST = 2  # the greatest distance of two points on the unit sphere
 
@@ -53,12 +55,11 @@ class Sweep:
     """
 
     def __init__(self, distances: np.ndarray, same: np.ndarray):
-        distances, same = np.asarray(distances), np.asarray(same, bool)
+        distances, same = np.asarray(distances), truths("same", same)
         if distances.shape != same.shape or not len(same):
             got = f"{distances.shape} and {same.shape}"
             raise ValueError(f"expected two arrays of one length, at least 1, got shapes {got}")
-        if not (distances >= 0).all():
-            raise ValueError(f"expected distances of 0 or more, got {distances.min()}")
+        numbers("distances", distances, low=0)
         self._order = np.argsort(distances, kind="stable")
         self._same = same[self._order]
         self._distinct, times = np.unique(distances[self._order], return_counts=True)
@@ -84,6 +85,10 @@ class Sweep:
         """
         if weights is None:
             weights = np.ones(len(self._same), np.int64)
+        shape = np.shape(weights)
+        if shape[-1:] != self._order.shape or not np.min(weights) >= 0:
+            got = f"{np.min(weights):g} in shape {shape}"
+            raise ValueError(f"expected a weight of 0 or more for each pair, got {got}")
         weights = np.take(weights, self._order, axis=-1)
         of_same = weights * self._same
         kind = np.result_type(weights, np.int32)
@@ -96,15 +101,34 @@ class Sweep:
         return total(of_same), total(weights - of_same)
 
 
-def best(sweep: Sweep, by: str, weights: np.ndarray | None = None) -> float:
-    """Return the strictest candidate with the greatest rate `by`, a name in `rates`.
+def best(
+    sweep: Sweep, by: str, weights: np.ndarray | None = None, far: float | None = None
+) -> float:
+    """Return the strictest of the best candidates, under weights of shape (n_pairs,).
 
-    Weighted rates count as equal within 1e-12, the rounding of sums of fractions.
+    `by` is the name of a rate in `rates`, which is to be greatest; ``"eer"``, where FAR and FRR
+    are to be nearest; or ``"tar"``, which is to be greatest while FAR is at most `far`. Weighted
+    rates count as equal within 1e-12, the rounding of sums of fractions.
     """
     same, different = sweep.accepted(weights)
-    rate = rates(same, different, same[-1], different[-1])[by]
+    found = rates(same, different, same[-1], different[-1])
     slack = 0 if weights is None else 1e-12
+    if by == "eer":
+        rate = -np.abs(found["far"] - found["frr"])
+    elif by == "tar":
+        rate = np.where(found["far"] <= far + slack, found["recall"], -1)
+    else:
+        rate = found[by]
     return sweep.thresholds[np.argmax(rate >= rate.max() - slack)]
+
+
+def too_few(far: float, n_different: int) -> str:
+    """Say why no threshold can be held to a FAR of `far` by so few pairs; empty where one can."""
+    far = real("far", far, 1e-9, 1)
+    if n_different * far >= 1:  # else a single false accept would exceed `far`
+        return ""
+    needed = np.ceil(1 / far)
+    return f"FAR {100 * far:g} % needs {needed:,.0f} different pairs or more, got {n_different:,}"
 
 
 def rates(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:

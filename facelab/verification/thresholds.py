@@ -4,18 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.checks import of_kind
 from facelab.faces import Faces, Pairs
-from facelab.verification.sweep import Sweep, best, distances
+from facelab.verification.sweep import Sweep, best, distances, too_few
 
 MOST_DIFFERENT = 10_000
+CHOICES = ("accuracy", "f1", "far", "eer")
+RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
 
 
 @dataclass(frozen=True, repr=False)
 class Threshold:
     """Two distances chosen on the same pairs, and the people who chose them.
 
-    `value` has the best accuracy and `f1` the best F1; `name` is that of the pairs; `verify`
-    refuses to test on any of `people`.
+    `value` is the best `by` one of `CHOICES`, of a FAR of at most `far`, and `f1` has the best F1;
+    `name` is that of the pairs; `verify` refuses to test on any of `people`.
     """
 
     value: float
@@ -24,42 +27,77 @@ class Threshold:
     people: frozenset[str]
     n_same: int
     n_different: int
+    by: str = "accuracy"
+    far: float | None = None
+
+    @property
+    def rule(self) -> str:
+        """What thresholds have in common that may be compared, for example ``"eer and f1"``."""
+        first = f"far {self.far:g}" if self.by == "far" else self.by
+        return "f1" if first == "f1" else f"{first} and f1"
+
+    @property
+    def chosen(self) -> str:
+        """How the two were chosen, in words."""
+        first = {"accuracy": "best accuracy and ", "f1": "", "eer": "FAR nearest to FRR and "}
+        first["far"] = f"FAR of at most {100 * (self.far or 0):g} % and "
+        return f"{first[self.by]}best F1 on {self.name}"
 
     def __repr__(self) -> str:
-        best = f"{self.value:.4f} by accuracy, {self.f1:.4f} by F1"
+        best = f"{self.value:.4f} for {self.rule.split(' and')[0]}, {self.f1:.4f} for f1"
         pairs = f"{self.n_same:,} same and {self.n_different:,} different pairs"
         return f"Threshold({best}; {self.name}: {pairs} of {len(self.people):,} people)"
 
 
-def fit_threshold(embeddings: np.ndarray, faces: Faces, pairs: Pairs | None = None) -> Threshold:
-    """Choose the thresholds of best accuracy and of best F1, each the smallest of the best.
+def fit_threshold(
+    embeddings: np.ndarray,
+    faces: Faces,
+    pairs: Pairs | None = None,
+    *,
+    by: str = "accuracy",
+    far: float | None = None,
+) -> Threshold:
+    """Choose a threshold on dev people, the smallest of the best ones, and that of best F1.
 
     Give it dev people: the people a network was trained on lie far closer together than
     strangers, so their best threshold is too strict for anyone else. Embeddings have the shape
     (n_images, embedding_size). Pairs, by default `every_pair`, count by their ``weights``; only
     same or only different ones are a ValueError.
+
+    `by` is one of ``"accuracy"``; ``"f1"``; ``"eer"``, where FAR and FRR are nearest; and
+    ``"far"``, with the most same pairs accepted while FAR is at most `far`, in (0, 1]. The FAR
+    that strangers reach is another one: a `Report` has it, with its interval.
     """
+    if by not in CHOICES or (by == "far") != (far is not None):
+        got = f"by={by!r} and far={far!r}"
+        raise ValueError(f"expected by in {CHOICES}, and `far` with 'far' alone, got {got}")
+    faces = of_kind("faces", faces, Faces)
     faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
     pairs = faces.pairs
     apart = distances_of(embeddings, faces)
     n_same = int(pairs.same.sum())
     n_different = len(pairs) - n_same
-    if not (n_same and n_different):
-        got = f"{n_same} same, {n_different} different"
+    weigh = [pairs.weights[kind].sum() for kind in (pairs.same, ~pairs.same)]
+    if not all(weigh):
+        got = f"{n_same} same, {n_different} different that weigh {weigh[0]:g} and {weigh[1]:g}"
         raise ValueError(f"{pairs.name}: expected both kinds, got {got}")
+    if by == "far" and (refusal := too_few(far, n_different)):
+        raise ValueError(f"{pairs.name}: {refusal}")
     sweep = Sweep(apart, pairs.same)
-    value = best(sweep, "accuracy", pairs.weights)
     f1 = best(sweep, "f1", pairs.weights)
-    return Threshold(value, f1, pairs.name, people_of(faces), n_same, n_different)
+    value = best(sweep, "tar" if by == "far" else by, pairs.weights, far)
+    about = {"by": by, "far": far}
+    return Threshold(value, f1, pairs.name, people_of(faces), n_same, n_different, **about)
 
 
 def distances_of(embeddings: np.ndarray, faces: Faces) -> np.ndarray:
     """`distances` of the pairs that `faces` carries, one embedding for each image."""
     if faces.pairs is None or not len(faces.pairs):
         raise ValueError(f"expected faces with pairs, got none in {faces!r}")
-    if len(embeddings) != len(faces):
-        expected = f"expected one embedding for each of {len(faces):,} images"
-        raise ValueError(f"{expected}, got {len(embeddings):,}")
+    n = np.shape(embeddings)[:1]
+    if n != (len(faces),):
+        got = f"{n[0]:,}" if n else f"{embeddings!r:.20}"
+        raise ValueError(f"expected one embedding for each of {len(faces):,} images, got {got}")
     return distances(embeddings, faces.pairs)
 
 
@@ -77,7 +115,7 @@ def every_pair(faces: Faces) -> Pairs:
     person has an equal share, and half for the different ones. Name and role are those of any
     pairs that `faces` carries.
     """
-    rows_of = faces.rows_by_person()
+    rows_of = of_kind("faces", faces, Faces).rows_by_person()
     of_same = [rows[np.stack(np.triu_indices(len(rows), 1))] for rows in rows_of]
     same = np.concatenate(of_same, axis=1)  # (2, n_same)
     pairs_of = np.array([part.shape[1] for part in of_same])  # (n_people,)

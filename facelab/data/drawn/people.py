@@ -3,7 +3,10 @@
 The same seed writes the same bytes with the same versions of NumPy, SciPy and Pillow.
 """
 
-from functools import partial
+import os
+import threading
+import time
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from facelab.faces import Faces, draw_pairs
 
 VERSION = 2  # of the drawings: whoever changes them adds one, and old caches are not read again
 N_FOLDS = 10
+MARK = "DRAWN.txt"  # a file in the folder of people, which stays when that is renamed
 
 
 def possible_names() -> list[str]:
@@ -75,8 +79,31 @@ def _draw_pairs(faces: Faces, parts, n: int, rng) -> NamedPairs:
     return NamedPairs.of(pairs)
 
 
-def _draw_images(folder: Path, seed: int, k: int, name: str, n: int) -> None:
+def mark_as_drawn(folder: Path) -> None:
+    """Write into a folder of people that they are drawn."""
+    text = "These faces are drawn by a program: they show nobody, and are no photos.\n"
+    (folder / MARK).write_text(text)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """Let this process end soon after `parent`, which started it, has ended, however it ended.
+
+    Windows tells a process nothing of that; there joblib ends it after five idle minutes.
+    """
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.getppid() == parent:  # else this is `parent` itself
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _draw_images(folder: Path, seed: int, parent: int, k: int, name: str, n: int) -> None:
     """Draw all images of one person. Each depends on seed, person and number alone."""
+    _end_with(parent)
     p = draw_person(np.random.default_rng([seed, k, 0]))
     (folder / name).mkdir(parents=True)
     for number in range(1, n + 1):
@@ -97,7 +124,9 @@ def synthesize(
     folder = Path(out) / "lfw-synthetic"
     if folder.exists():
         raise FileExistsError(f"expected no {folder} yet; delete it or choose another folder")
-    draw = delayed(partial(_draw_images, folder, seed))
+    folder.mkdir(parents=True)
+    mark_as_drawn(folder)
+    draw = delayed(partial(_draw_images, folder, seed, os.getpid()))
     jobs = [draw(k, name, n) for k, (name, n) in enumerate(protocol.counts.items())]
     done = Parallel(workers, return_as="generator")(jobs)
     list(tqdm(done, "drawing faces", people, unit=" people", disable=not progress))

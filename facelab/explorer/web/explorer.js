@@ -27,18 +27,28 @@ function worth(run, t) {
 function mount(el, data, host) {
   const runs = data.runs.map((meta) => makeRun(meta, data.sets));
   for (const run of runs) run.roc = rocPoints(run);
-  const state = { run: 0, other: runs.length > 1 ? 1 : 0, threshold: runs[0].threshold,
-    second: runs.length > 1 ? runs[1].threshold : 0, bin: null, det: false, tab: "pairs" };
-  // JupyterLab would take letters and arrows for its own shortcuts.
-  const root = make("div", { class: "fl-explorer", "data-lm-suppress-shortcuts": "true" });
+  const root = make("div", { class: "fl-explorer" });
   el.append(root);
+  const unwatch = watchTheme(root);
+  if (!runs.length) {
+    root.append(make("h3", { class: "fl-which", text: "Nothing to explore yet" }),
+      make("p", { class: "fl-empty", text: "Results appear here when a chapter has run: 'facelab run 01' makes " +
+        "the first ones with drawn faces, in a few minutes. Then run this cell again, or reload the page." }),
+      remarks(data.problems));
+    return () => {
+      unwatch();
+      root.remove();
+    };
+  }
+  const state = { run: data.first, other: data.first ? 0 : Math.min(1, runs.length - 1), bin: null, det: false, tab: "pairs" };
+  state.second = runs[state.other].threshold;
 
   const select = make("select", { class: "fl-select fl-which", "aria-label": "Run", on: { change: () =>
-    chooseRun(Number(select.value)) } }, ...runs.map((run, k) => make("option", { value: k, text: run.name })));
+    chooseRun(Number(select.value)) } }, ...grouped(runs));
   const single = make("h3", { class: "fl-which" }), source = make("p", { class: "fl-source" });
   const badge = make("p", { class: "fl-badge", role: "status" });
   const holder = make("div", { class: "fl-figure fl-main" }), side = make("div", { class: "fl-figure fl-side-figure" });
-  const plot = distancesPlot(holder, { height: 250, on: { threshold: (t) => set(t), bin: chooseBin } });
+  const plot = distancesPlot(holder, { height: 250, on: { threshold: (t) => set(t), bin: clickBin } });
   const roc = curvePlot(side);
   const kind = choice("Curve", [["roc", "ROC"], ["det", "DET"]], (key) => {
     state.det = key === "det";
@@ -93,7 +103,7 @@ function mount(el, data, host) {
   root.append(make("div", { class: "fl-head" }, runs.length > 1 ? select : single, source), badge,
     make("div", { class: "fl-top" }, holder, side),
     make("div", { class: "fl-row fl-controls" }, make("label", { class: "fl-row" }, make("span", { text: "Threshold" }),
-      number), presets), grid, fine, live, list, ...Object.values(tabs).map(([, node]) => node));
+      number), presets), grid, fine, live, list, ...Object.values(tabs).map(([, node]) => node), remarks(data.problems));
 
   const now = () => runs[state.run];
   const partner = () => (runs.length > 1 ? runs[state.other] : null);
@@ -130,9 +140,9 @@ function mount(el, data, host) {
     }
     root.dataset.threshold = t;
     for (const [key, n] of Object.entries(c)) root.dataset[key] = n;
-    const [tag, told, more] = worth(run, t);
-    badge.dataset.kind = tag;
-    if (badge.textContent !== `${told} ${more}`) badge.replaceChildren(make("strong", { text: told }), ` ${more}`);
+    badge.dataset.kind = worth(run, t)[0];
+    const shows = [run.threshold, run.f1_threshold].indexOf(t);
+    for (const [k, text] of [...badge.children].entries()) text.classList.toggle("fl-now", k === (shows < 0 ? 2 : shows));
     for (const button of presets.children) button.setAttribute("aria-pressed", Number(button.dataset.threshold) === t);
     clearTimeout(later);
     later = setTimeout(() => {
@@ -166,6 +176,10 @@ function mount(el, data, host) {
     pairs.mode("bin");
     if (state.tab === "pairs") showTab();
     else openTab("pairs");
+  }
+  function clickBin(low, high) {
+    chooseBin(low, high);
+    pairs.reveal();
   }
   function stepBin(by) {
     const edges = plot.edges(), at = state.bin ? edges.indexOf(state.bin[0]) : -1;
@@ -236,16 +250,17 @@ function mount(el, data, host) {
       return make("button", { type: "button", "data-preset": key, text, disabled: value === null, title: why,
         "data-threshold": value ?? "", on: { click: () => set(value) } });
     }));
+    // All three at one place, of which one shows: its height stays while the threshold moves.
+    badge.replaceChildren(...[run.threshold, run.f1_threshold, NaN].map((t) => {
+      const [, told, more] = worth(run, t);
+      return make("span", {}, make("strong", { text: told }), ` ${more}`);
+    }));
     compare.options(runs, k, state.other);
     film.choose(run.name);
     layout();
     need(k);
   }
 
-  function dark() {
-    const [r, g, b] = (getComputedStyle(root).color.match(/[\d.]+/g) || [0, 0, 0]).map(Number);
-    root.classList.toggle("fl-dark", 0.3 * r + 0.6 * g + 0.1 * b > 127);
-  }
   let width = 0;
   const watch = new ResizeObserver(() => {
     if (root.clientWidth && root.clientWidth !== width) {
@@ -253,19 +268,37 @@ function mount(el, data, host) {
       layout();
     }
   });
-  const theme = new MutationObserver(dark), scheme = matchMedia("(prefers-color-scheme: dark)");
-  theme.observe(document.body, { attributes: true });
-  scheme.addEventListener("change", dark);
-  dark();
-  chooseRun(0);
+  chooseRun(data.first);
   openTab("pairs");
   watch.observe(root);
   return () => {
     watch.disconnect();
-    theme.disconnect();
-    scheme.removeEventListener("change", dark);
+    unwatch();
     root.remove();
   };
+}
+
+/** Keep the explorer dark where the text around it is light; returns what ends that. */
+function watchTheme(root) {
+  function dark() {
+    const [r, g, b] = (getComputedStyle(root).color.match(/[\d.]+/g) || [0, 0, 0]).map(Number);
+    root.classList.toggle("fl-dark", 0.3 * r + 0.6 * g + 0.1 * b > 127);
+  }
+  const theme = new MutationObserver(dark), scheme = matchMedia("(prefers-color-scheme: dark)");
+  theme.observe(document.body, { attributes: true });
+  scheme.addEventListener("change", dark);
+  dark();
+  return () => {
+    theme.disconnect();
+    scheme.removeEventListener("change", dark);
+  };
+}
+
+/** What could not be read, by name. */
+function remarks(problems) {
+  const n = problems.length, text = n === 1 ? "One run or file" : `${n} runs or files`;
+  return make("details", { class: "fl-remarks", hidden: !n }, make("summary", { text: `${text} could not be read` }),
+    make("ul", {}, ...problems.map(({ name, why }) => make("li", {}, make("strong", { text: name }), ` ${why}`))));
 }
 
 /** A page without a kernel: everything is in its JSON. */
@@ -275,8 +308,7 @@ function mountPage(el, { meta, buffers }) {
     "environment variable FACELAB_LFW names a copy of LFW.";
   return mount(el, decode(meta, bytes), {
     photos: async () => ({ urls: new Map(), why }),
-    measure: async () => ({ error: "These two are no pair of this run. A notebook with the network can " +
-      "measure any two photos: fl.explore(report, faces=faces, model=model)." }),
+    measure: null,
   });
 }
 
@@ -321,8 +353,12 @@ function render({ model, el }) {
     note.textContent = "No answer from a kernel yet. In a notebook that was opened again, run this cell: the " +
       "figure above shows how the explorer starts.";
   }, 5000);
-  ask("ready").then(({ meta, buffers }) => {
+  ask("ready").then(({ meta, buffers, error }) => {
     clearTimeout(slow);
+    if (error) {
+      note.textContent = error;
+      return;
+    }
     note.remove();
     if (el.isConnected || !unmount) unmount = mount(el, decode(meta, buffers), host);
   });

@@ -166,6 +166,9 @@ const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 const percent = (x, digits = 1) => (Number.isFinite(x) ? `${(100 * x).toFixed(digits)} %` : "–");
 const written = (x, digits = 3) => (Number.isFinite(x) ? x.toFixed(digits) : "–");
 const shown = (distance) => (distance && Math.abs(distance) < 0.001 ? distance.toExponential(1) : written(distance));
+/** The ends of a bin, in as many digits as tell them apart. */
+const span = (low, high) => [low, high].map((edge) => (high - low < 1e-4 ? edge.toExponential(2) :
+  `${+edge.toFixed(5)}`)).join(" to ");
 
 /** The person whom an image shows, a position in `pairSet.images`, as one writes the name. */
 const person = (pairSet, image) => pairSet.people[pairSet.person[image]].replaceAll("_", " ");

@@ -43,7 +43,20 @@ function pairCards(host) {
     }
     hint.textContent = why || "";
   }
-  return { node: make("div", {}, list, hint), show };
+  return { node: make("div", { class: "fl-holder" }, list, hint), show };
+}
+
+/** The options of a list of runs or films, under the headings of their groups. */
+function grouped(of, attributes = () => ({})) {
+  const nodes = [];
+  for (const [k, one] of of.entries()) {
+    const auc = Number.isFinite(one.auc) ? ` · AUC ${written(one.auc)}` : "";
+    const option = make("option", { value: k, text: one.name + auc, "data-name": one.name, ...attributes(k) });
+    if (one.group && nodes.at(-1)?.label !== one.group) nodes.push(make("optgroup", { label: one.group }));
+    if (one.group) nodes.at(-1).append(option);
+    else nodes.push(option);
+  }
+  return nodes;
 }
 
 /** Buttons of which one is pressed. */
@@ -93,9 +106,8 @@ function pairsPanel(host, on) {
       const [[a, b], [c2, d]] = ends;
       const items = [...all(run, "same", a, Math.min(b, a + n)), ...all(run, "different", c2, Math.min(d, c2 + n))];
       items.sort((p, q) => p.distance - q.distance || p.pair - q.pair);
-      const form = (edge) => (bin[1] - bin[0] < 1e-4 ? edge.toExponential(2) : `${+edge.toFixed(5)}`);
       return { items: items.slice(0, n), total: b - a + d - c2, counts: [b - a, d - c2], text:
-        `Distance ${form(bin[0])} to ${form(bin[1])}: ${count(b - a)} same, ${count(d - c2)} different` };
+        `Distance ${span(...bin)}: ${count(b - a)} same, ${count(d - c2)} different` };
     }
     const items = ["same", "different"].flatMap((kind) => {
       const k = below(run[kind].distances, t);
@@ -117,7 +129,8 @@ function pairsPanel(host, on) {
   }
   const node = make("div", { class: "fl-pairs" }, make("div", { class: "fl-row" }, modes.node, bins),
     head, cards.node, more);
-  return { node, show, mode: (key) => { mode = key; n = PAGE; modes.set(key); } };
+  const reveal = () => node.querySelector(".fl-card")?.scrollIntoView({ block: "nearest" });
+  return { node, show, reveal, mode: (key) => { mode = key; n = PAGE; modes.set(key); } };
 }
 
 /** A second run on the same axes, and the pairs that only one of the two decides rightly. */
@@ -145,8 +158,7 @@ function comparePanel(host, on) {
     make("span", { text: "Compare with" }), select), both, lone);
 
   function options(runs, current, other) {
-    select.replaceChildren(...runs.map((run, k) => make("option", { value: k, text: run.name,
-      selected: k === other, disabled: k === current })));
+    select.replaceChildren(...grouped(runs, (k) => ({ selected: k === other, disabled: k === current })));
     const alone = runs.length < 2;
     lone.hidden = !alone;
     both.hidden = select.parentNode.hidden = alone;
@@ -216,13 +228,14 @@ function filmPanel(films, bins) {
   if (!films.length) return { node: empty, layout: () => {}, choose: () => {}, frame: () => {} };
   const select = make("select", { class: "fl-select", "aria-label": "Training", on: { change: () => {
     choose(films[Number(select.value)].name);
-  } } }, ...films.map((film, k) => make("option", { value: k, text: film.name })));
+  } } }, ...grouped(films));
   const play = make("button", { type: "button", text: "▶ Play", on: { click: () => (timer ? stop() : start()) } });
   const range = make("input", { type: "range", min: 0, step: 1, class: "fl-range", "aria-label": "Epoch",
     on: { input: () => { stop(); frame(Number(range.value)); } } });
   const epochs = make("output", { class: "fl-epoch" }), panels = make("div", { class: "fl-films" });
   const caption = make("p", { class: "fl-hint" });
-  const node = make("div", { class: "fl-film" }, make("div", { class: "fl-row" }, select, play, range, epochs),
+  const other = make("p", { class: "fl-lead", hidden: true });
+  const node = make("div", { class: "fl-film" }, other, make("div", { class: "fl-row" }, select, play, range, epochs),
     panels, caption);
   let film = films[0], draw = [], timer = 0;
 
@@ -287,6 +300,8 @@ function filmPanel(films, bins) {
   }
   function choose(name) {
     const k = films.findIndex((f) => f.name === name);
+    other.hidden = k >= 0;
+    other.textContent = `No training was recorded for “${name}”. This is another one:`;
     if (k < 0 || (films[k] === film && draw.length)) return;
     stop();
     film = films[k];

@@ -2,7 +2,12 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Make an element; `attributes` may hold `text`, `on` (listeners) and `title` (a tooltip). */
+/**
+ * Make an element; `attributes` may hold `text`, `on` (listeners) and `title` (a tooltip).
+ *
+ * What can have the focus keeps its keys: JupyterLab would take letters and arrows for shortcuts,
+ * and looks for the attribute on the focused element alone.
+ */
 function make(tag, attributes = {}, ...children) {
   const svg = make.svg.has(tag);
   const node = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
@@ -12,9 +17,11 @@ function make(tag, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
   }
+  if (make.keys.has(tag) || "tabindex" in attributes) node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
 }
+make.keys = new Set(["button", "input", "select", "summary"]);
 make.svg = new Set(["svg", "g", "path", "line", "rect", "circle", "text", "tspan", "defs", "clipPath",
   "pattern"]);
 /** What the images are, marked where the faces are drawn. */
@@ -70,7 +77,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
   parent.append(svg);
   const clip = [fresh("below"), fresh("above")];
   const state = { width: 0 };
-  let nodes = {}, run = null, edges = [], x = null, drag = false;
+  let nodes = {}, run = null, edges = [], inBins = null, x = null, drag = false;
 
   function bars(kind, of, y, n) {
     const width = edges[1] - edges[0];
@@ -93,7 +100,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     svg.setAttribute("height", total);
     edges = binEdges(shared);
     x = scaleOf(edges[0], edges.at(-1), 14, width - right);
-    const of = histogram(run, edges), bin = edges[1] - edges[0];
+    const of = inBins = histogram(run, edges), bin = edges[1] - edges[0];
     const highest = (h, n) => (n ? Math.max(...h) / (n * bin) : 0);
     const top = peak || Math.max(highest(of.same, run.nSame), highest(of.different, run.nDifferent));
     const y = scaleOf(0, top, head + height, head), ground = head + height;
@@ -131,7 +138,8 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
       "aria-valuemin": edges[0].toFixed(3), "aria-valuemax": edges.at(-1).toFixed(3) },
     make("rect", { x: -44, y: 70, width: 88, height: 30, rx: 15 }),
     make("text", { y: 91, "text-anchor": "middle" }));
-    svg.append(...own, nodes.line, nodes.grip);
+    nodes.told = make("text", { y: head + 16 });
+    svg.append(...own, nodes.line, nodes.grip, make("g", { class: "fl-told" }, nodes.told));
   }
 
   function curves(top, height, marks, name, right) {
@@ -228,12 +236,20 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     const over = on.bin && target.classList.contains("fl-catch") && !near(pixel) &&
       !target.classList.contains("fl-catch-strip");
     svg.classList.toggle("fl-near", near(pixel) || target.classList.contains("fl-catch-strip"));
-    const k = over ? binAt(pixel) : 0;
-    nodes.hover.setAttribute("x", over ? x(edges[k]) : 0);
-    nodes.hover.setAttribute("width", over ? x(edges[k + 1]) - x(edges[k]) : 0);
+    hover(over ? binAt(pixel) : -1);
   });
+  function hover(k) {
+    const [from, to] = k < 0 ? [0, 0] : [x(edges[k]), x(edges[k + 1])], middle = (from + to) / 2;
+    nodes.hover.setAttribute("x", from);
+    nodes.hover.setAttribute("width", to - from);
+    nodes.told.textContent = k < 0 ? "" : `${span(edges[k], edges[k + 1])}: ` +
+      `${count(inBins.same[k])} same, ${count(inBins.different[k])} different`;
+    const side = middle < 150 ? "start" : middle > state.width - 150 ? "end" : "middle";
+    nodes.told.setAttribute("text-anchor", side);
+    nodes.told.setAttribute("x", { start: from, middle, end: to }[side]);
+  }
   for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => { drag = false; });
-  svg.addEventListener("pointerleave", () => nodes.hover.setAttribute("width", 0));
+  svg.addEventListener("pointerleave", () => hover(-1));
   svg.addEventListener("keydown", (event) => {
     const span = edges.at(-1) - edges[0], now = state.threshold;
     const move = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10 }[event.key];

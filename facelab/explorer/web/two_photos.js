@@ -1,8 +1,24 @@
 // Two photos, of the run or of one's own: their distance, and what it says.
 
-const FRAME = 176; // pixels of the preview
+const FRAME = 200; // pixels of the preview
+const OVAL = [38, 50]; // half the width and height of a face in it
 const PHOTO = 250; // pixels of a side of LFW's photos: what is sent of a larger one
-const FILES = ["image/jpeg", "image/png"];
+const MOST_BYTES = 40e6; // of a file; what is sent is smaller
+const MOST_PIXELS = 100e6;
+const SENT_BYTES = 2e6; // of a file that is sent as it is
+
+/** Why a file is no photo to measure; empty for a JPEG, or a PNG that does not move. */
+async function refusal(file) {
+  if (file.size > MOST_BYTES) return `has ${count(file.size)} bytes; a photo has ${count(MOST_BYTES)} or fewer`;
+  const head = new Uint8Array(await file.slice(0, 65536).arrayBuffer());
+  const signs = String.fromCharCode(...head.subarray(0, 4));
+  if (signs.startsWith("\xff\xd8\xff")) return "";
+  if (signs !== "\x89PNG") return "is no JPEG or PNG photo";
+  const [width, height] = [16, 20].map((at) => new DataView(head.buffer).getUint32(at));
+  if (width * height > MOST_PIXELS) return tooLarge(width, height);
+  return new TextDecoder("latin1").decode(head).includes("acTL") ? "is an animation; a photo stands still" : "";
+}
+const tooLarge = (width, height) => `has ${width} x ${height} pixels; a photo has ${count(MOST_PIXELS)} or fewer`;
 
 /** Where a distance lies among the pairs of a run, in words and numbers. */
 function verdict(run, threshold, d, prevalence) {
@@ -26,18 +42,23 @@ function verdict(run, threshold, d, prevalence) {
 function photoPicker(host, side, on) {
   const canvas = make("canvas", { width: FRAME, height: FRAME, class: "fl-canvas", tabindex: 0,
     "aria-label": `Photo ${side}; arrow keys move an uploaded photo` });
+  const whole = make("p", { class: "fl-whole" });
   const name = make("input", { type: "text", class: "fl-text", list: "", placeholder: "name of an image",
     "aria-label": `Image ${side} of the run`, on: { change: () => pick(name.value.trim()),
       input: () => run?.pairSet.images.includes(name.value) && pick(name.value) } });
   const zoom = make("input", { type: "range", min: 1, max: 6, step: 0.02, value: 1, "aria-label": `Zoom of photo ${side}`,
     on: { input: () => { untouched = null; paint(); settle(); } } });
   const zoomRow = make("label", { class: "fl-zoom", hidden: true }, make("span", { text: "zoom" }), zoom);
-  const hint = make("p", { class: "fl-hint", hidden: true, text: "The network sees what is inside the dashed square." });
-  const file = make("input", { type: "file", accept: "image/*", class: "fl-file", "aria-label": `Upload photo ${side}`,
-    on: { change: () => upload(file.files[0]) } });
+  const hint = make("p", { class: "fl-hint", hidden: true });
+  const file = make("input", { type: "file", accept: "image/jpeg,image/png", class: "fl-file",
+    "aria-label": `Upload photo ${side}`, on: { change: () => {
+      upload(file.files[0]);
+      file.value = ""; // or the same file could not be chosen again
+    } } });
   const again = make("button", { type: "button", text: "Random", on: { click: () => on.random(side) } });
-  const node = make("div", { class: "fl-picker" }, canvas, name, make("div", { class: "fl-row" }, again,
-    make("label", { class: "fl-upload" }, make("span", { text: "Upload…" }), file)), zoomRow, hint);
+  const own = make("label", { class: "fl-upload" }, make("span", { text: "Upload…" }), file);
+  const node = make("div", { class: "fl-picker" }, canvas, whole, name, make("div", { class: "fl-row" }, again, own),
+    zoomRow, hint);
   let picture = null, centre = [0.5, 0.5], chosen = null, wait = 0, run = null;
   let untouched = null; // an uploaded file that can be sent as it is
   const context = canvas.getContext("2d");
@@ -51,15 +72,20 @@ function photoPicker(host, side, on) {
     centre = [(at[0] + span / 2) / picture.width, (at[1] + span / 2) / picture.height];
     target.imageSmoothingQuality = "high";
     target.drawImage(picture, at[0], at[1], span, span, 0, 0, size, size);
-    if (target === context && chosen?.upload && run.crop) outline(Math.min(1, run.crop / sent()));
+    if (target === context && chosen?.upload) outline(run.crop ? Math.min(1, run.crop / sent()) : 1);
   }
   const sent = () => Math.min(PHOTO, picture.width, picture.height);
+  /** What the network sees, and about where the face lies in LFW's photos. */
   function outline(share) {
-    const at = (FRAME * (1 - share)) / 2, width = FRAME * share;
+    const at = (FRAME * (1 - share)) / 2, width = FRAME * share, middle = FRAME / 2;
     for (const [colour, dashes] of [["#000", []], ["#fff", [6, 5]]]) {
       Object.assign(context, { strokeStyle: colour, lineWidth: 2 });
       context.setLineDash(dashes);
-      context.strokeRect(at, at, width, width);
+      context.beginPath();
+      if (share < 1) context.rect(at, at, width, width);
+      context.moveTo(middle + OVAL[0], middle);
+      context.ellipse(middle, middle, ...OVAL, 0, 0, 2 * Math.PI);
+      context.stroke();
     }
   }
   function label(text) {
@@ -72,10 +98,10 @@ function photoPicker(host, side, on) {
   }
   async function load(url) {
     const image = new Image();
-    image.src = url;
+    await new Promise((done, failed) => Object.assign(image, { onload: done, onerror: failed, src: url }));
+    if (image.width * image.height > MOST_PIXELS) throw new Error(tooLarge(image.width, image.height));
     await image.decode();
-    picture = image;
-    paint();
+    return image;
   }
   async function pick(image) {
     const number = run ? run.pairSet.images.indexOf(image) : -1;
@@ -86,33 +112,50 @@ function photoPicker(host, side, on) {
     if (chosen?.image === image) return;
     name.value = image;
     chosen = { image };
+    whole.textContent = image.replaceAll("_", " ");
     zoomRow.hidden = hint.hidden = true;
     Object.assign(zoom, { value: 1 });
     centre = [0.5, 0.5];
     label(initials(person(run.pairSet, number)));
     on.changed();
     const { urls } = await host.photos(run.name, [image]);
-    if (urls.get(image) && chosen?.image === image) await load(urls.get(image));
+    if (!urls.get(image)) return;
+    const loaded = await load(urls.get(image));
+    if (chosen?.image !== image) return;
+    picture = loaded;
+    paint();
   }
   async function upload(blob) {
     if (!blob) return;
     const url = URL.createObjectURL(blob);
     try {
-      centre = [0.5, 0.5];
-      zoom.value = 1;
-      await load(url);
-      name.value = "";
-      chosen = { upload: true };
-      untouched = FILES.includes(blob.type) && Math.min(picture.width, picture.height) <= PHOTO ? blob : null;
-      zoomRow.hidden = false;
-      hint.hidden = !run.crop;
-      paint();
-      settle();
-    } catch {
-      on.problem(`${blob.name} is not an image that the browser can read.`);
+      const why = await refusal(blob);
+      if (why) throw new Error(why);
+      picture = await load(url);
+    } catch (error) {
+      clear();
+      on.problem(`${blob.name} ${error.message || "is not a photo that the browser can read"}.`);
+      return;
     } finally {
       URL.revokeObjectURL(url);
     }
+    centre = [0.5, 0.5];
+    zoom.value = 1;
+    name.value = "";
+    whole.textContent = blob.name;
+    chosen = { upload: true };
+    const small = Math.min(picture.width, picture.height) <= PHOTO && blob.size <= SENT_BYTES;
+    untouched = small ? blob : null;
+    zoomRow.hidden = hint.hidden = false;
+    paint();
+    settle();
+  }
+  function clear() {
+    clearTimeout(wait);
+    chosen = picture = null;
+    name.value = whole.textContent = "";
+    zoomRow.hidden = hint.hidden = true;
+    paint();
   }
   function settle() {
     clearTimeout(wait);
@@ -155,28 +198,43 @@ function photoPicker(host, side, on) {
     }
     return new DataView(await blob.arrayBuffer());
   }
-  return { node, pick, bytes, list: (id) => name.setAttribute("list", id), chosen: () => chosen,
-    use: (r) => { run = r; chosen = null; } };
+  /** Show another run: what was uploaded stays, where it can be measured, and what that run has too. */
+  function use(newRun, measures) {
+    const image = chosen?.image;
+    run = newRun;
+    own.hidden = !measures;
+    hint.textContent = `${run.crop ? "The network sees what is inside the dashed square. " : ""}Zoom and drag ` +
+      "until the face fills the oval, as in the run's photos.";
+    if (chosen?.upload && measures) paint();
+    else clear();
+    if (run.pairSet.images.includes(image)) pick(image);
+  }
+  return { node, pick, bytes, use, list: (id) => name.setAttribute("list", id), chosen: () => chosen };
 }
 
 /** `host.measure(run, [a, b], buffers)` resolves to { distance } or { error }. */
 function photosPanel(host, on) {
   const options = make("datalist", { id: fresh("images") });
   const message = make("p", { class: "fl-lead", role: "status" }), facts = make("div", { class: "fl-facts" });
-  const sure = make("p", { class: "fl-sure" });
+  const sure = make("p", { class: "fl-sure" }), truth = make("p", { class: "fl-truth" });
+  const without = make("p", { class: "fl-hint" });
   const prevalence = make("select", { class: "fl-select", "aria-label": "Share of same pairs among those met",
     on: { change: () => tell() } }, ...[[0.5, "half of the pairs met show one person"],
     [0.1, "1 in 10 shows one person"], [0.01, "1 in 100 shows one person"], [0.001, "1 in 1,000 shows one person"]]
     .map(([value, text]) => make("option", { value, text })));
   const figure = make("div", { class: "fl-figure" });
   let run = null, threshold = 0, distance = null, turn = 0;
-  const hooks = { changed: () => measure(), problem: (text) => { message.textContent = text; },
-    random: (side) => random(side) };
+  const hooks = { changed: () => measure(), random: (side) => random(measures() ? side : 0), problem: (text) => {
+    turn += 1;
+    distance = null;
+    tell(text);
+  } };
+  const measures = () => Boolean(host.measure && run.can_measure);
   const pickers = [photoPicker(host, 1, hooks), photoPicker(host, 2, hooks)];
   for (const picker of pickers) picker.list(options.id);
   const node = make("div", { class: "fl-two" }, options, make("div", { class: "fl-pickers" },
-    ...pickers.map((picker) => picker.node)), make("div", { class: "fl-outcome" }, message, figure, facts,
-    make("label", { class: "fl-row" }, make("span", { text: "How sure, if" }), prevalence), sure));
+    ...pickers.map((picker) => picker.node)), make("div", { class: "fl-outcome" }, message, truth, figure, facts,
+    make("label", { class: "fl-row" }, make("span", { text: "How sure, if" }), prevalence), sure, without));
 
   function random(side) {
     const { images, left, right } = run.pairSet, pair = Math.floor(Math.random() * run.n);
@@ -184,7 +242,12 @@ function photosPanel(host, on) {
     if (!side) return Promise.all([pickers[0].pick(images[a]), pickers[1].pick(images[b])]);
     return pickers[side - 1].pick(images[side === 1 ? a : b]);
   }
-  function known(a, b) {
+  /** Whether both photos show one person, where both are the run's; else null. */
+  function known() {
+    const { images, person } = run.pairSet, [a, b] = pickers.map((picker) => picker.chosen()?.image);
+    return a && b ? person[images.indexOf(a)] === person[images.indexOf(b)] : null;
+  }
+  function recorded(a, b) {
     const { images, left, right } = run.pairSet;
     const [i, j] = [images.indexOf(a), images.indexOf(b)];
     for (let k = 0; k < run.n; k++) {
@@ -194,10 +257,15 @@ function photosPanel(host, on) {
   }
   async function measure() {
     const [a, b] = pickers.map((picker) => picker.chosen()), mine = (turn += 1);
-    if (!a || !b) return;
-    distance = a.image && b.image ? (a.image === b.image ? 0 : known(a.image, b.image)) : null;
+    distance = null;
+    if (!a || !b) {
+      tell();
+      return;
+    }
+    distance = a.image && b.image ? (a.image === b.image ? 0 : recorded(a.image, b.image)) : null;
     let why = "";
-    if (distance === null) {
+    if (distance === null && !measures()) why = "These two are no pair of this run, and its network is not at hand.";
+    else if (distance === null) {
       message.textContent = "Measuring …";
       const buffers = await Promise.all([a, b].map((c, k) => (c.upload ? pickers[k].bytes() : null)));
       const got = await host.measure(run.name, [a, b], buffers.filter(Boolean));
@@ -208,9 +276,7 @@ function photosPanel(host, on) {
     tell(why);
   }
   function tell(why = "") {
-    facts.replaceChildren();
-    sure.replaceChildren();
-    figure.replaceChildren();
+    for (const part of [facts, sure, figure, truth]) part.replaceChildren();
     prevalence.parentNode.hidden = distance === null;
     node.dataset.distance = distance ?? "";
     if (distance === null) {
@@ -220,6 +286,11 @@ function photosPanel(host, on) {
     const v = verdict(run, threshold, distance, Number(prevalence.value));
     message.replaceChildren(make("strong", { text: v.accepted ? "Same person" : "Different people" }),
       ` at threshold ${shown(threshold)}: the distance is ${shown(distance)}.`);
+    const same = known();
+    if (same !== null) {
+      truth.append(make("span", { class: `fl-text-${same ? "same" : "different"}`, text: same ? "They are one person" :
+        "They are two people" }), same === v.accepted ? ": right ✓" : ": wrong ✗");
+    }
     draw();
     for (const line of v.lines) facts.append(make("p", { text: line }));
     if (v.low !== undefined) {
@@ -255,10 +326,14 @@ function photosPanel(host, on) {
     threshold = t;
     if (newRun !== run) {
       run = newRun;
-      for (const picker of pickers) picker.use(run);
+      distance = null;
       options.replaceChildren(...run.pairSet.images.slice(0, 20000).map((image) => make("option", { value: image })));
-      random();
-    } else tell();
+      without.textContent = measures() ? "" : "Photos of your own, and two that are no pair of this run, need its " +
+        "network: in a notebook, fl.explore(report, faces=faces, model=model).";
+      for (const picker of pickers) picker.use(run, measures());
+      if (pickers.some((picker) => picker.chosen())) measure();
+      else random();
+    } else if (distance !== null) tell();
   }
   return { node, show };
 }

@@ -1,0 +1,230 @@
+"""Anybody's faces: a folder for each person, or a table of photos and people."""
+
+import csv
+import os
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from facelab.data.copies import is_drawn, own_source
+from facelab.data.decoding import SUFFIXES
+from facelab.data.drawn.people import MARK
+from facelab.data.lfw import name_of
+from facelab.data.packing import Photos, check_sizes, pack
+from facelab.faces import Faces
+
+FEW = 5  # of those that a message names
+MADE = (MARK, "landmarks.csv", "contact_sheet.jpg")  # by the project itself, beside the people
+CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # kinds of letters that break lines or cannot be written
+
+
+@dataclass
+class Album:
+    """Photos by person: each one's id, its person and its file, and what is no photo, with why."""
+
+    folder: Path
+    ids: list[str] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+
+    def add(self, person: str, name: str, file: str) -> None:
+        """Add a photo; its id is the person and the name of the file below the person's folder."""
+        person = unicodedata.normalize("NFC", person)
+        self.ids.append(f"{person}/{unicodedata.normalize('NFC', name)}")
+        self.people.append(person)
+        self.files.append(file)
+
+
+def load_faces(
+    folder: str | Path, image_size: int = 64, crop: int | None = None, progress: bool = True
+) -> Faces:
+    """Load the photos in a folder that holds one folder per person, as `load_lfw` loads LFW's.
+
+    Names may be any; a person's photos may lie in folders of folders, or be links. Photos are
+    ``.jpg .jpeg .png .webp`` files of any size, decoded as `decode` says. They are packed into the
+    cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. `split_people`
+    makes train, dev and test people of the result.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Or a table of photos: a CSV file, in UTF-8, with the columns ``path``, from the folder of
+        the table, and ``person``.
+    image_size, crop : int
+        Pixels a side of the loaded images, and the central ones of each photo that are kept before
+        resizing; None keeps the largest central square.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is nothing, no person, a broken table, or photos that cannot be read or belong to
+        two people; the message lists each of them. Other files are a warning that names them.
+    OSError
+        If the cache cannot be written; the message names ``FACELAB_CACHE``.
+    """
+    check_sizes(image_size, crop)
+    path = _named(folder)
+    album = find_photos(path)
+    names = sorted(set(album.people))
+    order = sorted(range(len(album.ids)), key=lambda k: (album.people[k], album.ids[k]))
+    ids = [album.ids[k] for k in order]
+    files = [album.files[k] for k in order]
+    photos = Photos(album.folder, ids, files, key=f"faces in {path}")
+    packed = pack(photos, image_size, crop, progress)
+    if album.strays:
+        few = ", ".join(album.strays[:FEW])
+        message = f"{path}: {len(album.strays):,} files or folders are no photos to load: {few}"
+        warnings.warn(message, stacklevel=2)
+    labels = np.searchsorted(names, [album.people[k] for k in order])
+    counts = np.bincount(labels)
+    return Faces(
+        packed=packed.images,
+        rows=np.arange(len(ids)),
+        labels=labels,
+        names=tuple(names),
+        numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
+        ids=np.array(ids),
+        source=own_source(path.with_suffix("") if path.is_file() else path),
+        synthetic=any(map(is_drawn, {Path(file).parent.parent for file in files})),
+        fingerprint=packed.fingerprint,
+        root=name_of(folder),
+        crop=crop,
+    )
+
+
+def photo_file(folder: str | Path, image_id: str) -> Path:
+    """Return the file of an image of `load_faces`, by its id; a stranger's id is a ValueError."""
+    album = find_photos(folder)
+    if image_id not in album.ids:
+        raise ValueError(f"expected the id of a photo in {folder}, got {image_id!r}")
+    return Path(album.files[album.ids.index(image_id)])
+
+
+def find_photos(folder: str | Path) -> Album:
+    """List the photos in a folder or a table, as `load_faces` takes it, without opening them."""
+    path = _named(folder)
+    if not path.exists():
+        raise FileNotFoundError(f"expected a folder of people or a CSV at {path}, got nothing")
+    if path.is_dir():
+        album = _of_folder(path)
+    elif path.is_file() and path.suffix.lower() == ".csv":
+        album = _of_table(path)
+    else:
+        raise ValueError(f"expected a folder of people or a file *.csv, got {path}")
+    if not album.ids:
+        few = "; ".join(album.strays[:FEW]) or "nothing"
+        raise ValueError(
+            f"{path}: expected a folder for each person, with {' '.join(SUFFIXES)} files, got {few}"
+        )
+    _check(album)
+    return album
+
+
+def _named(folder: str | Path) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(folder)))
+
+
+def _of_folder(root: Path) -> Album:
+    album = Album(root)
+    for person in _visible(root):
+        if not os.path.isdir(person.path):
+            if person.name not in MADE:
+                album.strays.append(person.name)
+            continue
+        n_before = len(album.ids)
+        for name, file in _below(person.path, "", album.strays, person.name, {_real(root)}):
+            album.add(person.name, name, file)
+        if len(album.ids) == n_before:
+            album.strays.append(f"{person.name} (a folder without a photo)")
+    return album
+
+
+def _below(folder: str, above: str, strays: list, person: str, seen: set) -> Iterator:
+    """Yield name and path of each photo in a person's folder and those in it, each folder once."""
+    real = _real(folder)
+    if real in seen:
+        strays.append(f"{person}/{above} (leads back to a folder that was read)")
+        return
+    seen.add(real)
+    for entry in _visible(folder):
+        name = f"{above}{entry.name}"
+        if os.path.isdir(entry.path):
+            yield from _below(entry.path, f"{name}/", strays, person, seen)
+        elif Path(entry.name).suffix.lower() in SUFFIXES:
+            yield name, entry.path
+        else:
+            strays.append(f"{person}/{name}")
+
+
+def _visible(folder: str | Path) -> list[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    return sorted(visible, key=lambda entry: entry.name)
+
+
+def _real(folder: str | Path) -> str:
+    return os.path.realpath(folder)
+
+
+def _of_table(path: Path) -> Album:
+    rows = []
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            header = table.fieldnames or []
+            if not {"path", "person"} <= set(header):
+                got = ",".join(header)[:100] or "nothing"
+                raise ValueError(f"{path}, line 1: expected the columns path,person, got {got}")
+            for row in table:
+                name, person = ((row[key] or "").strip() for key in ("path", "person"))
+                if not name or not person or None in row:  # None holds fields without a column
+                    n = len(header)
+                    expected = f"{n} fields, among them a path and a person"
+                    raise ValueError(f"{path}, line {table.line_num}: expected {expected}")
+                rows.append((person, os.path.join(path.parent, name)))
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise ValueError(f"{path}: expected a table in UTF-8, got {e}") from e
+    files = [os.path.abspath(file) for _, file in rows]
+    album = Album(path.parent)
+    if not all(file.startswith(f"{path.parent}{os.sep}") for file in files):
+        album.folder = Path(os.path.commonpath([os.path.dirname(file) for file in files]))
+    for (person, _), file in zip(rows, files, strict=True):
+        name = Path(file).relative_to(album.folder).as_posix()
+        album.add(person, name.removeprefix(f"{person}/"), file)
+    return album
+
+
+def _check(album: Album) -> None:
+    """Leave out what is a person's own photo again; refuse what would be two people's."""
+    wrong = []
+    first = {}  # row of each file, under whatever name
+    again = set()
+    for row, (image, person) in enumerate(zip(album.ids, album.people, strict=True)):
+        if CONTROL & set(map(unicodedata.category, image)):
+            wrong.append(f"{image!r}: expected a name in UTF-8 on one line")
+        try:
+            stat = os.stat(album.files[row])
+        except OSError:
+            continue  # packing lists it
+        other = first.setdefault((stat.st_dev, stat.st_ino), row)
+        if other == row or not stat.st_ino:
+            continue
+        if album.people[other] == person:
+            again.add(row)
+            album.strays.append(f"{image} (the file of {album.ids[other]})")
+        else:
+            wrong.append(f"{image}: expected a photo of one person, got that of {album.ids[other]}")
+    for name in ("ids", "people", "files"):
+        kept = [entry for row, entry in enumerate(getattr(album, name)) if row not in again]
+        setattr(album, name, kept)
+    n_of = Counter(album.ids)
+    wrong += [f"{image}: expected each id once, got {n}" for image, n in n_of.items() if n > 1]
+    if wrong:
+        lines = "".join(f"\n  {line}" for line in wrong)
+        raise ValueError(f"{album.folder}: {len(wrong):,} photos cannot be told apart{lines}")

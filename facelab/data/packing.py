@@ -1,0 +1,186 @@
+"""Photos packed into the cache: decoded and checked once, then mapped."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+
+from facelab.data.cache import cache_dir, made_once
+from facelab.data.decoding import Decoded, decode_all
+
+VERSION = 2  # of the packed pixels: raise it when the same files should give others
+MOST_SIDE = 4096  # pixels of a packed image
+TRIES = 3  # others may delete what has just been packed, when files change between
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos to pack: the folder of all, each one's name, its file, and if all have one size.
+
+    What is packed replaces what was packed under the same `key`, by default the folder.
+    `checksums` are the CRC-32 that the files are known to have, if they are known.
+    """
+
+    folder: Path
+    names: list[str]
+    files: list[str]
+    one_size: bool = False
+    key: str = ""
+    checksums: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The pixels, uint8 of shape (n, 3, image_size, image_size), and SHA-256 of them and names."""
+
+    images: np.ndarray
+    fingerprint: str
+
+
+def check_sizes(image_size: int, crop: int | None) -> None:
+    """Raise a ValueError unless these are sizes of images in pixels."""
+    for size in (image_size, *([] if crop is None else [crop])):
+        if isinstance(size, bool) or not isinstance(size, Integral) or not 0 < size <= MOST_SIDE:
+            got = f"image_size={image_size!r}, crop={crop!r}"
+            raise ValueError(f"expected whole sizes from 1 to {MOST_SIDE} pixels, got {got}")
+
+
+def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> Packed:
+    """Map the pixels of `photos`; decode and pack them if the cache does not hold them.
+
+    They are packed anew when a file's place, size or times have changed, or the cache is not as it
+    was written. Photos that are missing, unreadable or wrong are one ValueError that lists all.
+    What leaves no trace in these, as a disk that forgets, is not noticed, and damage inside a JPEG
+    that still decodes only where its checksum is known: in the deep-funneled LFW.
+    """
+    check_sizes(image_size, crop)
+    crop = None if crop is None else int(crop)
+    text = [f"{VERSION} {image_size} {crop}", *photos.names, *photos.files]
+    stamp = hashlib.sha256(_encode(text) + _state(photos.files)).hexdigest()
+    key = photos.key or os.path.realpath(photos.folder)
+    place = hashlib.sha256(_encode([key])).hexdigest()[:8]
+    name = re.sub(r"[^\w-]+", "_", photos.folder.name)[:60]
+    stem = f"{name}-{place}-{image_size}-{crop or 'whole'}"
+    path = cache_dir() / "packed" / f"{stem}-{stamp[:16]}"
+    shape = (len(photos.files), 3, int(image_size), int(image_size))
+
+    def make(folder):
+        _write(photos, shape, crop, progress, folder, stamp)
+        for old in path.parent.glob(f"{stem}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+
+    for _ in range(TRIES):
+        packed = _open(made_once(path, make), shape, stamp)
+        if packed is not None:
+            return packed
+        shutil.rmtree(path, ignore_errors=True)
+    raise OSError(f"{path}: expected what was packed, got something else; delete it")
+
+
+def check(
+    photos: Photos,
+    decoded: Iterable[Decoded],
+    write: Callable[[np.ndarray], object] | None = None,
+) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Go through `decoded` photos, and give the pixels of each to `write`.
+
+    Returns the (width, height) of each that could be read, and what is wrong, both by name.
+    """
+    sizes, wrong, checksums = {}, {}, {}
+    for name, photo in zip(photos.names, decoded, strict=True):
+        if photo.size:
+            sizes[name] = photo.size
+        if photo.wrong:
+            wrong[name] = photo.wrong
+            continue
+        checksums[name] = photo.checksum
+        if write:
+            write(photo.pixels)
+    if photos.one_size and sizes:
+        ((width, height), _), *_ = Counter(sizes.values()).most_common(1)
+        for name, (w, h) in sizes.items():
+            if (w, h) != (width, height):
+                reason = f"expected {width} x {height} pixels like the others, got {w} x {h}"
+                wrong.setdefault(name, reason)
+    if photos.checksums is not None:
+        known = zip(photos.names, photos.checksums.tolist(), strict=True)
+        others = [name for name, crc in known if checksums.get(name, crc) != crc]
+        if len(others) < len(photos.names) / 2:  # else it is another edition, stored anew
+            wrong |= dict.fromkeys(others, "damaged: not the file that all other copies have")
+    return sizes, wrong
+
+
+def _write(photos: Photos, shape, crop, progress, folder: Path, stamp: str) -> None:
+    digest = hashlib.sha256()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    path = folder / "images.npy"
+    with open(path, "wb") as file:  # not mapped: a full disk would kill the process
+        np.lib.format.write_array_header_1_0(file, header)
+
+        def write(pixels):
+            file.write(pixels)
+            digest.update(pixels)
+
+        decoded = decode_all(photos.files, shape[-1], crop, photos.folder.name, progress)
+        _, wrong = check(photos, decoded, write)
+        file.flush()
+        os.fsync(file.fileno())
+    if wrong:
+        raise ValueError(_unusable(photos, wrong))
+    digest.update(_encode(photos.names))
+    note = {"stamp": stamp, "fingerprint": digest.hexdigest(), "written": _written(path)}
+    (folder / "note.json").write_text(json.dumps(note, indent=1))
+
+
+def _open(folder: Path, shape, stamp: str) -> Packed | None:
+    """Map what was packed; None if it is not what `_write` wrote."""
+    path = folder / "images.npy"
+    try:
+        note = json.loads((folder / "note.json").read_text())
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        fits = note["stamp"] == stamp and (images.shape, images.dtype) == (shape, np.uint8)
+        if not fits or note["written"] != _written(path):
+            return None
+        return Packed(images, note["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _written(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _state(files: list[str]) -> bytes:
+    """Size and times of each file; zeros for one that is missing."""
+    state = np.zeros((len(files), 3), np.int64)
+    for row, file in enumerate(files):
+        try:
+            stat = os.stat(file)
+        except OSError:
+            continue
+        state[row] = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return state.tobytes()
+
+
+def _encode(lines: list[str]) -> bytes:
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _unusable(photos: Photos, wrong: dict[str, str]) -> str:
+    n = len(photos.names)
+    message = f"{photos.folder}: {len(wrong):,} of {n:,} images are unusable"
+    if cache_dir() in photos.folder.parents:
+        message += f" (unpacked; delete {photos.folder} to have it made again)"
+    if n > 1 and len(wrong) == n and len(set(wrong.values())) == 1:  # another set, a wrong crop
+        file, reason = next(iter(wrong.items()))
+        return f"{message}: each, such as {file}: {reason}"
+    return message + "".join(f"\n  {file}: {reason}" for file, reason in wrong.items())

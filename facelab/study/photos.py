@@ -1,0 +1,100 @@
+"""Verify anybody's photos with a kept network: the people of a folder, or two photos."""
+
+import io
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from facelab.data.alignment import align, aligned, find_landmarks
+from facelab.data.decoding import decode, open_picture
+from facelab.data.own import load_faces
+from facelab.faces import Faces
+from facelab.models import load_network
+from facelab.plots import plot_calibration, plot_distances, plot_mistakes
+from facelab.study.record import Run
+from facelab.study.report import build_report
+from facelab.train import embed
+from facelab.verification import Calibration, Report, calibrate
+from facelab.views import split_people
+
+NETWORK = Path(__file__).with_name("network.safetensors")  # chapter 10's, of aligned faces
+
+
+def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> tuple[Report, Path]:
+    """Choose a threshold on half of the people, verify the others, and write a report.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of people, as in `facelab.load_faces`; photos are aligned first if the network expects it.
+    network : str or Path
+        A file of `facelab.save_network`, with ``image_size``, ``crop`` and ``flip``.
+    out : str or Path
+        Where aligned photos, record, figures and ``report.html`` go.
+
+    Returns
+    -------
+    Report, Path
+        Of pairs of the other people, and of the page.
+    """
+    model, settings = load_network(network)
+    out = Path(out)
+    if settings.get("aligned"):
+        align(folder, out / "aligned")
+        folder = out / "aligned"
+    faces = load_faces(folder, settings["image_size"], settings["crop"])
+    test = split_people(faces, dev=0.25, test=0.5).test
+    dev = faces.select(set(faces.names) - set(test.names))
+    run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
+    run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
+    method = Path(network).stem
+    about = {"category": "labelled outside data", "outside_data": "LFW"}
+    of_network = partial(embed, model, flip=settings["flip"])
+    report = run.verify(method, 0, of_network, dev, test, **about)
+    calibration = calibrate(of_network(dev), dev)
+    run.figure(plot_distances(report), "distances", "Distances of pairs of people")
+    run.figure(plot_calibration(calibration, report), "calibration", "How sure a distance is")
+    run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
+    run.finish()
+    return report, build_report(out)
+
+
+def compare_photos(
+    a: str | Path, b: str | Path, network: str | Path, prior: float = 0.5
+) -> dict[str, object]:
+    """Return the distance of two photos, the decision at the network's threshold, and how sure.
+
+    `prior` is P(same) before one has looked. Without a calibration in the network's file, nothing
+    is said about how sure.
+    """
+    model, settings = load_network(network)
+    pixels = np.stack([_framed(photo, settings) for photo in (a, b)])
+    rows = np.arange(2)
+    faces = Faces(pixels, rows, rows, (str(a), str(b)), np.ones(2, int))
+    left, right = embed(model, faces, flip=settings["flip"])
+    distance = float(np.linalg.norm(left - right))
+    threshold = settings["threshold"]
+    found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
+    if "calibration" in settings:
+        known = Calibration.of_plain(settings["calibration"])
+        (row,) = known.how_sure(distance, prior).to_dict("records")
+        found |= {"prior": prior} | row
+    return found
+
+
+def _framed(photo: str | Path, settings: dict) -> np.ndarray:
+    """Read a photo as the network's own images were read, (3, image_size, image_size)."""
+    size, crop = settings["image_size"], settings["crop"]
+    if not settings.get("aligned"):
+        return decode(photo, size, crop)
+    try:
+        image = open_picture(photo)
+    except ValueError as error:
+        raise ValueError(f"{photo}: {error}") from error
+    points = find_landmarks(image)
+    if np.isnan(points).any():
+        raise ValueError(f"{photo}: expected a face, found none")
+    data = io.BytesIO()
+    aligned(image, points).save(data, "PNG")
+    return decode(data, size, crop)

@@ -1,0 +1,131 @@
+"""Records and the files beside them, read back: what is no whole record is named and left out."""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+from pathlib import Path
+
+import fastjsonschema
+
+from facelab.study.writing import one_line
+
+SCHEMA = 2
+LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")
+NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}}
+NOTHING |= {name: [] for name in LISTS}
+IN_BATCH = "FACELAB_BATCH"  # set where a batch runs the notebook and says when it is done
+TO_DO = "run the chapter again, or delete the file"
+log = logging.getLogger(__name__)
+_FORM = json.loads(Path(__file__).with_name("record.schema.json").read_text(encoding="utf-8"))
+_check_form = fastjsonschema.compile(_FORM, use_default=False)
+
+
+def inside(folder: str | Path, file: str) -> Path:
+    """Return the path of a run's `file`; one that is not inside the run's `folder` is a ValueError.
+
+    Links count as what they lead to.
+    """
+    path = Path(folder) / file
+    whole = Path(os.path.realpath(folder))
+    if whole not in Path(os.path.realpath(path)).parents:
+        raise ValueError(f"expected a file inside {folder}, got {one_line(file, 100)}")
+    return path
+
+
+def read_record(path: Path) -> dict:
+    """Read a ``run.json``; what is no whole record of this version is a ValueError that names it.
+
+    Its form is that of ``record.schema.json``. What was not recorded yet is as in `NOTHING`.
+    """
+    expected = f"{path}: expected a record of schema {SCHEMA}, got"
+    if not path.is_file():
+        raise ValueError(f"{expected} no file")
+    try:
+        record = json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
+        json.dumps(record, ensure_ascii=False).encode()  # refuses half a character
+    except (ValueError, RecursionError) as e:
+        raise ValueError(one_line(f"{expected} no whole JSON ({e}); {TO_DO}")) from None
+    version = record.get("schema", "none") if isinstance(record, dict) else "none"
+    if version != SCHEMA:
+        raise ValueError(one_line(f"{expected} {version}; {TO_DO}"))
+    try:
+        _check(record, path.parent)
+    except ValueError as e:
+        raise ValueError(one_line(f"{expected} another: {e}; {TO_DO}")) from None
+    return NOTHING | record
+
+
+def _finite(text: str) -> float | None:
+    """Return a number, or None as `write_json` does, where it is not finite."""
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _check(record: dict, folder: Path) -> None:
+    _check_form(record)
+    for file in files_of(record):
+        inside(folder, file)
+    key = itemgetter("method", "seed", "split")
+    rows = [row for row in record.get("results", ()) if row["metric"] == "threshold"]
+    measured = set(map(key, rows))
+    for entry in record.get("reports", ()):
+        if key(entry) not in measured:
+            raise ValueError(f"no metrics of {entry['method']} on {entry['split']}")
+
+
+def files_of(record: dict) -> Iterator[str]:
+    """Yield the files that a record names."""
+    yield from (figure["file"] for figure in record.get("figures", ()))
+    yield from (training["film"] for training in record.get("trainings", ()) if training["film"])
+    for report in record.get("reports", ()):
+        yield report["file"]
+        if report["network"]:
+            yield report["network"]["file"]
+
+
+def read_runs(folder: str | Path) -> dict[Path, dict]:
+    """Read every ``run.json`` below `folder`: the record of each run by its folder, in order.
+
+    One that is no record, see `read_record`, is named in one line and stands as a run whose status
+    is ``unreadable``; if all are so, it is a ValueError.
+    """
+    records, unreadable = {}, []
+    for path in sorted(Path(folder).rglob("run.json")):
+        try:
+            records[path.parent] = read_record(path)
+        except (ValueError, OSError) as e:
+            cause = one_line(str(e))
+            unreadable.append(cause)
+            of_it = {"notebook": path.parent.name, "status": "unreadable", "cause": cause}
+            records[path.parent] = NOTHING | of_it
+    if records and len(unreadable) == len(records):
+        more = f" (and {len(unreadable) - 1} more)" if unreadable[1:] else ""
+        raise ValueError(unreadable[0] + more)
+    for cause in unreadable:
+        log.warning(cause)
+    return records
+
+
+def loaded(load: Callable, path: Path, expected: str):
+    """Return what `load` makes of a run's file, None if there is none.
+
+    A ValueError, on one line, names a file that is not what was `expected`.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return load(path)
+    except Exception as e:  # zipfile, zlib, NumPy and Pillow each raise errors of their own
+        raise ValueError(one_line(f"{path}: expected {expected}, got {e!r}; {TO_DO}")) from e
+
+
+def opened(load: Callable, path: Path, expected: str):
+    """Return what `loaded` returns; a file that is not what was expected is a warning, and None."""
+    try:
+        return loaded(load, path, expected)
+    except ValueError as e:
+        log.warning(str(e))
+        return None

@@ -1,0 +1,258 @@
+"""Say how sure a distance is: a calibrated likelihood ratio and P(same), with intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from facelab.checks import numbers, of_kind, real, whole
+from facelab.faces import Faces, Pairs
+from facelab.verification.report import Report, percentiles, resampled_weights, supported, verify
+from facelab.verification.sweep import Sweep, best
+from facelab.verification.thresholds import every_pair, people_of
+
+GRID = np.linspace(0, 2, 801)  # distances at which likelihood ratios are kept
+FEWEST_PEOPLE = 4  # with two images or more: two are held out, two are left to learn from
+MOST_FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Calibration:
+    """What a distance says: natural logarithms of likelihood ratios at the distances of `GRID`.
+
+    Parameters
+    ----------
+    log_lr, low, high : ndarray of shape (801,)
+        P(distance | same) / P(distance | different), and its 95 % interval over resampled people.
+    method : str
+        ``"logistic"`` or ``"isotonic"``, whichever has the smaller Cllr on held-out people.
+    threshold : float
+        That of best accuracy. Uncalibrated, threshold - distance is itself taken for the log.
+    cllr : dict of str to float
+        On held-out people: ``before`` (uncalibrated), ``logistic`` and ``isotonic``.
+    name, people : str, frozenset of str
+        Of the dev pairs, and everyone in them.
+    """
+
+    log_lr: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    method: str
+    threshold: float
+    cllr: dict[str, float]
+    name: str
+    people: frozenset[str]
+
+    def __repr__(self) -> str:
+        about = f"{self.method}; {self.name} of {len(self.people):,} people"
+        cllrs = f"held out {self.cllr['before']:.3f} before, {self.cllr[self.method]:.3f} after"
+        return f"Calibration({about}; Cllr {cllrs})"
+
+    def log_ratio(self, distances) -> np.ndarray:
+        """Natural logarithm of the likelihood ratio of each distance."""
+        return np.interp(numbers("distances", distances, low=0), GRID, self.log_lr)
+
+    def how_sure(self, distances, prior: float = 0.5) -> pd.DataFrame:
+        """Return a row per distance: distance, lr, lr_low, lr_high, p_same, p_low, p_high.
+
+        `prior` is P(same) before the distance is known, in (0, 1). Intervals are 95 % over
+        resampled people; a ratio at its bound says "at least": its interval ends at infinity (or
+        at 0 below), and that of P(same) at 1 (or 0).
+        """
+        prior = real("prior", prior, 1e-12, 1 - 1e-12)
+        distances = np.atleast_1d(numbers("distances", distances, low=0))
+        nearest = np.rint(np.interp(distances, GRID, np.arange(len(GRID)))).astype(int)
+        log = self.log_ratio(distances)
+        logs = {"": log, "_low": np.minimum(self.low[nearest], log)}
+        logs["_high"] = np.maximum(self.high[nearest], log)
+        table = pd.DataFrame({"distance": distances})
+        log_odds = np.log(prior / (1 - prior))
+        for end, log in logs.items():
+            table[f"lr{end}"] = np.exp(log)
+        for end, log in logs.items():
+            table[f"p{end or '_same'}"] = probability(log + log_odds)
+        return table
+
+    def cllr_on(self, report: Report) -> tuple[float, float]:
+        """Return the Cllr, before and after, of a report on other people; see `cllr`."""
+        weights = self._weights_on(report)
+        before = self.threshold - report.distances
+        logs = (before, self.log_ratio(report.distances))
+        return tuple(cllr(log, report.same, weights) for log in logs)
+
+    def reliability(self, report: Report, n_bins: int = 10, n: int = 500) -> pd.DataFrame:
+        """Hold P(same) at prior 0.5 against the share of same pairs of a report on other people.
+
+        A row for each of `n_bins` bins of about as many pairs: predicted, observed, low, high (95 %
+        over `n` resamples of people, see `Report.intervals`) and pairs. Same and different pairs
+        weigh one half each.
+        """
+        weights = self._weights_on(report)
+        n_bins = whole("n_bins", n_bins, 1, len(report))
+        predicted = probability(self.log_ratio(report.distances))
+        edges = np.unique(np.quantile(predicted, np.linspace(0, 1, n_bins + 1)[1:-1]))
+        member = np.digitize(predicted, edges)[:, None] == np.arange(len(edges) + 1)
+        member = member[:, member.any(axis=0)].astype(float)  # (n_pairs, n_bins)
+
+        def share(times):  # of same pairs in each bin, where pairs count `times`
+            balanced = halves(times * weights, report.same)
+            of_same, of_all = (balanced * report.same) @ member, balanced @ member
+            with np.errstate(invalid="ignore"):  # an empty bin is undefined: nan
+                return of_same / of_all
+
+        shares = [share(times) for times in resampled_weights(report, n, seed=0)]
+        ends = np.array([percentiles(column) for column in np.concatenate(shares).T])
+        observed = share(np.ones(len(report)))
+        independent = report.independent @ member
+        low, high = supported("share", *ends.T, observed, independent)
+        of_all = weights @ member
+        table = {"predicted": (weights * predicted) @ member / of_all, "observed": observed}
+        return pd.DataFrame(table | {"low": low, "high": high, "pairs": member.sum(axis=0)})
+
+    def _weights_on(self, report):
+        shared = sorted(self.people & set(of_kind("report", report, Report).people.tolist()))
+        if shared and not report.seen:
+            got = f"{len(shared)} of the people who calibrated, {shared[0]} first"
+            raise ValueError(f"expected a report on other people, got {got}")
+        return halves(np.ones(len(report)), report.same)
+
+
+def calibrate(
+    embeddings: np.ndarray, faces: Faces, pairs: Pairs | None = None, *, n: int = 200, seed: int = 0
+) -> Calibration:
+    """Learn from dev people what a distance says, as a likelihood ratio with an interval.
+
+    Embeddings have the shape (n_images, embedding_size). Pairs, by default `every_pair`, count by
+    their ``weights``, same and different ones one half each, so that fitted odds are likelihood
+    ratios. Logistic regression of the distance and isotonic regression are each held against
+    people whom they did not see: people are dealt into folds, a fold is predicted from pairs of
+    which both people are in the others, and pairs across folds are left out. The one with the
+    smaller Cllr is fitted to all pairs, and to those of `n` resamples of people.
+
+    A ratio is bounded by what so many people can say: an event never seen in k independent trials
+    has a chance of about 1 / (k + 1) (Laplace's rule of succession), so that ratios lie between
+    1 / (k_same + 1) and k_different + 1, of the pairs of `Report.independent`.
+
+    Fewer than four people with two images or more are a ValueError.
+    """
+    n = whole("n", n, 20, 100_000)
+    seed = whole("seed", seed, 0)
+    faces = of_kind("faces", faces, Faces)
+    faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
+    report = verify(embeddings, faces, 1.0)
+    same, weights = report.same, faces.pairs.weights
+    n_same = len(np.unique(report.people[report.left[same & (weights > 0)]]))
+    if n_same < FEWEST_PEOPLE or not weights[~same].any():
+        got = f"{n_same} people and {np.count_nonzero(~same):,} different pairs"
+        expected = f"same pairs of {FEWEST_PEOPLE} people or more, and different pairs"
+        raise ValueError(f"{report.name}: expected {expected}, got {got}")
+    cllrs = _held_out(report, weights, n_same, seed)
+    method = min(("logistic", "isotonic"), key=cllrs.get)
+    bounds = _bounds(report)
+    log_lr = _fitted(method, report.distances, same, weights, bounds)
+    drawn = []
+    for times in resampled_weights(report, n, seed):
+        for w in times * weights:
+            if w[same].any() and w[~same].any():
+                drawn.append(_fitted(method, report.distances, same, w, bounds))
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    low = np.where(np.minimum(low, log_lr) <= bounds[0], -np.inf, np.minimum(low, log_lr))
+    high = np.where(np.maximum(high, log_lr) >= bounds[1], np.inf, np.maximum(high, log_lr))
+    threshold = float(best(Sweep(report.distances, same), "accuracy", weights))
+    about = {"name": report.name, "people": people_of(faces)}
+    return Calibration(log_lr, low, high, method, threshold, cllrs, **about)
+
+
+def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the cost of the log likelihood ratio of natural logarithms, in bits.
+
+    The mean of log2(1 + 1 / LR) over same pairs and of log2(1 + LR) over different ones (Brümmer
+    and du Preez, Computer Speech and Language 20, 2006, equation 17), (n_pairs,) each: 0 for sure
+    and right, 1 for LR = 1 whatever the distance, more for worse than saying nothing.
+
+    >>> cllr(np.log([3.0, 1.0]), np.array([True, False])).round(4).item()
+    0.7075
+    """
+    log_lr, same = numbers("log_lr", log_lr), np.asarray(same)
+    weights = np.ones(len(same)) if weights is None else weights
+    cost = np.logaddexp(0, np.where(same, -log_lr, log_lr)) / np.log(2)
+    return float(halves(weights, same) @ cost)
+
+
+def halves(weights: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """Scale weights, (..., n_pairs), so that same and different pairs add up to one half each."""
+    of_same = (weights * same).sum(axis=-1, keepdims=True)
+    of_different = (weights * ~same).sum(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a kind that is missing: nan
+        return 0.5 * weights / np.where(same, of_same, of_different)
+
+
+def probability(log_odds: np.ndarray) -> np.ndarray:
+    """Turn natural logarithms of odds into probabilities, infinite ones too."""
+    return np.exp(-np.logaddexp(0, -np.asarray(log_odds, float)))
+
+
+def _held_out(report, weights, n_same, seed):
+    """Cllr of each method on people who are not learned from, every pair within its own fold."""
+    same = report.same
+    fold_of = _deal(report, min(MOST_FOLDS, n_same // 2), seed)
+    left, right = fold_of[report.left], fold_of[report.right]
+    names = ("before", "logistic", "isotonic")
+    logs = {name: np.full(len(report), np.nan) for name in names}
+    for fold in np.unique(left[left == right]):
+        inside = (left == fold) & (right == fold)
+        others = (left != fold) & (right != fold)
+        d, kind, w = report.distances[others], same[others], weights[others]
+        if not (w[kind].any() and w[~kind].any()):
+            continue
+        held = report.distances[inside]
+        logs["before"][inside] = best(Sweep(d, kind), "accuracy", w) - held
+        bounds = _bounds(report, others)
+        for method in names[1:]:
+            fitted = _fitted(method, d, kind, w, bounds)
+            logs[method][inside] = np.interp(held, GRID, fitted)
+    known = ~np.isnan(logs["before"])
+    if not (weights[known & same].any() and weights[known & ~same].any()):
+        raise ValueError(f"{report.name}: expected pairs of both kinds in each fold, got too few")
+    return {name: cllr(log[known], same[known], weights[known]) for name, log in logs.items()}
+
+
+def _deal(report, n_folds, seed):
+    """Deal people into folds, those with same pairs evenly; return each image's fold."""
+    people, person = np.unique(report.people, return_inverse=True)
+    has_same = np.isin(np.arange(len(people)), person[report.left[report.same]])
+    mixed = np.random.default_rng(seed).permutation(len(people))
+    order = mixed[np.argsort(~has_same[mixed], kind="stable")]
+    fold_of = np.empty(len(people), int)
+    fold_of[order] = np.arange(len(people)) % n_folds
+    return fold_of[person]
+
+
+def _bounds(report, among=slice(None)):
+    """Natural logarithms of the smallest and the largest ratio that so many people support."""
+    independent, same = report.independent[among], report.same[among]
+    k_same, k_different = (independent & same).sum(), (independent & ~same).sum()
+    return -np.log(k_same + 1), np.log(k_different + 1)
+
+
+def _fitted(method, distances, same, weights, bounds):
+    """Fit a method to pairs counted on `GRID`; return log ratios there, within `bounds`."""
+    from sklearn.isotonic import IsotonicRegression
+    from sklearn.linear_model import LogisticRegression
+
+    place = np.rint(np.interp(distances, GRID, np.arange(len(GRID)))).astype(int)
+    kinds = [np.bincount(place, weights * kind, len(GRID)) for kind in (same, ~same)]
+    weights = np.concatenate([0.5 * kind / kind.sum() for kind in kinds])
+    used = weights > 0
+    d = np.tile(GRID, 2)[used]
+    same = np.repeat([True, False], len(GRID))[used]
+    weights = weights[used]
+    if method == "logistic":
+        model = LogisticRegression(C=1e6, solver="newton-cholesky").fit(d[:, None], same, weights)
+        log_lr = model.decision_function(GRID[:, None])
+    else:
+        model = IsotonicRegression(increasing=False, out_of_bounds="clip")
+        share = model.fit(d, same, weights).predict(GRID)
+        with np.errstate(divide="ignore"):
+            log_lr = np.log(share) - np.log1p(-share)
+    return np.clip(log_lr, *bounds)
