@@ -15,9 +15,14 @@ _MAP = {
     "data.lfw": "load_lfw",
     "data.alignment": "align TEMPLATE",
     "data.own": "load_faces",
-    "data.pretrained": "dlib_network",
     "data.facts": "official_results known_errors",
     "views": "view1 view2 all_lfw split_people across",
+    "data.catalog": "catalog",
+    "data.rec": "load_rec",
+    "data.bins": "load_bin",
+    "data.listed": "load_pair_list load_cfp load_agedb load_image_list",
+    "data.templates": "load_ijb load_ytf load_iqiyi",
+    "data.pretrained": "dlib_network",
     "overlapping": "overlap",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
@@ -29,6 +34,8 @@ _MAP = {
     "exchange": "onnx_model embeddings_of export_onnx",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
     "calibrate cllr Estimate mean_of difference_of compare compare_all",
+    "templates": "Templates tar_table",
+    "identification": "search identify with_distractors Identification",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "
     "plot_thresholds plot_calibration plot_faces plot_mistakes plot_images_per_person plot_map "
     "describe set_style",

@@ -69,33 +69,6 @@ def all_lfw(faces: Faces) -> Split:
     return Split(faces.with_pairs(None), dev, test, "all LFW", leaking)
 
 
-def across(
-    train: Faces, test: Faces, remove: bool = False, dev_people: float = 0.15, seed: int = 0
-) -> Split:
-    """Split to learn from one set of faces and to test on another, which has pairs.
-
-    The share `dev_people` of train's people is held out as dev, as in `view1`. Whom `overlap`
-    finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train.
-
-    References
-    ----------
-    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017:
-    trained on CASIA-WebFace, tested on LFW.
-    """
-    if test.pairs is None or not len(test.pairs):
-        raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
-    both = overlap(train, test)
-    people = both["person"].unique()
-    if len(people) and not remove:
-        found = both.iloc[0]
-        got = f"{len(people)} of train in test too, {found.train} by {found.by} first"
-        raise ValueError(f"expected disjoint people, or remove=True, got {got}")
-    pool = train.select(set(train.names) - set(people))
-    train, dev = _hold_out(pool, dev_people, seed)
-    pairs = replace(test.pairs, role="test")
-    return Split(train, dev, test.with_pairs(pairs), f"{train.source} to {test.source}")
-
-
 def split_people(faces: Faces, dev: float = 0.25, test: float = 0.25, seed: int = 0) -> Split:
     """Split any faces into train, dev and test people, nobody in two of them, with drawn pairs.
 
@@ -155,6 +128,33 @@ def _with_drawn_pairs(faces: Faces, name: str, role: str, seed: int) -> Faces:
     if n_pairs == 0:
         raise ValueError(f"expected people with two images or more for {name} pairs, got {faces}")
     return faces.with_pairs(draw_pairs(faces, n_pairs, n_pairs, seed, name, role))
+
+
+def across(
+    train: Faces, test: Faces, remove: bool = False, dev_people: float = 0.15, seed: int = 0
+) -> Split:
+    """Split to learn from one set of faces and to test on another, which has pairs.
+
+    The share `dev_people` of train's people is held out as dev, as in `view1`. Whom `overlap`
+    finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train.
+
+    References
+    ----------
+    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017:
+    trained on CASIA-WebFace, tested on LFW.
+    """
+    if test.pairs is None or not len(test.pairs):
+        raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
+    both = overlap(train, test)
+    people = both["person"].unique()
+    if len(people) and not remove:
+        found = both.iloc[0]
+        got = f"{len(people)} of train in test too, {found.train} by {found.by} first"
+        raise ValueError(f"expected disjoint people, or remove=True, got {got}")
+    pool = train.select(set(train.names) - set(people))
+    train, dev = _hold_out(pool, dev_people, seed)
+    pairs = replace(test.pairs, role="test")
+    return Split(train, dev, test.with_pairs(pairs), f"{train.source} to {test.source}")
 
 
 def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:

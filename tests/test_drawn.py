@@ -195,7 +195,7 @@ def test_processes_that_draw_end_with_the_one_that_started_them(tmp_path):
     code = """
 import sys
 from facelab.data.drawn.people import synthesize
-synthesize(sys.argv[1], people=4000, workers=2, progress=False)
+synthesize(sys.argv[1], people=1000, workers=2, progress=False)
 """
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
 

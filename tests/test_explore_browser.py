@@ -445,7 +445,7 @@ def try_controls(page):
     box = catch.bounding_box()
     place = {"x": 0.6 * box["width"], "y": 0.5 * box["height"]}
     catch.hover(position=place)
-    told = page.locator(".fl-main .fl-told").inner_text()
+    told = page.locator(".fl-main .fl-told").text_content()
     catch.click(position=place)
     settle(page)
     assert told == pairs.locator(".fl-lead").inner_text().removeprefix("Distance ")

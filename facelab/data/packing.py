@@ -131,8 +131,6 @@ def _write(photos: Photos, shape, crop, progress, folder: Path, stamp: str) -> N
 
         decoded = decode_all(photos.files, shape[-1], crop, photos.folder.name, progress)
         _, wrong = check(photos, decoded, write)
-        file.flush()
-        os.fsync(file.fileno())
     if wrong:
         raise ValueError(_unusable(photos, wrong))
     digest.update(_encode(photos.names))

@@ -89,18 +89,6 @@ def report(folders, readme):
         click.echo(readme)
 
 
-@main.command()
-@click.argument("network", metavar="NETWORK.safetensors")
-@click.argument("out", metavar="OUT.onnx")
-def export(network, out):
-    """Write a network of the study as an ONNX file, with its preprocessing and threshold."""
-    from facelab.exchange import export_onnx
-
-    about = export_onnx(network, out)
-    said = ", ".join(f"{key} {value}" for key, value in about.items())
-    click.echo(f"{out}: embeddings of unit length; {said}")
-
-
 @main.command("align")
 @click.argument("source", metavar="IN")
 @click.argument("out")
@@ -149,6 +137,18 @@ def _in_words(found: dict) -> str:
     return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
 
 
+@main.command()
+@click.argument("network", metavar="NETWORK.safetensors")
+@click.argument("out", metavar="OUT.onnx")
+def export(network, out):
+    """Write a network of the study as an ONNX file, with its preprocessing and threshold."""
+    from facelab.exchange import export_onnx
+
+    about = export_onnx(network, out)
+    said = ", ".join(f"{key} {value}" for key, value in about.items())
+    click.echo(f"{out}: embeddings of unit length; {said}")
+
+
 @main.group()
 def data():
     """Get faces, or look at them."""
@@ -174,6 +174,14 @@ def info(path, crop):
     text, ok = info(path, crop or None)
     click.echo(text)
     sys.exit(not ok)
+
+
+@data.command()
+def catalog():
+    """List the field's data sets: size, layout, terms, how to get and how to load them."""
+    from facelab.data.catalog import describe
+
+    click.echo(describe())
 
 
 @data.command()

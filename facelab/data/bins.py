@@ -1,0 +1,180 @@
+"""InsightFace's verification sets: a ``.bin`` is a pickle, and no pickle may run anything."""
+
+import hashlib
+import io
+import math
+import pickle
+import pickletools
+import re
+from pathlib import Path
+
+import numpy as np
+
+from facelab.data.streamed import Streamed, tenths
+from facelab.faces import Faces, Pairs
+
+MOST_BYTES = 4 * 2**30  # of a file
+ADMITTED = "expected lists, tuples, bytes, bools and NumPy arrays alone"
+# dtypes of plain numbers
+NUMBERS = re.compile(r"b1|[ui][1248]|f[248]")
+# Opcodes: of constants, lists, tuples and the memo, and what calls `find_class` and its results;
+# no dicts, no instances, no extensions, no persistent objects.
+OPCODES = re.compile(
+    r"PROTO|FRAME|STOP|MARK|POP|POP_MARK|NONE|NEWTRUE|NEWFALSE|(BIN)?INT[12]?|LONG[14]?"
+    r"|(SHORT_)?BIN(BYTES|STRING|UNICODE)8?|BYTEARRAY8|STRING|UNICODE|(EMPTY_)?LIST|APPENDS?"
+    r"|(EMPTY_)?TUPLE[123]?|(LONG_)?(BIN)?(GET|PUT)|MEMOIZE|(STACK_)?GLOBAL|REDUCE|BUILD"
+)
+
+
+def load_bin(path: str | Path, image_size: int = 112) -> Faces:
+    """Load a verification set of InsightFace's, for example ``agedb_30.bin``, with its pairs.
+
+    Pair k is made of the images 2k and 2k + 1, which are decoded when a batch asks for them. The
+    file names nobody: the two of a same pair are one person, all others different ones, so that
+    intervals take the pairs as independent. A fold is a tenth of the same and of the different
+    pairs.
+
+    The file is a pickle, and is read by an unpickler that admits lists, tuples, bytes, bools and
+    NumPy arrays of numbers alone; anything else, or more than 4 GiB, is a ValueError, and none of
+    it is run.
+    """
+    path = Path(path)
+    images, same = _checked(path, _unpickle(path))
+    n = len(same)
+    left = 2 * np.arange(n)
+    person = np.arange(2 * n).reshape(n, 2)
+    person[same, 1] = person[same, 0]
+    people, labels = np.unique(person, return_inverse=True)
+    digest = hashlib.sha256(f"{image_size}".encode())
+    for image in images:
+        digest.update(image)
+
+    def picture(row):
+        return io.BytesIO(images[row])
+
+    def place(row):
+        return f"{path}, image {row}"
+
+    return Faces(
+        packed=Streamed(2 * n, picture, place, image_size),
+        rows=np.arange(2 * n),
+        labels=labels.reshape(-1),
+        names=tuple(f"pair{k // 2}{'ab'[k % 2]}" for k in people.tolist()),
+        numbers=np.tile([1, 2], n),
+        source=path.stem,
+        pairs=Pairs(left, left + 1, same, tenths(same), name=path.stem, role="test"),
+        fingerprint=digest.hexdigest(),
+        root=path.name,
+    )
+
+
+def _checked(path: Path, content) -> tuple[list, np.ndarray]:
+    """Return the encoded images and, bool, which pairs are same."""
+    if not isinstance(content, list | tuple) or len(content) != 2:
+        raise ValueError(f"{path}: expected images and whether same, got {_what(content)}")
+    images, same = content
+    same = same.content.tolist() if isinstance(same, _Array) else same
+    if not isinstance(images, list | tuple) or not isinstance(same, list | tuple):
+        got = f"{_what(images)} and {_what(same)}"
+        raise ValueError(f"{path}: expected a list of images and one of bools, got {got}")
+    if not same or len(images) != 2 * len(same):
+        got = f"{len(images)} images for {len(same)} pairs"
+        raise ValueError(f"{path}: expected two images for each pair, got {got}")
+    images = [image.content if isinstance(image, _Array) else image for image in images]
+    for k, image in enumerate(images):
+        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 1
+        if not (isinstance(image, bytes | bytearray) or is_array) or not len(image):
+            raise ValueError(f"{path}, image {k}: expected encoded bytes, got {_what(image)}")
+    for k, value in enumerate(same):
+        if not isinstance(value, bool | np.bool | int | np.integer) or value not in (0, 1):
+            raise ValueError(f"{path}, pair {k}: expected True or False, got {_what(value)}")
+    return images, np.array(same, bool)
+
+
+def _what(value) -> str:
+    n = f" of length {len(value)}" if hasattr(value, "__len__") else ""
+    return f"{type(value).__name__}{n}"
+
+
+def _unpickle(path: Path):
+    """Read a pickle without calling anything but this module; NumPy trusts what it unpickles."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"{path}: expected at most {MOST_BYTES:,} bytes, got {size:,}")
+    data = path.read_bytes()
+    place = str(path)
+    try:
+        for k, (opcode, argument, at) in enumerate(pickletools.genops(data)):
+            place = f"{path}, byte {at}"
+            if not OPCODES.fullmatch(opcode.name):
+                raise ValueError(f"{ADMITTED}, got {opcode.name}")
+            if "PUT" in opcode.name and int(argument) > k:  # memory for as many objects is taken
+                raise ValueError(f"expected object {k} at most, got {argument}")
+        place = str(path)
+        return _Unpickler(data).load()
+    except Exception as e:  # whatever a broken pickle makes the parser raise
+        reason = " ".join(str(e).split())[:200] or type(e).__name__
+        raise ValueError(f"{place}: expected a pickle of images and pairs, got: {reason}") from e
+
+
+class _Unpickler(pickle.Unpickler):
+    """Has functions of this module in the place of the few names that such a file may hold."""
+
+    def __init__(self, data: bytes):
+        super().__init__(io.BytesIO(data), encoding="bytes")  # for what Python 2 wrote
+        self.left = len(data)  # bytes that may be made: a file holds no more than it has
+
+    def find_class(self, module, name):
+        """Return what stands for ``module.name``; nothing is imported."""
+
+        def encode(text, _):  # how Python 3 writes bytes for Python 2
+            self.left -= len(text)
+            if self.left < 0:
+                raise ValueError("expected no more bytes than the file has, got more")
+            return text.encode("latin-1")
+
+        known = {
+            "_codecs.encode": encode,
+            "builtins.bytes": lambda: b"",
+            "numpy.dtype": _Numbers,
+            "numpy.ndarray": None,  # only handed on to _reconstruct
+            "numpy.core.multiarray._reconstruct": lambda *_: _Array(),
+            "numpy.core.multiarray.scalar": lambda kind, raw: kind.read(raw, (1,))[0],
+            "numpy.core.numeric._frombuffer": lambda raw, kind, shape, *_: _Array(raw, kind, shape),
+        }
+        full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
+        full = full.replace("__builtin__.", "builtins.")
+        if full not in known:
+            raise ValueError(f"{ADMITTED}, got {full!r}")
+        return known[full]
+
+
+class _Numbers:
+    """Stands for a NumPy dtype."""
+
+    def __init__(self, code, *_):
+        self.code = code.decode("latin-1") if isinstance(code, bytes) else code
+        if not NUMBERS.fullmatch(self.code):
+            raise ValueError(f"expected an array of numbers, got one of dtype {code!r}")
+
+    def __setstate__(self, state):
+        if state[1] not in ("|", "<", b"|", b"<") or any(state[2:5]):
+            raise ValueError(f"expected a plain little-endian dtype, got {state!r}")
+
+    def read(self, raw: bytes, shape: tuple) -> np.ndarray:
+        """Read the numbers in `raw`, not a copy of them."""
+        values = np.frombuffer(raw, self.code)
+        if not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(values):
+            raise ValueError(f"expected an array of {len(values)} numbers, got one of {shape}")
+        return values.reshape(shape)
+
+
+class _Array:
+    """Stands for a NumPy array, in `content`."""
+
+    def __init__(self, raw=b"", kind=None, shape=(0,)):
+        self.content = (kind or _Numbers("u1")).read(raw, shape)
+
+    def __setstate__(self, state):
+        _, shape, kind, _, raw = state
+        self.content = kind.read(raw, shape)

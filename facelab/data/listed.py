@@ -1,0 +1,157 @@
+"""Sets in lists and folders of their own: CALFW, CPLFW, CFP, AgeDB, MegaFace, Trillion-Pairs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from facelab.data.streamed import files_as_faces, tenths
+from facelab.faces import Faces, Pairs
+
+
+def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tuple[str, ...]]:
+    """Yield the groups of `pattern` in each line of a list; `form` says in words what it expects.
+
+    Empty lines and the first `skip` ones are passed over. A line of another form, and a list
+    without any, are a ValueError that names the file and the line.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a list of lines {form}, got no file")
+    n = 0
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+        if number <= skip or not line.strip():
+            continue
+        found = re.fullmatch(pattern, line.strip())
+        if not found:
+            raise ValueError(f"{path}, line {number}: expected {form}, got {line[:80]!r}")
+        n += 1
+        yield found.groups()
+    if not n:
+        raise ValueError(f"{path}: expected lines {form}, got none")
+
+
+def load_pair_list(
+    path: str | Path, images: str | Path, image_size: int = 112, crop: int | None = None
+) -> Faces:
+    """Load CALFW or CPLFW: ``pairs_CALFW.txt`` or ``pairs_CPLFW.txt``, and the folder of images.
+
+    Two lines make a pair, each ``NAME_NUMBER.jpg LABEL``; 0 is a different pair, any other number
+    a same one. A fold is a tenth of the same and of the different pairs. Pictures are decoded when
+    a batch asks for them. ValueErrors name the line.
+    """
+    path, folder = Path(path), Path(images)
+    lines = list(matched(path, r"((.+)_(\d+)\.\w+)\s+(\d+)", "NAME_NUMBER.jpg LABEL"))
+    if len(lines) % 2:
+        raise ValueError(f"{path}: expected two lines for each pair, got {len(lines)} lines")
+    for k in range(0, len(lines), 2):
+        (_, a, _, label), (_, b, _, other) = lines[k : k + 2]
+        if not (a == b) == (label != "0") == (other != "0"):
+            got = f"{a} {label} and {b} {other}"
+            raise ValueError(f"{path}, pair {k // 2 + 1}: expected 0 for two people, got {got}")
+    files = sorted({(file, person, int(number)) for file, person, number, _ in lines})
+    row = {file: k for k, (file, _, _) in enumerate(files)}
+    ends = np.array([row[file] for file, *_ in lines]).reshape(-1, 2)
+    same = np.array([label != "0" for *_, label in lines[::2]])
+    name = path.stem.removeprefix("pairs_")
+    pairs = Pairs(*ends.T, same, tenths(same), name=name, role="test")
+    names, people, numbers = zip(*files, strict=True)
+    places = [folder / file for file in names]
+    return files_as_faces(places, people, numbers, name, image_size, crop).with_pairs(pairs)
+
+
+def load_cfp(
+    root: str | Path, kind: str = "FP", image_size: int = 112, crop: int | None = None
+) -> Faces:
+    """Load Celebrities in Frontal-Profile with the pairs of its ten folds.
+
+    `root` holds ``Data`` and ``Protocol``; `kind` is ``"FP"``, a frontal and a profile image, or
+    ``"FF"``, two frontal ones. Profile images are numbered on from 101.
+
+    References
+    ----------
+    Sengupta et al., "Frontal to Profile Face Verification in the Wild", WACV 2016.
+    """
+    if kind not in ("FP", "FF"):
+        raise ValueError(f"expected kind FP or FF, got {kind!r}")
+    protocol = Path(root) / "Protocol"
+    files, people, numbers, rows = [], [], [], {}
+    for view, pose, first in (("F", "frontal", 0), ("P", "profile", 100)):
+        pattern = rf"(\d+)\s+(.*?(\w+)/{pose}/(\d+)\.\w+)"
+        form = f"NUMBER .../PERSON/{pose}/NUMBER.jpg"
+        for key, file, person, number in matched(protocol / f"Pair_list_{view}.txt", pattern, form):
+            rows[view, int(key)] = len(files)
+            files.append(protocol / file)
+            people.append(person)
+            numbers.append(first + int(number))
+    pairs = []  # left, right, same, fold
+    for fold in range(10):
+        folder = protocol / "Split" / kind / f"{fold + 1:02d}"
+        for same in (True, False):
+            path = folder / ("same.txt" if same else "diff.txt")
+            for a, b in matched(path, r"(\d+)\s*,\s*(\d+)", "NUMBER,NUMBER"):
+                left, right = (kind[0], int(a)), (kind[1], int(b))
+                if not {left, right} <= rows.keys():
+                    raise ValueError(f"{path}: expected numbers of Pair_list_*.txt, got {a},{b}")
+                pairs.append((rows[left], rows[right], same, fold))
+    left, right, same, fold = map(np.array, zip(*pairs, strict=True))
+    name = f"CFP-{kind}"
+    faces = files_as_faces(files, people, numbers, name, image_size, crop)
+    return faces.with_pairs(Pairs(left, right, same, fold, name=name, role="test"))
+
+
+def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None) -> Faces:
+    """Load AgeDB's folder of ``NUMBER_NAME_AGE_SEX.jpg``, without pairs.
+
+    The pairs of AgeDB-30 are in ``agedb_30.bin``: see `load_bin`. An image's number is the file's.
+
+    References
+    ----------
+    Moschoglou et al., "AgeDB: the First Manually Collected, In-the-Wild Age Database", CVPR
+    Workshops 2017.
+    """
+    root = Path(root)
+    files = sorted(file for file in root.glob("*") if not file.name.startswith("."))
+    found = [re.fullmatch(r"(\d+)_(.+)_\d+_[fm]\.\w+", file.name) for file in files]
+    wrong = [file.name for file, fits in zip(files, found, strict=True) if not fits]
+    if wrong or not files:
+        got = f"{len(wrong)} others: {', '.join(wrong[:5])}" if wrong else "none"
+        raise ValueError(f"{root}: expected files NUMBER_NAME_AGE_SEX.jpg, got {got}")
+    numbers, people = zip(*(fits.groups() for fits in found), strict=True)
+    return files_as_faces(files, people, map(int, numbers), "AgeDB", image_size, crop)
+
+
+def load_image_list(
+    path: str | Path,
+    images: str | Path,
+    distractors: bool = False,
+    noise: str | Path | None = None,
+    image_size: int = 112,
+    crop: int | None = None,
+) -> Faces:
+    """Load probes or distractors of MegaFace or Trillion-Pairs, for `with_distractors`.
+
+    Parameters
+    ----------
+    path, images : path
+        A list of ``PERSON/.../FILE`` in the folder `images`, for example ``facescrub_lst`` and
+        ``facescrub_images`` of InsightFace's copy.
+    distractors : bool
+        Each image is a person of its own.
+    noise : path, optional
+        A list of wrong images, known by their file names, to be left out, for example
+        ``facescrub_noises.txt``; the faces' `source` says how many were.
+
+    References
+    ----------
+    Kemelmacher-Shlizerman et al., "The MegaFace Benchmark", CVPR 2016.
+    """
+    path = Path(path)
+    files = [file for (file,) in matched(path, r"(.+/.+)", "PERSON/.../FILE")]
+    wrong = {name for (name,) in matched(Path(noise), "(.+)", "FILE")} if noise else set()
+    wrong = {name.split("/")[-1] for name in wrong if not name.startswith("#")}
+    kept = [file for file in files if file.split("/")[-1] not in wrong]
+    people = kept if distractors else [file.split("/")[0] for file in kept]
+    source = f"{path.name} without {len(files) - len(kept)} wrong images" if noise else path.name
+    places = [Path(images) / file for file in kept]
+    return files_as_faces(places, people, None, source, image_size, crop)

@@ -1,0 +1,106 @@
+"""Pictures that are decoded when a batch asks for them, so that any number of them can be used."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facelab.data.decoding import decode
+from facelab.faces import Faces
+
+
+class Streamed:
+    """What `Faces` needs of an array of images; decodes what is indexed and keeps nothing.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    picture : callable
+        ``picture(row)`` returns what `decode` takes.
+    place : callable
+        ``place(row)`` says where the picture is, for an error.
+    image_size, crop : int
+        As in `decode`.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self, n: int, picture: Callable, place: Callable, image_size: int, crop: int | None = None
+    ):
+        if image_size < 1 or (crop is not None and crop < 1):
+            raise ValueError(f"expected positive sizes, got image_size={image_size}, crop={crop}")
+        self.shape = (n, 3, image_size, image_size)
+        self.picture, self.place, self.crop = picture, place, crop
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Decode the pictures of `rows`, (B,): uint8 of shape (B, 3, image_size, image_size)."""
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+
+        def read(k):
+            try:
+                images[k] = decode(self.picture(rows[k]), self.shape[-1], self.crop)
+            except ValueError as e:
+                place = self.place(rows[k])
+                raise ValueError(f"{place}: expected a whole picture, got this: {e}") from e
+
+        with ThreadPoolExecutor() as pool:  # Pillow decodes without the GIL
+            list(pool.map(read, range(len(rows))))
+        return images
+
+
+def files_as_faces(
+    files: Sequence[Path],
+    people: Iterable,
+    numbers: Iterable[int] | None,
+    source: str,
+    image_size: int,
+    crop: int | None,
+) -> Faces:
+    """Return pictures in files as streamed `Faces`; `numbers` by default count each one's.
+
+    Missing files are a ValueError. The fingerprint is of the files' names and lengths.
+    """
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        few = ", ".join(missing[:5])
+        got = f"{len(missing):,} missing: {few}"
+        raise ValueError(f"{source}: expected {len(files):,} pictures, got {got}")
+    labels, names = pd.factorize(np.array(list(people), str))
+    if numbers is None:
+        numbers = numbers_of(labels)
+    digest = hashlib.sha256(f"{image_size} {crop}".encode())
+    for file in files:
+        digest.update(f"\n{file.parent.name}/{file.name} {file.stat().st_size}".encode())
+    return Faces(
+        packed=Streamed(len(files), files.__getitem__, files.__getitem__, image_size, crop),
+        rows=np.arange(len(files)),
+        labels=labels.astype(np.int64),
+        names=tuple(names.tolist()),
+        numbers=np.array(list(numbers), np.int64),
+        source=source,
+        fingerprint=digest.hexdigest(),
+        root=source,
+        crop=crop,
+    )
+
+
+def numbers_of(labels: np.ndarray) -> np.ndarray:
+    """Count the images of each person from 1, in their order: int64 of the shape of `labels`."""
+    return pd.Series(labels).groupby(labels).cumcount().to_numpy(np.int64) + 1
+
+
+def tenths(same: np.ndarray) -> np.ndarray:
+    """Return ten folds, (n_pairs,): a tenth of the same and of the different pairs each."""
+    folds = np.zeros(len(same), np.int64)
+    for kind in (same, ~same):
+        n = kind.sum()
+        folds[kind] = np.arange(n) * 10 // max(n, 1)
+    return folds

@@ -1,0 +1,150 @@
+"""Sets whose people are given by templates: IJB-B, IJB-C, YTF, iQIYI-VID."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from facelab.data.listed import matched
+from facelab.data.streamed import files_as_faces, numbers_of
+from facelab.faces import Pairs
+from facelab.templates import Templates
+
+
+def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -> Templates:
+    """Load IJB-B or IJB-C in InsightFace's layout: ``meta`` and ``loose_crop``.
+
+    ``meta/ijbc_face_tid_mid.txt`` has lines ``FILE TEMPLATE MEDIA``, and
+    ``meta/ijbc_template_pair_label.txt`` lines ``TEMPLATE TEMPLATE LABEL``, 1 for a same pair. The
+    lists name nobody: templates that same pairs join are one person. Images are taken as they are,
+    without the landmarks of ``ijbc_name_5pts_score.txt``.
+
+    References
+    ----------
+    Whitelam et al., "IARPA Janus Benchmark-B", CVPR Workshops 2017; Maze et al., "IARPA Janus
+    Benchmark - C", ICB 2018.
+    """
+    root = Path(root)
+    found = sorted((root / "meta").glob("*_face_tid_mid.txt"))
+    if len(found) != 1:
+        raise ValueError(f"{root}: expected one meta/*_face_tid_mid.txt, got {len(found)}")
+    path = found[0]
+    name = path.name.split("_")[0].upper()
+    lines = list(matched(path, r"(\S+)\s+(\d+)\s+(\d+)", "FILE TEMPLATE MEDIA"))
+    files, numbers, media = zip(*lines, strict=True)
+    of_template, template = np.unique(np.array(numbers, np.int64), return_inverse=True)
+    path = path.with_name(path.name.replace("face_tid_mid", "template_pair_label"))
+    table = _pairs_in(path)
+    ends = np.searchsorted(of_template, table[:, :2]).clip(max=len(of_template) - 1)
+    unknown = table[:, :2][of_template[ends] != table[:, :2]]
+    if len(unknown):
+        raise ValueError(f"{path}: expected templates of {found[0].name}, got {unknown[0]}")
+    same = table[:, 2] == 1
+    pairs = Pairs(*ends.T, same, name=name, role="test")
+    places = [root / "loose_crop" / file for file in files]
+    people = _joined(len(of_template), ends[same])
+    media = np.array(media, np.int64)
+    return _templates(places, people[template], template, media, name, pairs, image_size, crop)
+
+
+def load_ytf(
+    root: str | Path,
+    frames: str = "aligned_images_DB",
+    image_size: int = 112,
+    crop: int | None = None,
+) -> Templates:
+    """Load YouTube Faces: each video is a template, and the pairs are those of ten folds.
+
+    `root` holds ``splits.txt``, lines ``FOLD, NUMBER, PERSON/VIDEO, PERSON/VIDEO, ..., SAME`` after
+    a heading, and the folder `frames` of ``PERSON/VIDEO/*.jpg``. Only their videos are loaded.
+
+    References
+    ----------
+    Wolf, Hassner, Maoz, "Face Recognition in Unconstrained Videos with Matched Background
+    Similarity", CVPR 2011.
+    """
+    root = Path(root)
+    path = root / "splits.txt"
+    pattern = r"(\d+)\s*,[^,]*,\s*([^,/]+/[^,/]+?)\s*,\s*([^,/]+/[^,/]+?)\s*,(?:.*,)?\s*([01])"
+    form = "FOLD, NUMBER, PERSON/VIDEO, PERSON/VIDEO, ..., 0 or 1"
+    lines = list(matched(path, pattern, form, skip=1))
+    folds, left, right, same = zip(*lines, strict=True)
+    videos, ends = np.unique([left, right], return_inverse=True)
+    same = np.array(same) == "1"
+    folds = np.array(folds, int) - 1
+    pairs = Pairs(*ends.reshape(2, -1), same, folds, name="YTF", role="test")
+    places, template = _frames([root / frames / video for video in videos])
+    people = np.array([video.split("/")[0] for video in videos])[template]
+    return _templates(places, people, template, template, "YTF", pairs, image_size, crop)
+
+
+def load_iqiyi(
+    path: str | Path, frames: str | Path, image_size: int = 112, crop: int | None = None
+) -> Templates:
+    """Load videos of iQIYI-VID: each is a template, without pairs, for `identify`.
+
+    `path` is ``train_gt.txt``, lines ``VIDEO.mp4 PERSON``, or ``val_gt.txt``, lines ``PERSON
+    VIDEO.mp4 VIDEO.mp4 ...``. `frames` holds a folder VIDEO for each, of frames cut out of it.
+
+    References
+    ----------
+    Liu et al., "iQIYI-VID: A Large Dataset for Multi-modal Person Identification", 2018.
+    """
+    path = Path(path)
+    pattern = r"(\S+\.mp4 \d+|\d+(?: \S+\.mp4)+)"
+    person_of = {}
+    for (line,) in matched(path, pattern, "VIDEO.mp4 PERSON or PERSON VIDEO.mp4 ..."):
+        videos = [field for field in line.split() if field.endswith(".mp4")]
+        (person,) = set(line.split()) - set(videos)
+        for video in videos:
+            if person_of.setdefault(video, person) != person:
+                got = f"{person_of[video]} and {person}"
+                raise ValueError(f"{path}: expected one person in {video}, got {got}")
+    folders = [Path(frames) / video.removesuffix(".mp4") for video in person_of]
+    places, template = _frames(folders)
+    people = np.array(list(person_of.values()))[template]
+    return _templates(places, people, template, template, "iQIYI-VID", None, image_size, crop)
+
+
+def _pairs_in(path: Path) -> np.ndarray:
+    """Read two templates and whether they are same, int64 of (n_pairs, 3)."""
+    try:  # IJB-C has 15,658,489 pairs
+        table = pd.read_csv(path, sep=" ", header=None, dtype=np.int64).to_numpy()
+        if table.shape[1] == 3 and np.isin(table[:, 2], (0, 1)).all():
+            return table
+    except (ValueError, OSError):
+        pass  # what is wrong, and in which line, is said below
+    rows = matched(path, r"(\d+)\s+(\d+)\s+([01])", "TEMPLATE TEMPLATE 0 or 1")
+    return np.array(list(rows), np.int64)
+
+
+def _joined(n: int, pairs: np.ndarray) -> np.ndarray:
+    """Give each of `n` templates the number, (n,), of the group that `pairs` join it to."""
+    ones = np.ones(len(pairs), bool)
+    return connected_components(coo_array((ones, pairs.T), (n, n)), directed=False)[1]
+
+
+def _frames(folders: list[Path]) -> tuple[list[Path], np.ndarray]:
+    """Return the images in `folders`, and the number of the folder of each."""
+    places, rows = [], []
+    for k, folder in enumerate(folders):
+        files = sorted(folder.glob("[!.]*"))
+        if not files:
+            raise ValueError(f"{folder}: expected the frames of a video, got none")
+        places += files
+        rows += [k] * len(files)
+    return places, np.array(rows)
+
+
+def _templates(places, people, template, media, name, pairs, image_size, crop) -> Templates:
+    images = files_as_faces(places, people, None, name, image_size, crop)
+    first = np.unique(template, return_index=True)[1]  # the image that shows each template
+    labels = images.labels[first]
+    wrong = np.flatnonzero(labels[template] != images.labels)
+    if len(wrong):
+        raise ValueError(f"{name}: expected one person in a template, got two: {places[wrong[0]]}")
+    faces = replace(images, rows=first, labels=labels, numbers=numbers_of(labels))
+    return Templates(images, template, media, faces.with_pairs(pairs))

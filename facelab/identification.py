@@ -1,0 +1,256 @@
+"""Identification, 1:N: find a probe's person in a gallery, among any number of distractors.
+
+Nothing here holds more than a block of the matrix of similarities, so a gallery may be a memory
+map. Similarities are in float32: entries whose cosines differ by less than 1e-6 count as equally
+near, and against the network.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from facelab.verification.sweep import unit_length
+
+GALLERY_BLOCK = 16_384  # entries, and probes, whose similarities are held at once: 64 MiB
+PROBE_BLOCK = 1_024
+ROUNDING = 1e-6  # of a cosine
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Identification:
+    """Where probes found their people.
+
+    Parameters
+    ----------
+    rank : ndarray of shape (n,), int64
+        1 + the entries of other people that are as near as the nearest of the probe's own person,
+        or nearer; 0 for a probe whose person is not in the gallery.
+    mate, nearest : ndarray of shape (n,), float32
+        Distance, in [0, 2], to the nearest entry of the probe's own person, nan without any, and to
+        the nearest entry of all.
+    n_gallery : int
+        How many entries were searched.
+    most : int, optional
+        Greatest rank that is exact; all further ones are one more.
+    """
+
+    rank: np.ndarray
+    mate: np.ndarray
+    nearest: np.ndarray
+    n_gallery: int
+    most: int | None = None
+
+    def __repr__(self) -> str:
+        rank1 = f"{self.cmc(1)[0]:.1%}" if self.mated.any() else "undefined"
+        probes = f"{self.mated.sum():,} mated and {(~self.mated).sum():,} other probes"
+        return f"Identification({probes} in {self.n_gallery:,} entries: rank-1 {rank1})"
+
+    @property
+    def mated(self) -> np.ndarray:
+        """Which probes have their person in the gallery, bool of shape (n,)."""
+        return self.rank > 0
+
+    def cmc(self, n_ranks: int = 20) -> np.ndarray:
+        """Return the share of mated probes found at rank 1, 1 to 2, ... 1 to `n_ranks`.
+
+        The first is the rank-1 identification rate. No mated probes, and ranks beyond `most`, are
+        a ValueError.
+        """
+        if not self.mated.any():
+            raise ValueError("expected probes whose people are in the gallery, got none")
+        if n_ranks < 1 or n_ranks > (self.most or n_ranks):
+            raise ValueError(f"expected 1 to {self.most or 'any'} ranks, got {n_ranks}")
+        ranks = np.arange(1, n_ranks + 1)
+        return np.searchsorted(np.sort(self.rank[self.mated]), ranks, "right") / self.mated.sum()
+
+    def dir_at_far(self, far: float) -> tuple[float, float]:
+        """Return the open-set detection and identification rate, DIR, and its threshold.
+
+        Of the probes whose people are not in the gallery at most the share `far` lies nearer than
+        the threshold to some entry; DIR is the share of mated probes that are at rank 1 and nearer
+        than it to their own person. Too few probes of either kind are a ValueError.
+
+        References
+        ----------
+        Grother, Ngan, "Face Recognition Vendor Test", NIST IR 8009, 2014: DIR = 1 - FNIR.
+        """
+        others = np.sort(self.nearest[~self.mated])
+        if len(others) * far < 1 or not self.mated.any():  # a single one would exceed `far`
+            needed = f"mated probes and {np.ceil(1 / far):,.0f} others for FAR {far:.4g}"
+            raise ValueError(f"expected {needed}, got {self.mated.sum():,} and {len(others):,}")
+        allowed = int(np.floor(far * len(others) * (1 + 1e-12)))
+        threshold = float(others[allowed]) if allowed < len(others) else np.inf
+        found = (self.rank == 1) & (self.mate < threshold)
+        return float(found.sum() / self.mated.sum()), threshold
+
+    def table(self, ranks=(1, 5, 10, 20), fars=(0.1, 0.01, 0.001)) -> pd.DataFrame:
+        """Return a row per rate: metric, value, note; a rate that is undefined is nan."""
+        rows = []
+        for rank in ranks:
+            rows.append(_row(f"rank-{rank}", lambda rank=rank: self.cmc(rank)[-1]))
+        for far in fars:
+            rows.append(_row(f"DIR at FAR {far:.4g}", lambda far=far: self.dir_at_far(far)[0]))
+        return pd.DataFrame(rows, columns=["metric", "value", "note"])
+
+
+def _row(metric: str, rate: Callable) -> tuple[str, float, str]:
+    try:
+        return metric, float(rate()), ""
+    except ValueError as e:
+        return metric, np.nan, str(e)
+
+
+def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Find the `k` nearest entries of each probe: distances and rows, both (n_probes, k).
+
+    Embeddings, (n, D), are normalised here. The distances, float32 in [0, 2], are exact, nearest
+    first. The gallery is gone through once, in blocks, and of a block only what is nearer than the
+    `k` found so far is sorted.
+    """
+    check = _fitting(probes, gallery)
+    if not 1 <= k <= check:
+        raise ValueError(f"expected k of 1 to {check} entries, got {k}")
+    best = np.full((len(probes), k), -np.inf, np.float32)
+    rows = np.zeros((len(probes), k), np.int64)
+    for start, some, cosines in _cosines(probes, gallery):
+        near = cosines > best[some, -1:]
+        if near.sum() > 4 * k * len(cosines) and k < cosines.shape[1]:
+            # so many, as in the first block, that the block's own k nearest are told apart first
+            near &= cosines >= np.partition(cosines, -k, axis=1)[:, [-k]]
+        probe, entry = np.nonzero(near)
+        new = probe, cosines[probe, entry], start + entry
+        best[some], rows[some] = _nearest(best[some], rows[some], *new)
+    pairs = np.repeat(np.arange(len(probes)), k), rows.ravel()
+    distance = _distances(probes, gallery, *pairs).reshape(rows.shape)
+    order = np.argsort(distance, axis=1, kind="stable")  # float32 may have exchanged neighbours
+    return np.take_along_axis(distance, order, 1), np.take_along_axis(rows, order, 1)
+
+
+def identify(
+    probes: np.ndarray,
+    probe_people: np.ndarray,
+    gallery: np.ndarray,
+    gallery_people: np.ndarray,
+) -> Identification:
+    """Look for the person of each probe in a gallery.
+
+    Embeddings, (n, D), are normalised here; people, (n,), are names or numbers. Entries of people
+    who are no probes are distractors; probes of people who are not in the gallery make the search
+    open-set.
+    """
+    n_gallery = _fitting(probes, gallery)
+    if (len(probe_people), len(gallery_people)) != (len(probes), n_gallery):
+        got = f"{len(probe_people)} and {len(gallery_people)}"
+        raise ValueError(f"expected {len(probes)} and {n_gallery} people, got {got}")
+    both = np.concatenate([np.asarray(probe_people), np.asarray(gallery_people)])
+    _, person = np.unique(both, return_inverse=True)
+    probe, entry = _own(person[: len(probes)], person[len(probes) :])
+    own = _distances(probes, gallery, probe, entry)  # of each probe to each entry of its person
+    mate = np.full(len(probes), np.inf, np.float32)
+    np.minimum.at(mate, probe, own)
+    mated = np.isfinite(mate)
+    # a cosine of 1 - d * d / 2; nothing reaches inf
+    limit = np.where(mated, 1 - mate.astype(float) ** 2 / 2 - ROUNDING, np.inf).astype(np.float32)
+    before = np.zeros(len(probes), np.int64)
+    best = np.full(len(probes), -np.inf, np.float32)
+    row = np.zeros(len(probes), np.int64)
+    for start, some, cosines in _cosines(probes, gallery):
+        at = cosines.argmax(axis=1)
+        greatest = np.take_along_axis(cosines, at[:, None], 1)[:, 0]
+        nearer = greatest > best[some]
+        row[some] = np.where(nearer, start + at, row[some])
+        best[some] = np.maximum(best[some], greatest)
+        inside = (probe >= some.start) & (probe < some.stop)
+        inside &= (entry >= start) & (entry < start + cosines.shape[1])
+        cosines[probe[inside] - some.start, entry[inside] - start] = -np.inf
+        before[some] += (cosines >= limit[some, None]).sum(axis=1)
+    nearest = _distances(probes, gallery, np.arange(len(probes)), row)
+    mate[~mated] = np.nan
+    return Identification(np.where(mated, 1 + before, 0), mate, nearest, n_gallery)
+
+
+def with_distractors(
+    probes: np.ndarray, people: np.ndarray, distractors: np.ndarray, n_ranks: int = 20
+) -> Identification:
+    """Look for each probe's person among distractors, as MegaFace does.
+
+    Each ordered pair of a person's probes is one search, for the second among the distractors:
+    the result has an entry for each, in the order of the first. Ranks are exact up to `n_ranks`.
+    """
+    n_distractors = _fitting(probes, distractors)
+    if len(people) != len(probes):
+        raise ValueError(f"expected {len(probes)} people, got {len(people)}")
+    _, person = np.unique(people, return_inverse=True)
+    left, right = _own(person, person)
+    left, right = left[left != right], right[left != right]
+    if not len(left):
+        raise ValueError("expected people with two probes or more, got none")
+    k = min(n_ranks, n_distractors)
+    found, _ = search(probes, distractors, k)  # (n_probes, k)
+    mate = _distances(probes, probes, left, right)
+    found = found[left].astype(float)
+    before = (found**2 <= mate[:, None].astype(float) ** 2 + 2 * ROUNDING).sum(axis=1)
+    nearest = np.minimum(mate, found[:, 0].astype(np.float32))
+    most = None if k == n_distractors else k
+    return Identification(1 + before, mate, nearest, n_distractors + 1, most)
+
+
+def _fitting(probes: np.ndarray, gallery: np.ndarray) -> int:
+    """Return the number of entries, after a look at the shapes."""
+    shapes = np.shape(probes), np.shape(gallery)
+    widths = {shape[1:] for shape in shapes}
+    if len(widths) != 1 or len(shapes[0]) != 2 or 0 in (*shapes[0], *shapes[1]):
+        raise ValueError(f"expected two tables of embeddings of one size, got shapes {shapes}")
+    return len(gallery)
+
+
+def _cosines(probes: np.ndarray, gallery: np.ndarray) -> Iterator[tuple]:
+    """Yield blocks: first entry, slice of probes, and cosines, float32 (n_probes, n_entries)."""
+    x = unit_length(probes).astype(np.float32)
+    for start in range(0, len(gallery), GALLERY_BLOCK):
+        y = _unit(gallery, slice(start, start + GALLERY_BLOCK)).astype(np.float32)
+        for first in range(0, len(x), PROBE_BLOCK):
+            some = slice(first, min(first + PROBE_BLOCK, len(x)))
+            yield start, some, x[some] @ y.T
+
+
+def _unit(gallery: np.ndarray, rows) -> np.ndarray:
+    try:
+        return unit_length(gallery[rows])
+    except ValueError as e:
+        first = rows.start if isinstance(rows, slice) else rows[0]
+        raise ValueError(f"gallery from entry {first}: {e}") from e
+
+
+def _nearest(best: np.ndarray, rows: np.ndarray, probe, cosine, row):
+    """Merge new candidates into the k best of each probe; of equals the first row wins."""
+    n, k = best.shape
+    probe = np.append(np.repeat(np.arange(n), k), probe)
+    cosine = np.append(best, cosine)
+    row = np.append(rows, row)
+    order = np.lexsort((row, -cosine, probe))
+    starts = np.searchsorted(probe[order], np.arange(n))
+    kept = order[starts[:, None] + np.arange(k)]  # (n, k)
+    return cosine[kept], row[kept]
+
+
+def _distances(probes, gallery, probe: np.ndarray, entry: np.ndarray) -> np.ndarray:
+    """Measure pairs of a probe and an entry, (n_pairs,) each: float32 in [0, 2]."""
+    out = np.empty(len(probe), np.float32)
+    for start in range(0, len(probe), GALLERY_BLOCK):
+        some = slice(start, start + GALLERY_BLOCK)
+        between = unit_length(probes[probe[some]]) - _unit(gallery, entry[some])
+        out[some] = np.linalg.norm(between, axis=1)
+    return out
+
+
+def _own(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return all pairs (i, j) with ``left[i] == right[j]``, in the order of i."""
+    order = np.argsort(right, kind="stable")
+    first = np.searchsorted(right[order], left, "left")
+    n = np.searchsorted(right[order], left, "right") - first
+    i = np.repeat(np.arange(len(left)), n)
+    place = np.arange(len(i)) - np.repeat(np.cumsum(n) - n, n)
+    return i, order[first[i] + place]
