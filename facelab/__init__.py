@@ -23,7 +23,7 @@ _MAP = {
     "data.listed": "load_pair_list load_cfp load_agedb load_image_list",
     "data.templates": "load_ijb load_ytf load_iqiyi",
     "data.pretrained": "dlib_network",
-    "overlap": "overlap",
+    "overlapping": "overlap",
     "faces": "Faces Pairs Split draw_pairs",
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",

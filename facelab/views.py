@@ -6,7 +6,7 @@ import numpy as np
 
 from facelab.checks import of_kind, real, whole
 from facelab.faces import Faces, Split, draw_pairs, draw_people
-from facelab.overlap import overlap
+from facelab.overlapping import overlap
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
 # otherwise the size of train would depend on who is drawn more than on how many are.
@@ -140,8 +140,8 @@ def across(
 
     References
     ----------
-    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017,
-    section 5: trained on CASIA-WebFace, tested on LFW, people in both left out.
+    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017:
+    trained on CASIA-WebFace, tested on LFW.
     """
     if test.pairs is None or not len(test.pairs):
         raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
