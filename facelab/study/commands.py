@@ -124,8 +124,10 @@ def verify(photos, model, out, prior, as_json):
         return
     report, page = verify_folder(photos[0], model or NETWORK, out)
     table = report.table().drop(columns="note")
-    rows = table.to_dict("records")
-    click.echo(json.dumps(rows) if as_json else f"{table.round(3).to_string(index=False)}\n{page}")
+    if as_json:
+        click.echo(table.to_json(orient="records"))
+    else:
+        click.echo(f"{table.round(3).to_string(index=False)}\n{page}")
 
 
 def _in_words(found: dict) -> str:

@@ -1,6 +1,7 @@
 """Verify anybody's photos with a kept network: the people of a folder, or two photos."""
 
 import io
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from facelab.data.decoding import decode, open_picture
 from facelab.data.own import load_faces
 from facelab.faces import Faces
 from facelab.models import load_network
-from facelab.plots import plot_calibration, plot_distances, plot_mistakes
+from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
 from facelab.study.record import Run
 from facelab.study.report import build_report
 from facelab.train import embed
@@ -38,12 +39,16 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     Report, Path
         Of pairs of the other people, and of the page.
     """
+    set_style()
     model, settings = load_network(network)
     out = Path(out)
+    source = f"faces in {Path(folder).name}"
     if settings.get("aligned"):
         align(folder, out / "aligned")
         folder = out / "aligned"
+        source = f"{source}, aligned"
     faces = load_faces(folder, settings["image_size"], settings["crop"])
+    faces = replace(faces, source=source)
     test = split_people(faces, dev=0.25, test=0.5).test
     dev = faces.select(set(faces.names) - set(test.names))
     run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
@@ -55,7 +60,8 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     calibration = calibrate(of_network(dev), dev)
     run.figure(plot_distances(report), "distances", "Distances of pairs of people")
     run.figure(plot_calibration(calibration, report), "calibration", "How sure a distance is")
-    run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
+    if (report.accepted != report.same).any():
+        run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
     run.finish()
     return report, build_report(out)
 
@@ -71,7 +77,7 @@ def compare_photos(
     model, settings = load_network(network)
     pixels = np.stack([_framed(photo, settings) for photo in (a, b)])
     rows = np.arange(2)
-    faces = Faces(pixels, rows, rows, (str(a), str(b)), np.ones(2, int))
+    faces = Faces(pixels, rows, rows, ("first", "second"), np.ones(2, int))
     left, right = embed(model, faces, flip=settings["flip"])
     distance = float(np.linalg.norm(left - right))
     threshold = settings["threshold"]

@@ -48,6 +48,26 @@ class Calibration:
         cllrs = f"held out {self.cllr['before']:.3f} before, {self.cllr[self.method]:.3f} after"
         return f"Calibration({about}; Cllr {cllrs})"
 
+    def as_plain(self) -> dict[str, object]:
+        """Return what `of_plain` reads, as JSON takes it; an open end is None."""
+        plain = vars(self) | {"people": len(self.people)}
+        for end in ("log_lr", "low", "high"):
+            rounded = getattr(self, end).round(4).tolist()
+            plain[end] = [value if np.isfinite(value) else None for value in rounded]
+        return plain
+
+    @classmethod
+    def of_plain(cls, plain: dict) -> "Calibration":
+        """Return the calibration that `as_plain` described, without its people."""
+        ends = {"log_lr": np.nan, "low": -np.inf, "high": np.inf}
+        arrays = {}
+        for end, missing in ends.items():
+            values = [missing if value is None else value for value in plain[end]]
+            arrays[end] = np.array(values, float)
+            if arrays[end].shape != GRID.shape:
+                raise ValueError(f"expected {len(GRID)} values of {end}, got {len(values)}")
+        return cls(**plain | arrays | {"people": frozenset()})
+
     def log_ratio(self, distances) -> np.ndarray:
         """Natural logarithm of the likelihood ratio of each distance."""
         return np.interp(numbers("distances", distances, low=0), GRID, self.log_lr)

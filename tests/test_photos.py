@@ -1,0 +1,131 @@
+"""A folder of people and two photos, verified with a kept network from the command line."""
+
+import importlib.util
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+import facelab as fl
+from facelab.study.commands import main
+from facelab.study.photos import NETWORK, compare_photos, verify_folder
+from facelab.verification import Calibration
+
+needs_detector = pytest.mark.skipif(
+    importlib.util.find_spec("facenet_pytorch") is None, reason="facelab[align] is not installed"
+)
+
+
+@pytest.fixture
+def network(tmp_path):
+    """An untrained network of framed photos, with a calibration of its own."""
+    torch.manual_seed(0)
+    about = {"name": "siamese_cnn", "embedding_size": 8, "image_size": 16, "channels": (8, 8)}
+    model = fl.siamese_cnn(8, 16, channels=(8, 8))
+    path = tmp_path / "own.safetensors"
+    fl.save_network(path, model, about, image_size=16, crop=None, flip=False, threshold=0.5)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve people, five photos each: a colour with noise."""
+    rng = np.random.default_rng(0)
+    for person in range(12):
+        colour = rng.integers(40, 215, 3)
+        folder = tmp_path / "mine" / f"Person {person}"
+        folder.mkdir(parents=True)
+        for number in range(5):
+            pixels = np.clip(colour + rng.normal(0, 12, (40, 40, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"IMG_{number}.JPG")
+    return tmp_path / "mine"
+
+
+def test_a_folder_of_people_becomes_a_report(photos, network, tmp_path):
+    report, page = verify_folder(photos, network, tmp_path / "out")
+    assert report.role == "test" and len(np.unique(report.people)) == 6
+    assert report.source == "faces in mine" and not report.synthetic
+    assert "faces in mine" in page.read_text(encoding="utf-8")
+    record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
+    assert record["reports"][0]["category"] == "labelled outside data"
+    assert {figure["file"] for figure in record["figures"]} >= {"distances.png", "calibration.png"}
+
+
+def test_the_command_prints_a_table_or_json_and_where_the_report_is(photos, network, tmp_path):
+    command = ["verify", str(photos), "--model", str(network), "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(main, command)
+    assert said.exit_code == 0 and "accuracy" in said.output and "report.html" in said.output
+    rows = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert {row["metric"] for row in rows} >= {"accuracy", "far", "frr", "auc"}
+
+
+def test_two_photos_are_decided_at_the_networks_own_threshold(photos, network):
+    a, b = (photos / "Person 1" / f"IMG_{k}.JPG" for k in (0, 1))
+    found = compare_photos(a, b, network)
+    assert found["same"] == (found["distance"] < 0.5) and "p_same" not in found
+    assert compare_photos(a, a, network)["distance"] == pytest.approx(0, abs=1e-6)
+    said = CliRunner().invoke(main, ["verify", str(a), str(b), "--model", str(network)])
+    assert "threshold 0.500" in said.output
+
+
+@pytest.mark.parametrize(
+    ("photos_given", "message"),
+    [(["a", "b", "c"], "expected a folder or two photos, got 3 names"), (["nothing"], "nothing")],
+)
+def test_what_cannot_be_verified_is_one_line(photos_given, message, network, tmp_path):
+    command = ["verify", *photos_given, "--model", str(network), "--out", str(tmp_path)]
+    said = CliRunner().invoke(main, command)
+    assert said.exit_code == 2 and message in said.output
+    assert said.output.count("\n") == 1
+
+
+def test_a_calibration_survives_the_way_through_a_file():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(30), 4)
+    x = np.eye(30)[labels] + rng.normal(0, 0.2, (120, 30))
+    faces = fl.Faces(
+        packed=np.zeros((120, 3, 2, 2), np.uint8),
+        rows=np.arange(120),
+        labels=labels,
+        names=tuple(f"P{k:02}" for k in range(30)),
+        numbers=np.tile(np.arange(1, 5), 30),
+    )
+    known = fl.calibrate(x, faces, n=20)
+    again = Calibration.of_plain(json.loads(json.dumps(known.as_plain())))
+    before, after = (one.how_sure([0.4, 0.9, 1.4]) for one in (known, again))
+    np.testing.assert_allclose(before, after, rtol=1e-3)
+    with pytest.raises(ValueError, match="expected 801 values of low, got 2"):
+        Calibration.of_plain(known.as_plain() | {"low": [1, 2]})
+
+
+def test_the_network_out_of_the_box_is_the_records_own():
+    model, settings = fl.load_network(NETWORK)
+    folder = NETWORK.parents[2] / "outputs" / "lfw" / "10_best_recipe"
+    kept, of_record = fl.load_network(folder / "the-recipe-aligned.safetensors")
+    for name, weights in kept.state_dict().items():
+        assert torch.equal(weights, model.state_dict()[name])
+    assert settings["threshold"] == of_record["threshold"] and settings["aligned"]
+    sure = Calibration.of_plain(settings["calibration"]).how_sure([0.6, settings["threshold"], 1.5])
+    assert sure["p_same"].is_monotonic_decreasing
+    assert (sure["p_low"] <= sure["p_same"]).all() and (sure["p_same"] <= sure["p_high"]).all()
+
+
+@needs_detector
+def test_two_photos_of_lfw_by_the_network_out_of_the_box(lfw_root, tmp_path):
+    bush = lfw_root / "lfw-deepfunneled" / "George_W_Bush"
+    blair = lfw_root / "lfw-deepfunneled" / "Tony_Blair" / "Tony_Blair_0010.jpg"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same = compare_photos(
+            bush / "George_W_Bush_0001.jpg", bush / "George_W_Bush_0010.jpg", NETWORK
+        )
+        other = compare_photos(bush / "George_W_Bush_0001.jpg", blair, NETWORK)
+    assert same["same"] and same["p_same"] > 0.9
+    assert not other["same"] and other["p_same"] < 0.5
+    Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
+    with pytest.raises(ValueError, match="expected a face, found none"):
+        compare_photos(tmp_path / "grey.png", blair, NETWORK)
