@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, of_kind, places, truths, whole
+from facelab.checks import numbers, places, truths, whole
 
 ROLES = ("train", "dev", "test", "")
 CHECKS = {"left": places, "right": places, "same": truths, "fold": places}  # of pairs
@@ -91,10 +91,11 @@ class Faces:
     ids: np.ndarray | None = None
 
     def __post_init__(self):
-        shape = of_kind("packed", self.packed, np.ndarray).shape
+        shape = getattr(self.packed, "shape", ())  # an array, or what reads images when asked
         if len(shape) != 4 or shape[1] != 3 or self.packed.dtype != np.uint8:
-            got = f"{self.packed.dtype} of shape {shape}"
-            raise ValueError(f"expected uint8 images of shape (n, 3, height, width), got {got}")
+            kind = getattr(self.packed, "dtype", type(self.packed).__name__)
+            expected = "uint8 images of shape (n, 3, height, width)"
+            raise ValueError(f"expected {expected}, got {kind} of shape {shape}")
         highest = {"rows": len(self.packed), "labels": len(self.names), "numbers": np.inf}
         for field, n in highest.items():
             object.__setattr__(self, field, places(field, getattr(self, field), n))

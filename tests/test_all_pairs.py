@@ -160,7 +160,7 @@ def test_the_area_is_exact_beyond_64_bits():
         ({"labels": np.arange(3)}, "expected both kinds, got 0 same, 3 different"),
         ({"n_bins": 3}, r"power of two from 1 to 2\*\*24, got 3"),
         ({"n_bins": 0}, "got 0"),
-        ({"block": 0}, "expected a block of 1 image or more, got 0"),
+        ({"block": 0}, "expected block a whole number of 1 or more, got 0"),
     ],
 )
 def test_all_pairs_refuses_what_does_not_fit(change, message):

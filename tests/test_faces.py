@@ -59,7 +59,7 @@ def test_image_ids_are_file_stems(small_faces):
         ({"packed": np.zeros((5, 4, 4, 3), np.uint8)}, r"got uint8 of shape \(5, 4, 4, 3\)"),
         ({"packed": np.zeros((5, 3, 4, 4), np.float32)}, "got float32"),
         ({"labels": np.zeros(3, int)}, r"got \(100, 3, 100\)"),
-        ({"packed": [[[[0]]]]}, "expected packed a ndarray, got 'list'"),
+        ({"packed": [[[[0]]]]}, "expected uint8 images of shape .*, got list"),
         ({"pairs": Pairs([0], [10_000], [False])}, "right whole numbers from 0 to 99, got 10000"),
         ({"rows": np.arange(1, 101)}, "expected rows whole numbers from 0 to 99, got 100"),
         ({"rows": np.arange(100) - 1}, "expected rows whole numbers from 0 to 99, got -1"),

@@ -179,7 +179,7 @@ def run_notebook(job: Job, title: str) -> str:
     cause = execute(job.path, parameters, folder / job.path.name, title)
     try:
         record = read_record(file)
-        if not cause and "finished" not in record:
+        if not cause and not record["finished"]:
             cause = "it wrote no run.json: the last cell should be run.finish()"
     except ValueError as e:
         record, cause = begun, cause or str(e)

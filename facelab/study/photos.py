@@ -1,6 +1,7 @@
 """Verify anybody's photos with a kept network: the people of a folder, or two photos."""
 
 import io
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,10 +59,11 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     of_network = partial(embed, model, flip=settings["flip"])
     report = run.verify(method, 0, of_network, dev, test, **about)
     calibration = calibrate(of_network(dev), dev)
-    run.figure(plot_distances(report), "distances", "Distances of pairs of people")
-    run.figure(plot_calibration(calibration, report), "calibration", "How sure a distance is")
-    if (report.accepted != report.same).any():
-        run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
+    with redirect_stdout(io.StringIO()):  # outside a notebook, figures are shown as words
+        run.figure(plot_distances(report), "distances", "Distances of pairs of people")
+        run.figure(plot_calibration(calibration, report), "calibration", "How sure a distance is")
+        if (report.accepted != report.same).any():
+            run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
     run.finish()
     return report, build_report(out)
 

@@ -217,8 +217,7 @@ class Run(Rows):
     def figure(self, drawn, name: str, caption: str) -> None:
         """Show axes, an array of axes, a figure or a seaborn grid, and save the same picture."""
         picture = encode(drawn)
-        if IPython.get_ipython():
-            IPython.display.display(IPython.display.Image(picture.data))
+        IPython.display.display(IPython.display.Image(picture.data))
         file = f"{name}{picture.suffix}"
         if self.out:
             self.path(file).write_bytes(picture.data)
