@@ -451,7 +451,8 @@ def try_controls(page):
     assert told == pairs.locator(".fl-lead").inner_text().removeprefix("Distance ")
     card = pairs.locator(".fl-card").first
     within = (
-        "n => n.getBoundingClientRect().top >= 0 && n.getBoundingClientRect().top < innerHeight - 40"
+        "n => n.getBoundingClientRect().top >= 0"
+        " && n.getBoundingClientRect().top < innerHeight - 40"
     )
     assert card.evaluate(within)
     low = float(pairs.get_attribute("data-low"))
