@@ -1,5 +1,6 @@
 """Refuse what a function cannot work with, in one line: what was expected, and what came."""
 
+import importlib
 import reprlib
 import sys
 from numbers import Integral, Real
@@ -59,6 +60,16 @@ def of_kind(name: str, value, kind: type):
     if not isinstance(value, kind):
         raise _refused(f"{name} a {kind.__name__}", type(value).__name__)
     return value
+
+
+def extra(module: str, what: str, name: str):
+    """Import a module of the optional extra `name`; an ImportError says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"expected {what} of facelab[{name}], got {error}; pip install 'facelab[{name}]'"
+        ) from error
 
 
 def _between(low, high):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from facelab.checks import extra
 from facelab.faces import Faces
 from facelab.models import load_network
 
@@ -96,7 +97,7 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
     if unknown := set(preprocessing) - set(INSIGHTFACE):
         expected = f"expected {', '.join(INSIGHTFACE)}"
         raise ValueError(f"{expected}, got {', '.join(sorted(unknown))}")
-    runtime = _extra("onnxruntime")
+    runtime = extra("onnxruntime", "onnxruntime", "onnx")
     content = path.read_bytes()
     try:
         session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -211,7 +212,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
         If it is no network, its size is not known, or the file differs from it.
     """
     for name in ("onnx", "onnxscript", "onnxruntime"):
-        _extra(name)
+        extra(name, name, "onnx")
     path = Path(path)
     if not isinstance(network, nn.Module):
         network, known = load_network(network)
@@ -241,20 +242,10 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     entry.key, entry.value = "facelab", json.dumps(about)
     content = proto.SerializeToString()
     options = {"providers": ["CPUExecutionProvider"]}
-    session = _extra("onnxruntime").InferenceSession(content, **options)
+    session = extra("onnxruntime", "onnxruntime", "onnx").InferenceSession(content, **options)
     (found,) = session.run(None, {"images": images.numpy()})
     off = np.abs(found - expected).max()
     if not off <= CLOSE:
         raise ValueError(f"expected an ONNX file within {CLOSE} of the network, got {off:.2g} off")
     path.write_bytes(content)
     return about
-
-
-def _extra(name: str):
-    """Import a module of the extra ``onnx``."""
-    try:
-        return __import__(name)
-    except ImportError as error:
-        raise ImportError(
-            f"expected {name} of facelab[onnx], got {error}; pip install 'facelab[onnx]'"
-        ) from error

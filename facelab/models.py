@@ -78,12 +78,12 @@ def residual_cnn(
     He et al., CVPR 2016; Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
     """
     plain = siamese_cnn(embedding_size, image_size, dropout, channels)
+    widths = iter(channels)
     layers = []
     for layer in plain:
         layers.append(layer)
-        if isinstance(layer, nn.ReLU):
-            width = channels[len(layers) // 5]
-            layers.append(Residual(width))
+        if isinstance(layer, nn.ReLU):  # the end of a block
+            layers.append(Residual(next(widths)))
     return nn.Sequential(*layers)
 
 

@@ -34,6 +34,13 @@ def real_faces(lfw_root, _own_cache):
     return load_lfw("lfw", image_size=8, progress=False)
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own, instead of the one that all tests share."""
+    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def small_protocol():
     """Forty people of one to four images in LFW's arrangement, with two folds."""

@@ -12,11 +12,7 @@ from facelab.data.copies import find
 from facelab.data.inspect import info
 from facelab.data.lfw import load_lfw
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

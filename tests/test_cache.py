@@ -15,10 +15,7 @@ from facelab.data.lfw import load_lfw
 posix = pytest.mark.skipif(os.name == "nt", reason="as POSIX has it")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Align faces: find five landmarks, and move them to where the field expects them."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from skimage.transform import SimilarityTransform
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
+from facelab.checks import extra
 from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import open_picture
 from facelab.data.drawn.people import mark_as_drawn
@@ -143,14 +145,10 @@ def template() -> np.ndarray:
     return TEMPLATE.copy()
 
 
+@cache
 def _detector():
-    try:
-        from facenet_pytorch import MTCNN
-    except ImportError as error:
-        raise ImportError(
-            f"expected the detector of facelab[align], got {error}; pip install 'facelab[align]'"
-        ) from error
-    return MTCNN(min_face_size=60, keep_all=True, device="cpu")
+    detectors = extra("facenet_pytorch", "the detector", "align")
+    return detectors.MTCNN(min_face_size=60, keep_all=True, device="cpu")
 
 
 def _nearest_face(detector, image: Image.Image) -> tuple[int, np.ndarray]:

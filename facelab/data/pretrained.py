@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from facelab.checks import extra
 from facelab.data.cache import cache_dir
 from facelab.faces import Faces
 
@@ -49,14 +50,8 @@ def dlib_network(
     ----------
     King, "High Quality Face Recognition with Deep Metric Learning", blog.dlib.net, 2017.
     """
-    try:
-        import dlib
-        import face_recognition_models as models
-    except ImportError as error:
-        raise ImportError(
-            f"expected the network of facelab[pretrained], got {error}; "
-            "pip install 'facelab[pretrained]'"
-        ) from error
+    dlib = extra("dlib", "the network", "pretrained")
+    models = extra("face_recognition_models", "the network", "pretrained")
     weights = Path(models.face_recognition_model_location())
     network = dlib.face_recognition_model_v1(str(weights))
     detect = dlib.get_frontal_face_detector()

@@ -3,7 +3,7 @@
 import io
 from contextlib import redirect_stdout
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
     method = Path(network).stem
     about = {"category": "labelled outside data", "outside_data": "LFW"}
-    of_network = partial(embed, model, flip=settings["flip"])
+    of_network = cache(partial(embed, model, flip=settings["flip"]))  # dev people are asked twice
     report = run.verify(method, 0, of_network, dev, test, **about)
     calibration = calibrate(of_network(dev), dev)
     with redirect_stdout(io.StringIO()):  # outside a notebook, figures are shown as words
