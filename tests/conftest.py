@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +19,13 @@ def _own_cache(tmp_path_factory):
     patch.setenv("FACELAB_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _own_look():
+    """Undo what a test sets of Matplotlib's look."""
+    with matplotlib.rc_context():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -190,7 +190,7 @@ def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None
     and du Preez, Computer Speech and Language 20, 2006, equation 17), (n_pairs,) each: 0 for sure
     and right, 1 for LR = 1 whatever the distance, more for worse than saying nothing.
 
-    >>> cllr(np.log([3.0, 1.0]), np.array([True, False])).round(4).item()
+    >>> round(cllr(np.log([3.0, 1.0]), np.array([True, False])), 4)
     0.7075
     """
     log_lr, same = numbers("log_lr", log_lr), np.asarray(same)
