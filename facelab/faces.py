@@ -13,7 +13,7 @@ from facelab.checks import numbers, places, truths, whole
 
 ROLES = ("train", "dev", "test", "")
 CHECKS = {"left": places, "right": places, "same": truths, "fold": places}  # of pairs
-CHECKS["weights"] = partial(numbers, low=0)
+CHECKS |= {"weights": partial(numbers, low=0), "known_errors": truths}
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +21,10 @@ class Pairs:
     """Pairs of images: two row numbers into a `Faces`, and whether they show one person.
 
     Each array has the shape (n_pairs,). `fold` is 0 to 9 in View 2, all 0 elsewhere; `weights` say
-    how much each pair counts when a threshold is chosen, by default all alike. `role` is what the
-    people of the pairs are to a network, one of `ROLES`; empty if that is not settled.
+    how much each pair counts when a threshold is chosen, by default all alike; `known_errors` are
+    those whose label is known to be wrong, by default none: they count as they are labelled, and
+    are marked where they are shown. `role` is what the people of the pairs are to a network, one of
+    `ROLES`; empty if that is not settled.
     """
 
     left: np.ndarray
@@ -32,12 +34,13 @@ class Pairs:
     name: str = "pairs"
     role: str = ""
     weights: np.ndarray | None = None
+    known_errors: np.ndarray | None = None
 
     def __post_init__(self):
         if self.role not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
         n = np.size(self.left)
-        defaults = {"fold": np.zeros(n), "weights": np.ones(n)}
+        defaults = {"fold": np.zeros(n), "weights": np.ones(n), "known_errors": np.zeros(n, bool)}
         for field, check in CHECKS.items():
             given = getattr(self, field)
             array = check(field, defaults[field] if given is None else given)

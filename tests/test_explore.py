@@ -164,7 +164,8 @@ def test_many_pairs_get_fewer_resamples():
 @pytest.mark.parametrize("same", [True, False])
 def test_one_kind_of_pairs_is_no_error(report, same):
     kept = report.same == same
-    arrays = {k: getattr(report, k)[kept] for k in ("distances", "same", "fold", "left", "right")}
+    per_pair = ("distances", "same", "fold", "left", "right", "known_errors")
+    arrays = {k: getattr(report, k)[kept] for k in per_pair}
     lone = replace(report, **arrays)
     meta, _ = payload.payload([Shown("lone", lone)])
     assert all(value is None for value, _ in meta["runs"][0]["buttons"].values())

@@ -149,6 +149,7 @@ def folder(tmp_path_factory):
     right = np.where(same, left, other) + PEOPLE
     fields = {"threshold_from": "best accuracy and best F1 on dev", "rule": "accuracy and f1"}
     fields |= {"name": "View 1 test", "role": "test", "source": "drawn", "synthetic": True}
+    fields["known_errors"] = np.arange(n) % 3 == 0
     for k, file in enumerate(("first", "second")):
         d = rng.normal(np.where(same, 0.8, 1.1 + 0.1 * k), 0.2).clip(0, 2)
         pairs = (d, same, np.zeros(n), left, right, ids, names * 2)
@@ -306,6 +307,8 @@ def try_everything(page, shown):
         assert inside[pair]
         assert float(cards.nth(k).get_attribute("data-distance")) == report.distances[pair]
         images = [report.left_ids[pair], report.right_ids[pair]]
+        is_marked = "known to be wrong" in cards.nth(k).inner_text()
+        assert is_marked == report.known_errors[pair]
         shown = cards.nth(k).locator("[data-image]")
         assert [n.get_attribute("data-image") for n in shown.all()] == images
 

@@ -392,6 +392,21 @@ def test_mistakes_show_both_images_distance_and_kind():
         plots.plot_mistakes(report, faces.select(["Ann"]), n=3)
 
 
+def test_mistakes_whose_label_is_known_to_be_wrong_are_marked_and_counted():
+    faces = make_faces()
+    report = face_report(faces)
+    wrong = np.flatnonzero(report.accepted != report.same)
+    shown = report.mistakes(3)["pair"].iloc[0]
+    known = np.isin(np.arange(len(report)), [shown, wrong[-1], *np.flatnonzero(report.accepted)])
+    known &= report.accepted != report.same
+    marked = replace(report, known_errors=known)
+    words = said(plots.plot_mistakes(marked, faces, n=3))
+    assert f"{report.distances[shown]:.2f} *" in words
+    assert f"label known to be wrong: {known.sum()} of the mistakes" in words
+    assert marked.mistakes(3)["known_error"].tolist() == known[report.mistakes(3)["pair"]].tolist()
+    assert "known to be wrong" not in said(plots.plot_mistakes(report, faces, n=3))
+
+
 def test_images_per_person_counts_people():
     ax = plots.plot_images_per_person(make_faces())
     expected = [[1, 2], [2, 1], [3, 1], [5, 1], [7, 1], [9, 1], [12, 1]]

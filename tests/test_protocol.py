@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
+import facelab as fl
 from facelab.data.protocol import NamedPairs, Protocol, official
 from facelab.data.protocol_text import FILES, write
 
@@ -82,3 +83,21 @@ def test_among_keeps_pairs_with_both_people_inside():
 def test_a_protocol_refuses_parts_that_overlap_or_hold_strangers(parts, message):
     with pytest.raises(ValueError, match=message):
         Protocol({"A": 1, "B": 1}, *parts, NO_PAIRS, NO_PAIRS, NO_PAIRS)
+
+
+def test_lfws_known_errors_are_marked_in_its_pairs_and_count_as_labelled(real_faces):
+    _, _, test = fl.view1(real_faces)
+    ids = real_faces.image_ids
+    pairs = official().pairs.rows(real_faces, "View 2 test", "test")
+    known = pairs[pairs.known_errors]
+    persons = [image.rsplit("_", 1)[0] for image in ids[known.left]]
+    # Huang, Learned-Miller: LFW's page of errata; two pairs of Jim O'Brien
+    assert sorted(persons) == [
+        "Debra_Messing", "Elisabeth_Schumacher", "Janica_Kostelic", "Jim_OBrien", "Jim_OBrien",
+        "Martha_Bowen", "Nora_Bendijo",
+    ]  # fmt: skip
+    assert known.same.all()
+    assert test.pairs.known_errors.sum() == 3
+    report = fl.verify(fl.raw_pixels(test), test, 0.1)  # which rejects every pair
+    assert report.known_errors.sum() == 3
+    assert report.mistakes(1000)["known_error"].sum() == 3

@@ -834,7 +834,7 @@ def test_every_rate_of_a_weighted_resample_equals_that_of_its_repeated_pairs():
     weights = np.random.default_rng(0).integers(0, 4, size=(20, len(report))).astype(np.int32)
     got = report.rates(weights)
     for r, w in enumerate(weights):
-        per_pair = ("distances", "same", "fold", "left", "right")
+        per_pair = ("distances", "same", "fold", "left", "right", "known_errors")
         repeated = {k: np.repeat(getattr(report, k), w) for k in per_pair}
         expected = replace(report, **repeated).metrics()
         for metric, values in got.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facelab.data.facts import known_errors
 from facelab.faces import Faces, Pairs
 
 
@@ -57,7 +58,7 @@ class NamedPairs:
         return self.where(np.isin(self.names_left, people) & np.isin(self.names_right, people))
 
     def rows(self, faces: Faces, name: str, role: str = "") -> Pairs:
-        """Find the pairs in `faces`, as `Pairs` of that name and role.
+        """Find the pairs in `faces`, as `Pairs` of that name and role, LFW's known errors marked.
 
         A pair is never skipped, which would shift the folds: a missing image is a ValueError.
         """
@@ -69,8 +70,11 @@ class NamedPairs:
             raise ValueError(
                 f"expected every image of the {name} pairs in {faces}, got none of {few}"
             )
+        known = set(map(frozenset, known_errors()[["left", "right"]].to_numpy().tolist()))
+        is_known = [frozenset(pair) in known for pair in zip(left, right, strict=True)]
         left, right = images.get_indexer(left), images.get_indexer(right)
-        return Pairs(left, right, self.same, self.fold, name, role)
+        about = {"name": name, "role": role, "known_errors": np.array(is_known, bool)}
+        return Pairs(left, right, self.same, self.fold, **about)
 
 
 @dataclass(frozen=True, eq=False)

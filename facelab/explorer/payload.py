@@ -78,6 +78,7 @@ def _pairs(report: Report) -> dict:
         "left": index(report.left),
         "right": index(report.right),
         "same": np.uint8(report.same),
+        "known_errors": np.flatnonzero(report.known_errors).tolist(),
         "images": report.image_ids.tolist(),
         "people": people.tolist(),
         "person": index(person),  # of each image, a position in people

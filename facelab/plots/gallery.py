@@ -30,7 +30,10 @@ def plot_faces(faces, people=5, images=8, rows=None, ax=None):
 
 
 def plot_mistakes(report, faces, n=5, ax=None):
-    """Show the worst mistakes: the nearest `n` different pairs and the farthest `n` same pairs."""
+    """Show the worst mistakes: the nearest `n` different pairs and the farthest `n` same pairs.
+
+    A pair whose label is known to be wrong is marked with an asterisk, and all of them are counted.
+    """
     mistakes = report.mistakes(n)
     ids = mistakes[["left_id", "right_id"]].to_numpy()  # (n_mistakes, 2)
     rows = pd.Index(faces.image_ids).get_indexer(ids.ravel()).reshape(ids.shape)
@@ -41,14 +44,19 @@ def plot_mistakes(report, faces, n=5, ax=None):
     for line, of_line, colour in ((0, accepts, DIFFERENT), (1, ~accepts, SAME)):
         box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour}
         look = {"color": colour, "size": "small", "ha": "center", "weight": "bold", "bbox": box}
-        for k, distance in enumerate(mistakes["distance"][of_line]):
-            ax.text(2.23 * k + 1.02, LINE * line + 0.94, f"{distance:.2f}", **look)
+        for k, mistake in enumerate(mistakes[of_line].itertuples()):
+            words = f"{mistake.distance:.2f}{' *' if mistake.known_error else ''}"
+            ax.text(2.23 * k + 1.02, LINE * line + 0.94, words, **look)
     counts = report.metrics()
     accepted = f"{counts['fp']:,} taken for\nthe same person"
     rejected = f"{counts['fn']:,} taken for\ndifferent people"
     ax.set_yticks([0.5, LINE + 0.5], [accepted, rejected])
     title = f"{counts['fp'] + counts['fn']:,} mistakes at threshold {report.threshold:.3f}"
-    return describe(ax, title, report, note=f"threshold: {report.threshold_from}")
+    note = f"threshold: {report.threshold_from}"
+    n_known = np.sum(report.known_errors & (report.accepted != report.same))
+    if n_known:
+        note += f" · * label known to be wrong: {n_known} of the mistakes"
+    return describe(ax, title, report, note=note)
 
 
 def plot_images_per_person(faces, ax=None):

@@ -26,6 +26,8 @@ class Report:
     ----------
     distances, same, fold : ndarray of shape (n_pairs,), float32, bool and int64
         Distance between unit-length embeddings, in [0, 2]; whether both images show one person.
+    known_errors : ndarray of shape (n_pairs,), bool
+        Which labels are known to be wrong, see `Pairs`; they count as they are.
     left, right : ndarray of shape (n_pairs,), int64
         The two images of each pair, as positions in `image_ids`.
     image_ids, people : ndarray of shape (n_images,), str
@@ -58,14 +60,18 @@ class Report:
     source: str = "faces"
     synthetic: bool = False
     seen: str = ""
+    known_errors: np.ndarray | None = None
 
     def __post_init__(self):
         if self.f1_threshold is None:
             object.__setattr__(self, "f1_threshold", self.threshold)
+        if self.known_errors is None:
+            object.__setattr__(self, "known_errors", np.zeros(np.size(self.same), bool))
         n_images = np.size(self.image_ids)
         checked = {
             "distances": np.float32(numbers("distances", self.distances, low=0)),
             "same": truths("same", self.same),
+            "known_errors": truths("known_errors", self.known_errors),
             "fold": places("fold", self.fold),
             "left": places("left", self.left, n_images),
             "right": places("right", self.right, n_images),
@@ -78,9 +84,10 @@ class Report:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        shapes = [a.shape for a in (self.distances, self.same, self.fold, self.left, self.right)]
+        of_pairs = ("distances", "same", "fold", "left", "right", "known_errors")
+        shapes = [getattr(self, name).shape for name in of_pairs]
         if set(shapes) != {(self.distances.size,)} or not self.distances.size:
-            raise ValueError(f"expected five arrays of one length, at least 1, got {shapes}")
+            raise ValueError(f"expected six arrays of one length, at least 1, got {shapes}")
         if self.image_ids.shape != self.people.shape:
             got = f"{self.people.shape} for {self.image_ids.shape}"
             raise ValueError(f"expected a person for each image, got shapes {got}")
@@ -223,7 +230,7 @@ class Report:
     def mistakes(self, n: int = 10) -> pd.DataFrame:
         """Return the nearest `n` false accepts and the farthest `n` false rejects.
 
-        Columns: kind, pair (its number in the report), distance, left_id, right_id.
+        Columns: kind, pair (its number in the report), distance, left_id, right_id, known_error.
         """
         n = whole("n", n, 0)
         order = np.argsort(self.distances, kind="stable")
@@ -233,7 +240,8 @@ class Report:
         pair = np.concatenate([false_accepts[:n], false_rejects[:n]])
         kind = np.where(self.same[pair], "false reject", "false accept")
         table = pd.DataFrame({"kind": kind, "pair": pair, "distance": self.distances[pair]})
-        return table.assign(left_id=self.left_ids[pair], right_id=self.right_ids[pair])
+        ids = {"left_id": self.left_ids[pair], "right_id": self.right_ids[pair]}
+        return table.assign(**ids, known_error=self.known_errors[pair])
 
     def save(self, path) -> None:
         """Write every field to one ``.npz`` file that `load` reads back, without pickle."""
@@ -276,6 +284,7 @@ def verify(
     }
     about = {"name": pairs.name, "role": pairs.role, "seen": seen}
     about |= {"source": faces.source, "synthetic": faces.synthetic}
+    about["known_errors"] = pairs.known_errors
     return Report(apart, pairs.same, pairs.fold, left, right, **images, **chosen, **about)
 
 

@@ -14,7 +14,7 @@ function pairCards(host) {
   }
 
   function card({ run, pair, more }, threshold) {
-    const { images, left, right, same } = run.pairSet, d = run.distances[pair];
+    const { images, left, right, same, known_errors: wrong } = run.pairSet, d = run.distances[pair];
     const accepted = d < threshold, good = accepted === Boolean(same[pair]);
     const kind = same[pair] ? "same" : "different";
     const [a, b] = [left[pair], right[pair]], both = [a, b].map((image) => person(run.pairSet, image));
@@ -26,6 +26,7 @@ function pairCards(host) {
       make("div", { class: "fl-verdict" },
         make("span", { class: `fl-text-${kind}`, text: same[pair] ? "same person" : "different people" }),
         make("span", { class: good ? "" : "fl-bad", text: `${accepted ? "accepted" : "rejected"} ${good ? "✓" : "✗"}` })),
+      wrong.includes(pair) ? make("div", { class: "fl-more", text: "this label is known to be wrong" }) : null,
       more ? make("div", { class: "fl-more", text: more }) : null);
   }
 
