@@ -39,10 +39,11 @@ def main():
 @click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
 @click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
 @click.option("--force", is_flag=True, help="Overwrite results that git tracks, or of others.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of dask.distributed; local: workers here.")
 @click.option("--list", "listed", is_flag=True, help="List the notebooks.")
 @click.option("-h", "--help", "explained", is_flag=True, help="This; of NOTEBOOK its parameters.")
 @click.pass_context
-def run(context, notebooks, profile, parameters, out, resume, force, listed, explained):
+def run(context, notebooks, profile, parameters, out, resume, force, scheduler, listed, explained):
     """Execute notebooks (all, or by name: 01) and write a report."""
     if explained and not notebooks:
         click.echo(context.get_help())
@@ -55,7 +56,7 @@ def run(context, notebooks, profile, parameters, out, resume, force, listed, exp
         return
     from facelab.study.batch import run_study
 
-    failed = run_study(notebooks, profile, dict(parameters), out, resume, force)
+    failed = run_study(notebooks, profile, dict(parameters), out, resume, force, scheduler)
     for name, cause in failed.items():
         click.echo(f"facelab: {name} failed in {cause}", err=True)
     sys.exit(bool(failed))
