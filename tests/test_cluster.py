@@ -67,9 +67,9 @@ def test_a_notebook_that_ends_its_worker_has_failed_and_the_others_go_on(here, c
 
 
 def test_a_scheduler_without_workers_or_without_the_extra_is_one_line(here, monkeypatch):
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as nobody:
-        with pytest.raises(ValueError, match="expected workers of the scheduler at tcp.*got none"):
-            run_study(["00"], "tiny.yaml", scheduler=nobody.scheduler_address)
+    nobody = distributed.LocalCluster(n_workers=0, dashboard_address=None)
+    with nobody, pytest.raises(ValueError, match="expected workers of the scheduler at tcp.*none"):
+        run_study(["00"], "tiny.yaml", scheduler=nobody.scheduler_address)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"expected the scheduler of facelab\[cluster\]"):
         list(cluster.run_on("local", None, []))
