@@ -145,7 +145,7 @@ def _in_words(found: dict) -> str:
 @click.argument("out", metavar="OUT.onnx")
 def export(network, out):
     """Write a network of the study as an ONNX file, with its preprocessing and threshold."""
-    from facelab.exchange import export_onnx
+    from facelab.field.exchange import export_onnx
 
     about = export_onnx(network, out)
     said = ", ".join(f"{key} {value}" for key, value in about.items())
@@ -182,7 +182,7 @@ def info(path, crop):
 @data.command()
 def catalog():
     """List the field's data sets: size, layout, terms, how to get and how to load them."""
-    from facelab.data.catalog import describe
+    from facelab.field.catalog import describe
 
     click.echo(describe())
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.data.streamed import Streamed, tenths
 from facelab.faces import Faces, Pairs
+from facelab.field.streamed import Streamed, tenths
 
 MOST_BYTES = 4 * 2**30  # of a file
 ADMITTED = "expected lists, tuples, bytes, bools and NumPy arrays alone"

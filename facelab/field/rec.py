@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from facelab.data.streamed import Streamed, numbers_of
 from facelab.faces import Faces
+from facelab.field.streamed import Streamed, numbers_of
 
 MAGIC = 0xCED7230A
 HEADER = struct.Struct("<IfQQ")  # flag, label, two ids

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.data.streamed import files_as_faces, tenths
 from facelab.faces import Faces, Pairs
+from facelab.field.streamed import files_as_faces, tenths
 
 
 def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tuple[str, ...]]:
