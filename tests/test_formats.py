@@ -356,7 +356,7 @@ def test_state_cannot_change_what_the_admitted_names_do(tmp_path):
 
 
 def test_a_small_bin_cannot_ask_for_much_memory(tmp_path, monkeypatch):
-    from facelab.data import bins
+    from facelab.field import bins
 
     memo = b"\x80\x02]r\xff\xff\xff\x7f."  # a memo for two thousand million objects
     text = b"X" + struct.pack("<i", 1000) + b"x" * 1000
@@ -367,6 +367,18 @@ def test_a_small_bin_cannot_ask_for_much_memory(tmp_path, monkeypatch):
     for data, said in [(memo, "at most"), (many, "no more bytes"), (claim, "x.bin"), (shape, "8")]:
         with pytest.raises(ValueError, match=said):
             fl.load_bin(write_bin(tmp_path / "x.bin", data))
+    dtype = b"cnumpy\ndtype\nC\x02u1K\x00K\x01\x87R"
+    nested = b"\x80\x02)q\x00" + b"".join(b"0h%ch%c\x86q%c" % (k, k, k + 1) for k in range(60))
+    order = b"(K\x03h\x3cNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb."
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
+    shape = array + b"(K\x01h\x3c" + dtype + b"\x89C\x01atb."
+    for end, said in [
+        (dtype + order, "another"),
+        (shape, "row of 1 numbers"),
+        (b"0]h\x3c\x86.", ""),
+    ]:
+        with pytest.raises(ValueError, match=said):  # 2 ** 60 tuples, were they written out
+            fl.load_bin(write_bin(tmp_path / "x.bin", nested + end))
     monkeypatch.setattr(bins, "MOST_BYTES", 10)
     with pytest.raises(ValueError, match=r"x\.bin: expected at most 10 bytes, got \d+"):
         fl.load_bin(write_bin(tmp_path / "x.bin", (IMAGES, SAME)))

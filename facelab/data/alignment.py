@@ -105,6 +105,7 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool]:
         if Path(source).suffix in ENDINGS:  # a damaged archive
             raise
     album = find_photos(source)
+    album.name_strays()
     photos = {}
     for image, file in zip(album.ids, album.files, strict=True):
         is_jpeg = image.lower().endswith((".jpg", ".jpeg"))

@@ -40,6 +40,13 @@ class Album:
         self.people.append(person)
         self.files.append(file)
 
+    def name_strays(self) -> None:
+        """Warn of what is no photo."""
+        if self.strays:
+            few = ", ".join(self.strays[:FEW])
+            got = f"{len(self.strays):,} files or folders are no photos to load: {few}"
+            warnings.warn(f"{self.folder}: {got}", stacklevel=3)
+
 
 def load_faces(
     folder: str | Path, image_size: int = 64, crop: int | None = None, progress: bool = True
@@ -77,10 +84,7 @@ def load_faces(
     files = [album.files[k] for k in order]
     photos = Photos(album.folder, ids, files, key=f"faces in {path}")
     packed = pack(photos, image_size, crop, progress)
-    if album.strays:
-        few = ", ".join(album.strays[:FEW])
-        message = f"{path}: {len(album.strays):,} files or folders are no photos to load: {few}"
-        warnings.warn(message, stacklevel=2)
+    album.name_strays()
     labels = np.searchsorted(names, [album.people[k] for k in order])
     counts = np.bincount(labels)
     return Faces(

@@ -110,7 +110,7 @@ def align_faces(source, out, margin):
 @click.option("--model", metavar="FILE", help="A network of save_network. Default: chapter 10's.")
 @click.option("--out", default="outputs/photos", show_default=True, help="Where a report goes.")
 @click.option("--prior", default=0.5, show_default=True, help="P(same) before one has looked.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; null: without an end.")
 def verify(photos, model, out, prior, as_json):
     """Verify the people of a folder, or decide whether two photos show one person."""
     import json
@@ -121,7 +121,8 @@ def verify(photos, model, out, prior, as_json):
         raise ValueError(f"expected a folder or two photos, got {len(photos)} names")
     if len(photos) == 2:
         found = compare_photos(*photos, model or NETWORK, prior)
-        click.echo(json.dumps(found) if as_json else _in_words(found))
+        plain = {name: None if value == float("inf") else value for name, value in found.items()}
+        click.echo(json.dumps(plain) if as_json else _in_words(found))
         return
     report, page = verify_folder(photos[0], model or NETWORK, out)
     table = report.table().drop(columns="note")
