@@ -106,7 +106,7 @@ def test_an_index_in_any_order_and_its_offsets_are_followed(tmp_path):
 
 
 def test_nothing_of_a_rec_is_decoded_before_a_batch_asks(tmp_path, monkeypatch):
-    from facelab.data import streamed
+    from facelab.field import streamed
 
     decoded = []
     decode = streamed.decode
@@ -372,11 +372,7 @@ def test_a_small_bin_cannot_ask_for_much_memory(tmp_path, monkeypatch):
     order = b"(K\x03h\x3cNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb."
     array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
     shape = array + b"(K\x01h\x3c" + dtype + b"\x89C\x01atb."
-    for end, said in [
-        (dtype + order, "another"),
-        (shape, "row of 1 numbers"),
-        (b"0]h\x3c\x86.", ""),
-    ]:
+    for end, said in [(dtype + order, "another"), (shape, "row of 1 numbers")]:
         with pytest.raises(ValueError, match=said):  # 2 ** 60 tuples, were they written out
             fl.load_bin(write_bin(tmp_path / "x.bin", nested + end))
     monkeypatch.setattr(bins, "MOST_BYTES", 10)

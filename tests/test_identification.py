@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import facelab as fl
-from facelab import identification
+from facelab.field import identification
 
 
 @pytest.fixture(autouse=True)

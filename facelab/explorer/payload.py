@@ -116,9 +116,9 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
     -------
     dict
         ``n``; ``thresholds`` (n_thresholds,), the report's own and those of `buttons` among them;
-        ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS` as the report's own;
-        ``bands`` (n_bands + 1,), distances; ``share_low, share_high`` (n_bands,), of the share of same pairs in each band if
-        there were as many same as different ones in all.
+        ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS`, the report's own where it has
+        them; ``bands`` (n_bands + 1,), distances; ``share_low, share_high`` (n_bands,), of the
+        share of same pairs in each band if there were as many same as different ones in all.
     """
     n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
     sweep = report.sweep
