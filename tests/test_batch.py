@@ -199,7 +199,7 @@ def test_parameters_may_be_lists_over_several_lines_and_have_comments(tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["smoke", "lfw-cpu", "lfw"])
+@pytest.mark.parametrize("name", ["smoke", "lfw-cpu", "lfw", "across"])
 def test_the_profiles_that_ship_are_flat(name):
     assert "DATA" in read_profile(name)
 
@@ -624,7 +624,15 @@ def test_values_at_the_limits_are_taken(tmp_path):
     assert values == at | {"SIZE": 64, "FREE": "x"}
 
 
-FREE = {"DATA", "PROFILE", "OUT", "RUNS", "ALIGNED", "KEPT"}  # folders, names and a list of them
+FREE = {
+    "DATA",
+    "TRAIN_DATA",
+    "PROFILE",
+    "OUT",
+    "RUNS",
+    "ALIGNED",
+    "KEPT",
+}  # folders, names and a list of them
 
 
 @pytest.mark.parametrize("path", chapters(NOTEBOOKS), ids=lambda path: path.stem)
@@ -633,7 +641,7 @@ def test_every_parameter_of_a_chapter_states_its_limits_and_each_profile_keeps_t
     for name, parameter in own.items():
         if name not in FREE and not isinstance(parameter.default, bool):
             assert limits(parameter.comment)[0], name
-    for profile in ("smoke", "lfw-cpu", "lfw"):
+    for profile in ("smoke", "lfw-cpu", "lfw", "across"):
         values = read_profile(profile)
         for name in values.keys() & own.keys():
             own[name].checked(name, values[name])
