@@ -624,15 +624,7 @@ def test_values_at_the_limits_are_taken(tmp_path):
     assert values == at | {"SIZE": 64, "FREE": "x"}
 
 
-FREE = {
-    "DATA",
-    "TRAIN_DATA",
-    "PROFILE",
-    "OUT",
-    "RUNS",
-    "ALIGNED",
-    "KEPT",
-}  # folders, names and a list of them
+FREE = {"DATA", "TRAIN_DATA", "PROFILE", "OUT", "RUNS", "ALIGNED", "KEPT"}  # folders and names
 
 
 @pytest.mark.parametrize("path", chapters(NOTEBOOKS), ids=lambda path: path.stem)

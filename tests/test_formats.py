@@ -3,6 +3,7 @@
 import codecs
 import functools
 import io
+import json
 import os
 import pickle
 import struct
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 import facelab as fl
+from facelab.study.batch import run_study
 
 MAGIC = 0xCED7230A
 
@@ -67,6 +69,23 @@ def small_rec():
     for key in (5, 6, 7):
         records[key] = part(head(0, (1, 2)))
     return records
+
+
+def test_one_command_trains_on_a_rec_and_tests_on_another_set(tmp_path, monkeypatch):
+    n = 160
+    records = {0: part(head(0, (n + 1, n + 1)))}
+    for k in range(n):
+        records[k + 1] = part(head(k // 4) + picture(40 + k, kind="JPEG"))
+    write_rec(tmp_path / "casia", records, people=40)
+    monkeypatch.chdir(tmp_path)
+    given = {"DATA": "synthetic", "IMAGE_SIZE": "32", "BATCH_SIZE": "64", "CROSS_EPOCHS": "1"}
+    with pytest.raises(ValueError, match=r"TRAIN_DATA: expected .* got nothing at nowhere\.rec"):
+        run_study(["09"], "across", given | {"TRAIN_DATA": "nowhere.rec"})
+    assert run_study(["09"], "across", given | {"TRAIN_DATA": "casia/train.rec"}) == {}
+    record = json.loads(Path("outputs/across/09_trained_elsewhere/run.json").read_text())
+    crossed = next(one for one in record["reports"] if one["method"].startswith("contrastive"))
+    assert crossed["method"] == "contrastive, casia, 1 epochs"
+    assert crossed["outside_data"] == "casia" and crossed["split"] == "View 1 test"
 
 
 def test_a_rec_gives_pictures_people_and_numbers(tmp_path):
