@@ -107,7 +107,7 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool]:
     album = find_photos(source)
     album.name_strays()
     photos = {}
-    for image, file in zip(album.ids, album.files, strict=True):
+    for _, image, file in album.photos:
         is_jpeg = image.lower().endswith((".jpg", ".jpeg"))
         photos[image if is_jpeg else f"{image}.jpg"] = file
     return photos, False
