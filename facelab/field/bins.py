@@ -47,13 +47,7 @@ def load_bin(path: str | Path, image_size: int = 112) -> Faces:
     digest = hashlib.sha256(f"{image_size}".encode())
     for image in images:
         digest.update(image)
-
-    def picture(row):
-        return io.BytesIO(images[row])
-
-    def place(row):
-        return f"{path}, image {row}"
-
+    picture, place = lambda row: io.BytesIO(images[row]), lambda row: f"{path}, image {row}"
     return Faces(
         packed=Streamed(2 * n, picture, place, image_size),
         rows=np.arange(2 * n),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from facelab.verification.sweep import unit_length
 
@@ -192,7 +193,7 @@ def _fitting(probes: np.ndarray, gallery: np.ndarray) -> int:
 def _cosines(probes: np.ndarray, gallery: np.ndarray) -> Iterator[tuple]:
     """Yield blocks: first entry, slice of probes, and cosines, float32 (n_probes, n_entries)."""
     x = unit_length(probes).astype(np.float32)
-    for start in range(0, len(gallery), GALLERY_BLOCK):
+    for start in tqdm(range(0, len(gallery), GALLERY_BLOCK), "gallery", delay=5):
         y = _unit(gallery, slice(start, start + GALLERY_BLOCK)).astype(np.float32)
         for first in range(0, len(x), PROBE_BLOCK):
             some = slice(first, min(first + PROBE_BLOCK, len(x)))

@@ -15,7 +15,6 @@ SIDE = 8  # cells along each side of what two images are compared by
 ALIKE = 0.99  # correlation: on LFW five photos under two names, three of them on its own list
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TOGETHER = 2048  # images in one product
-SLOW = 20  # products, which take a few seconds
 
 
 def normal_name(name: str) -> str:
@@ -100,8 +99,7 @@ def _cells(faces: Faces) -> np.ndarray:
     lefts = np.arange(SIDE) * width // SIDE
     sizes = np.outer(np.diff([*tops, height]), np.diff([*lefts, width]))  # pixels of each cell
     out = np.empty((len(faces), SIDE, SIDE), np.float32)
-    starts = range(0, len(faces), _TOGETHER)
-    for start in tqdm(starts, "overlap", disable=len(starts) < SLOW):
+    for start in tqdm(range(0, len(faces), _TOGETHER), "overlap", delay=5):
         images = faces.batch(slice(start, start + _TOGETHER))
         grey = np.einsum("nchw,c->nhw", images, _LUMINANCE)
         sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)
