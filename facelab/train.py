@@ -221,9 +221,10 @@ def fit(
 def _default_fabric() -> Fabric:
     if _is_under_fabric_run():
         return Fabric()
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun's
-    nodes = int(os.environ.get("WORLD_SIZE", 1)) // processes if processes > 1 else 1
-    return Fabric(devices=processes, num_nodes=nodes, precision=best_precision())
+    if not torch.distributed.is_torchelastic_launched():
+        return Fabric(devices=1, precision=best_precision())
+    here, everywhere = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    return Fabric(devices=here, num_nodes=everywhere // here, precision=best_precision())
 
 
 def _is_under_fabric_run() -> bool:

@@ -1,12 +1,9 @@
 """LFW's views as splits: who to learn from, who to set a threshold on, and who to test on."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from facelab.checks import of_kind, real, whole
 from facelab.faces import Faces, Split, draw_pairs, draw_people
-from facelab.overlapping import overlap
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
 # otherwise the size of train would depend on who is drawn more than on how many are.
@@ -32,7 +29,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
     test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
-    train, dev = _hold_out(pool, dev_people, seed)
+    train, dev = hold_out(pool, dev_people, seed)
     train = _with_train_pairs(train, protocol.pairs_dev_train, "View 1 train")
     return Split(train, dev, test, "View 1")
 
@@ -51,7 +48,7 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     test = faces.select(people)
     test_pairs = protocol.pairs.where(protocol.pairs.fold == fold)
     test = test.with_pairs(test_pairs.rows(test, f"{name} test", "test"))
-    train, dev = _hold_out(faces.select(set(faces.names) - people), dev_people, seed)
+    train, dev = hold_out(faces.select(set(faces.names) - people), dev_people, seed)
     train = _with_train_pairs(train, protocol.pairs, f"{name} train")
     return Split(train, dev, test, name)
 
@@ -130,34 +127,7 @@ def _with_drawn_pairs(faces: Faces, name: str, role: str, seed: int) -> Faces:
     return faces.with_pairs(draw_pairs(faces, n_pairs, n_pairs, seed, name, role))
 
 
-def across(
-    train: Faces, test: Faces, remove: bool = False, dev_people: float = 0.15, seed: int = 0
-) -> Split:
-    """Split to learn from one set of faces and to test on another, which has pairs.
-
-    The share `dev_people` of train's people is held out as dev, as in `view1`. Whom `overlap`
-    finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train.
-
-    References
-    ----------
-    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017:
-    trained on CASIA-WebFace, tested on LFW.
-    """
-    if test.pairs is None or not len(test.pairs):
-        raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
-    both = overlap(train, test)
-    people = both["person"].unique()
-    if len(people) and not remove:
-        found = both.iloc[0]
-        got = f"{len(people)} of train in test too, {found.train} by {found.by} first"
-        raise ValueError(f"expected disjoint people, or remove=True, got {got}")
-    pool = train.select(set(train.names) - set(people))
-    train, dev = _hold_out(pool, dev_people, seed)
-    pairs = replace(test.pairs, role="test")
-    return Split(train, dev, test.with_pairs(pairs), f"{train.source} to {test.source}")
-
-
-def _hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
+def hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
     """Draw people out of `pool`; return the others, and those with dev pairs."""
     drawable = pool.select(np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES])
     n_people = round(real("dev_people", dev_people, 0, 1) * len(pool.names))

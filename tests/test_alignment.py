@@ -57,6 +57,30 @@ def test_landmarks_come_to_lie_on_the_template(tmp_path, margin):
         assert sheet.size == (2 * 112, 2 * 112)
 
 
+def test_another_margin_is_written_anew_and_a_stopped_call_leaves_no_half_a_photo(
+    tmp_path, monkeypatch
+):
+    out = tmp_path / "aligned"
+    out.mkdir()
+    landmarks = write_copy(tmp_path, {"Anna": turned(TEMPLATE, 1.3, 20, (70, 10))})
+    landmarks.to_csv(out / "landmarks.csv", index=False)
+    photo = out / "Anna" / "Anna_0001.jpg"
+
+    def half(image, path, **_):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", half)
+        with pytest.raises(KeyboardInterrupt):
+            align(tmp_path / "lfw", out, progress=False)
+    assert not photo.exists()
+    for margin in (0, 16):
+        align(tmp_path / "lfw", out, margin=margin, progress=False)
+        with Image.open(photo) as image:
+            assert image.size == (112 + 2 * margin, 112 + 2 * margin)
+
+
 def test_an_image_without_a_face_keeps_its_centre(tmp_path):
     landmarks = write_copy(tmp_path, {"Nobody": None})
     path = tmp_path / "lfw" / "Nobody" / "Nobody_0001.jpg"

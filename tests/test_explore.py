@@ -137,6 +137,18 @@ def test_intervals_are_those_of_the_report_at_its_thresholds(report):
         assert ends == pytest.approx(expected[metric], abs=1e-6)
 
 
+def test_intervals_of_few_people_or_without_a_mistake_are_those_of_the_report():
+    few = a_report(n=36, people=6)
+    right = replace(few, distances=np.where(few.same, 0.5, 1.2))
+    for report in (few, right):
+        got, expected = payload.intervals(report), report.intervals()
+        k = list(got["thresholds"]).index(report.threshold)
+        for metric in ("accuracy", "far", "frr"):
+            row = payload.METRICS.index(metric)
+            assert (got["low"][row, k], got["high"][row, k]) == pytest.approx(expected[metric])
+            assert got["low"][row, k] < got["high"][row, k]
+
+
 def test_intervals_hold_every_button_and_bands_split_all_pairs(report):
     got = payload.intervals(report, n=50)
     chosen = [value for value, _ in payload.buttons(report).values()]

@@ -3,6 +3,7 @@
 import codecs
 import functools
 import io
+import json
 import os
 import pickle
 import struct
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 import facelab as fl
+from facelab.study.batch import run_study
 
 MAGIC = 0xCED7230A
 
@@ -69,6 +71,23 @@ def small_rec():
     return records
 
 
+def test_one_command_trains_on_a_rec_and_tests_on_another_set(tmp_path, monkeypatch):
+    n = 160
+    records = {0: part(head(0, (n + 1, n + 1)))}
+    for k in range(n):
+        records[k + 1] = part(head(k // 4) + picture(40 + k, kind="JPEG"))
+    write_rec(tmp_path / "casia", records, people=40)
+    monkeypatch.chdir(tmp_path)
+    given = {"DATA": "synthetic", "IMAGE_SIZE": "32", "BATCH_SIZE": "64", "CROSS_EPOCHS": "1"}
+    with pytest.raises(ValueError, match=r"TRAIN_DATA: expected .* got nothing at nowhere\.rec"):
+        run_study(["09"], "across", given | {"TRAIN_DATA": "nowhere.rec"})
+    assert run_study(["09"], "across", given | {"TRAIN_DATA": "casia/train.rec"}) == {}
+    record = json.loads(Path("outputs/across/09_trained_elsewhere/run.json").read_text())
+    crossed = next(one for one in record["reports"] if one["method"].startswith("contrastive"))
+    assert crossed["method"] == "contrastive, casia, 1 epochs"
+    assert crossed["outside_data"] == "casia" and crossed["split"] == "View 1 test"
+
+
 def test_a_rec_gives_pictures_people_and_numbers(tmp_path):
     faces = fl.load_rec(write_rec(tmp_path / "casia", small_rec()), image_size=8)
     assert faces.names == ("0", "1", "2")
@@ -106,7 +125,7 @@ def test_an_index_in_any_order_and_its_offsets_are_followed(tmp_path):
 
 
 def test_nothing_of_a_rec_is_decoded_before_a_batch_asks(tmp_path, monkeypatch):
-    from facelab.data import streamed
+    from facelab.field import streamed
 
     decoded = []
     decode = streamed.decode
@@ -356,7 +375,7 @@ def test_state_cannot_change_what_the_admitted_names_do(tmp_path):
 
 
 def test_a_small_bin_cannot_ask_for_much_memory(tmp_path, monkeypatch):
-    from facelab.data import bins
+    from facelab.field import bins
 
     memo = b"\x80\x02]r\xff\xff\xff\x7f."  # a memo for two thousand million objects
     text = b"X" + struct.pack("<i", 1000) + b"x" * 1000
@@ -367,6 +386,14 @@ def test_a_small_bin_cannot_ask_for_much_memory(tmp_path, monkeypatch):
     for data, said in [(memo, "at most"), (many, "no more bytes"), (claim, "x.bin"), (shape, "8")]:
         with pytest.raises(ValueError, match=said):
             fl.load_bin(write_bin(tmp_path / "x.bin", data))
+    dtype = b"cnumpy\ndtype\nC\x02u1K\x00K\x01\x87R"
+    nested = b"\x80\x02)q\x00" + b"".join(b"0h%ch%c\x86q%c" % (k, k, k + 1) for k in range(60))
+    order = b"(K\x03h\x3cNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb."
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
+    shape = array + b"(K\x01h\x3c" + dtype + b"\x89C\x01atb."
+    for end, said in [(dtype + order, "another"), (shape, "row of 1 numbers")]:
+        with pytest.raises(ValueError, match=said):  # 2 ** 60 tuples, were they written out
+            fl.load_bin(write_bin(tmp_path / "x.bin", nested + end))
     monkeypatch.setattr(bins, "MOST_BYTES", 10)
     with pytest.raises(ValueError, match=r"x\.bin: expected at most 10 bytes, got \d+"):
         fl.load_bin(write_bin(tmp_path / "x.bin", (IMAGES, SAME)))
@@ -382,11 +409,11 @@ def test_a_small_bin_cannot_ask_for_much_memory(tmp_path, monkeypatch):
         ((IMAGES, True), "got list of length 4 and bool"),
         (([b"", *IMAGES[1:]], SAME), "image 0: expected encoded bytes, got bytes of length 0"),
         ((["text", *IMAGES[1:]], SAME), "image 0: expected encoded bytes, got str of length 4"),
-        (([np.zeros((2, 2), np.uint8), *IMAGES[1:]], SAME), "image 0: expected encoded bytes"),
+        (([np.zeros((2, 2), np.uint8), *IMAGES[1:]], SAME), "expected a row of 4 numbers"),
         (([np.zeros(3), *IMAGES[1:]], SAME), "image 0: expected encoded bytes, got ndarray"),
         ((IMAGES, [True, 2]), "pair 1: expected True or False, got int"),
         ((IMAGES, [None, True]), "pair 0: expected True or False, got NoneType"),
-        ((IMAGES, np.ones((2, 2), bool)), "pair 0: expected True or False, got list"),
+        ((IMAGES, np.ones((2, 2), bool)), "expected a row of 4 numbers"),
         (b"", "expected a pickle"),
         (b"no pickle at all", "expected a pickle"),
     ],

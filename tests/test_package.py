@@ -9,12 +9,13 @@ import facelab as fl
 
 README = Path(__file__).parents[1] / "README.md"
 PACKAGE = Path(fl.__file__).parent
-WINGS = ("data", "explorer", "study")
+WINGS = ("data", "field", "explorer", "study")
 MAY_IMPORT = {  # by room; all rooms may import the floor
     "floor": {"floor"},
     "data": {"floor", "data"},
+    "field": {"floor", "data", "field"},
     "explorer": {"floor", "data", "explorer"},
-    "study": {"floor", "data", "explorer", "study"},
+    "study": {"floor", "data", "field", "explorer", "study"},
     "__main__": {"study"},
 }
 

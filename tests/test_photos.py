@@ -51,6 +51,7 @@ def test_a_folder_of_people_becomes_a_report(photos, network, tmp_path):
     assert report.source == "faces in mine" and not report.synthetic
     assert "faces in mine" in page.read_text(encoding="utf-8")
     record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
+    assert record["command"] == "facelab verify mine --model own.safetensors"
     assert record["reports"][0]["category"] == "labelled outside data"
     assert {figure["file"] for figure in record["figures"]} >= {"distances.png", "calibration.png"}
 
@@ -70,6 +71,13 @@ def test_two_photos_are_decided_at_the_networks_own_threshold(photos, network):
     assert compare_photos(a, a, network)["distance"] == pytest.approx(0, abs=1e-6)
     said = CliRunner().invoke(main, ["verify", str(a), str(b), "--model", str(network)])
     assert "threshold 0.500" in said.output
+
+
+def test_a_ratio_without_an_end_is_null_in_json(network, monkeypatch):
+    found = {"distance": 0.2, "lr_high": float("inf")}
+    monkeypatch.setattr("facelab.study.photos.compare_photos", lambda *_: found)
+    said = CliRunner().invoke(main, ["verify", "a.jpg", "b.jpg", "--json"])
+    assert json.loads(said.stdout, parse_constant=None) == {"distance": 0.2, "lr_high": None}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -912,18 +913,45 @@ def train_shared(folder, fabric=None):
         fit(smooth_network(), 2, checkpoint=f"{folder}/{number}.pt", fabric=fabric, **settings)
 
 
-def test_two_processes_of_fabric_run_train_as_one_does(tmp_path):
+def free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+LAUNCHERS = {
+    "fabric run": ["lightning_fabric.cli", "--accelerator=cpu", "--devices=2", "--strategy=ddp"],
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node=2"],
+    "two machines": ["torch.distributed.run", "--nproc-per-node=1", "--nnodes=2"],
+}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    train_shared(folder, Fabric(accelerator="cpu", devices=1, precision="32-true"))
+    return folder
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_train_as_one_does(tmp_path, alone, launcher):
     script = tmp_path / "two.py"
-    script.write_text("import sys, test_train as t\nt.train_shared(sys.argv[1])\n")
+    script.write_text(
+        "import sys, test_train as t\n"
+        "t.train.best_precision = lambda: '32-true'\n"
+        "t.train_shared(sys.argv[1])\n"
+    )
     paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "lightning_fabric.cli", "--accelerator=cpu"]
-    command += ["--devices=2", "--strategy=ddp", str(script), str(tmp_path)]
-    subprocess.run(command, check=True, env=environment, timeout=600)
-    (tmp_path / "one").mkdir()
-    train_shared(tmp_path / "one", Fabric(accelerator="cpu", devices=1, precision="32-true"))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", *LAUNCHERS[launcher]]
+    commands = [command]
+    if launcher == "two machines":
+        place = ["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{free_port()}"]
+        commands = [[*command, *place, f"--node-rank={rank}"] for rank in (0, 1)]
+    runs = [subprocess.Popen([*one, script, tmp_path], env=environment) for one in commands]
+    assert [run.wait(600) for run in runs] == [0] * len(runs)
     for name in ("0.pt", "1.pt"):
-        two, one = (torch.load(folder / name) for folder in (tmp_path, tmp_path / "one"))
+        two, one = (torch.load(folder / name) for folder in (tmp_path, alone))
         for part in ("model", "loss"):
             for key, weight in one["parts"][part].items():
                 assert torch.allclose(two["parts"][part][key], weight, atol=1e-5), key

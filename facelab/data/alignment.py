@@ -1,6 +1,8 @@
 """Align faces: find five landmarks, and move them to where the field expects them."""
 
-from functools import cache
+import os
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -66,13 +68,15 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     files = list(photos)
     landmarks = _landmarks(photos, out / "landmarks.csv", progress)
     points = landmarks[COORDINATES].to_numpy().reshape(-1, 5, 2)
+    side = SIDE + 2 * margin
 
     def write(row):
         path = out / files[row]
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            moved = aligned(open_picture(photos[files[row]]), points[row], margin)
-            moved.save(path, quality=95, subsampling=0)
+        if _is_written(path, side):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        moved = aligned(open_picture(photos[files[row]]), points[row], margin)
+        _put(path, lambda part: moved.save(part, quality=95, subsampling=0))
 
     thread_map(write, range(len(files)), desc=out.name, disable=not progress)
     shown = np.linspace(0, len(files) - 1, min(SHOWN, len(files))).astype(int)
@@ -105,8 +109,9 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool]:
         if Path(source).suffix in ENDINGS:  # a damaged archive
             raise
     album = find_photos(source)
+    album.name_strays()
     photos = {}
-    for image, file in zip(album.ids, album.files, strict=True):
+    for _, image, file in album.photos:
         is_jpeg = image.lower().endswith((".jpg", ".jpeg"))
         photos[image if is_jpeg else f"{image}.jpg"] = file
     return photos, False
@@ -135,9 +140,23 @@ def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFra
         if len(rows) == SAVE_EVERY or file == missing[-1]:
             added = pd.DataFrame(rows, columns=columns)
             known = pd.concat([known, added]) if len(known) else added
-            known.to_csv(path, index=False)
+            _put(path, partial(known.to_csv, index=False))
             rows = []
     return known.set_index("file").loc[list(photos)].reset_index()
+
+
+def _is_written(path: Path, side: int) -> bool:
+    if not path.exists():
+        return False
+    with Image.open(path) as image:
+        return image.size == (side, side)
+
+
+def _put(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all, so that a stopped call leaves no half of one."""
+    part = path.with_name(f".{path.name}")
+    write(part)
+    os.replace(part, path)
 
 
 def template() -> np.ndarray:

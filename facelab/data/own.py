@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,22 +24,33 @@ MADE = (MARK, "landmarks.csv", "contact_sheet.jpg")  # by the project itself, be
 CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # kinds of letters that break lines or cannot be written
 
 
+class Photo(NamedTuple):
+    """A person's photo: its id is the person and the name of the file below the person's folder."""
+
+    person: str
+    id: str
+    file: str
+
+
 @dataclass
 class Album:
-    """Photos by person: each one's id, its person and its file, and what is no photo, with why."""
+    """Photos, and what is none, with why."""
 
     folder: Path
-    ids: list[str] = field(default_factory=list)
-    people: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
+    photos: list[Photo] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
 
     def add(self, person: str, name: str, file: str) -> None:
-        """Add a photo; its id is the person and the name of the file below the person's folder."""
-        person = unicodedata.normalize("NFC", person)
-        self.ids.append(f"{person}/{unicodedata.normalize('NFC', name)}")
-        self.people.append(person)
-        self.files.append(file)
+        """Add a photo, in one Unicode form."""
+        person, name = (unicodedata.normalize("NFC", word) for word in (person, name))
+        self.photos.append(Photo(person, f"{person}/{name}", file))
+
+    def name_strays(self) -> None:
+        """Warn of what is no photo."""
+        if self.strays:
+            few = ", ".join(self.strays[:FEW])
+            got = f"{len(self.strays):,} files or folders are no photos to load: {few}"
+            warnings.warn(f"{self.folder}: {got}", stacklevel=3)
 
 
 def load_faces(
@@ -71,23 +83,16 @@ def load_faces(
     check_sizes(image_size, crop)
     path = _named(folder)
     album = find_photos(path)
-    names = sorted(set(album.people))
-    order = sorted(range(len(album.ids)), key=lambda k: (album.people[k], album.ids[k]))
-    ids = [album.ids[k] for k in order]
-    files = [album.files[k] for k in order]
+    people, ids, files = map(list, zip(*sorted(album.photos), strict=True))
     photos = Photos(album.folder, ids, files, key=f"faces in {path}")
     packed = pack(photos, image_size, crop, progress)
-    if album.strays:
-        few = ", ".join(album.strays[:FEW])
-        message = f"{path}: {len(album.strays):,} files or folders are no photos to load: {few}"
-        warnings.warn(message, stacklevel=2)
-    labels = np.searchsorted(names, [album.people[k] for k in order])
-    counts = np.bincount(labels)
+    album.name_strays()
+    names, labels, counts = np.unique(people, return_inverse=True, return_counts=True)
     return Faces(
         packed=packed.images,
         rows=np.arange(len(ids)),
         labels=labels,
-        names=tuple(names),
+        names=tuple(names.tolist()),
         numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
         ids=np.array(ids),
         source=own_source(path.with_suffix("") if path.is_file() else path),
@@ -96,14 +101,6 @@ def load_faces(
         root=name_of(folder),
         crop=crop,
     )
-
-
-def photo_file(folder: str | Path, image_id: str) -> Path:
-    """Return the file of an image of `load_faces`, by its id; a stranger's id is a ValueError."""
-    album = find_photos(folder)
-    if image_id not in album.ids:
-        raise ValueError(f"expected the id of a photo in {folder}, got {image_id!r}")
-    return Path(album.files[album.ids.index(image_id)])
 
 
 def find_photos(folder: str | Path) -> Album:
@@ -117,7 +114,7 @@ def find_photos(folder: str | Path) -> Album:
         album = _of_table(path)
     else:
         raise ValueError(f"expected a folder of people or a file *.csv, got {path}")
-    if not album.ids:
+    if not album.photos:
         few = "; ".join(album.strays[:FEW]) or "nothing"
         raise ValueError(
             f"{path}: expected a folder for each person, with {' '.join(SUFFIXES)} files, got {few}"
@@ -137,17 +134,17 @@ def _of_folder(root: Path) -> Album:
             if person.name not in MADE:
                 album.strays.append(person.name)
             continue
-        n_before = len(album.ids)
-        for name, file in _below(person.path, "", album.strays, person.name, {_real(root)}):
+        found = list(_below(person.path, "", album.strays, person.name, {os.path.realpath(root)}))
+        for name, file in found:
             album.add(person.name, name, file)
-        if len(album.ids) == n_before:
+        if not found:
             album.strays.append(f"{person.name} (a folder without a photo)")
     return album
 
 
 def _below(folder: str, above: str, strays: list, person: str, seen: set) -> Iterator:
     """Yield name and path of each photo in a person's folder and those in it, each folder once."""
-    real = _real(folder)
+    real = os.path.realpath(folder)
     if real in seen:
         strays.append(f"{person}/{above} (leads back to a folder that was read)")
         return
@@ -166,10 +163,6 @@ def _visible(folder: str | Path) -> list[os.DirEntry]:
     with os.scandir(folder) as entries:
         visible = [entry for entry in entries if not entry.name.startswith(".")]
     return sorted(visible, key=lambda entry: entry.name)
-
-
-def _real(folder: str | Path) -> str:
-    return os.path.realpath(folder)
 
 
 def _of_table(path: Path) -> Album:
@@ -202,29 +195,30 @@ def _of_table(path: Path) -> Album:
 
 def _check(album: Album) -> None:
     """Leave out what is a person's own photo again; refuse what would be two people's."""
-    wrong = []
-    first = {}  # row of each file, under whatever name
-    again = set()
-    for row, (image, person) in enumerate(zip(album.ids, album.people, strict=True)):
-        if CONTROL & set(map(unicodedata.category, image)):
-            wrong.append(f"{image!r}: expected a name in UTF-8 on one line")
-        try:
-            stat = os.stat(album.files[row])
-        except OSError:
-            continue  # packing lists it
-        other = first.setdefault((stat.st_dev, stat.st_ino), row)
-        if other == row or not stat.st_ino:
-            continue
-        if album.people[other] == person:
-            again.add(row)
-            album.strays.append(f"{image} (the file of {album.ids[other]})")
+    wrong, kept = [], []
+    first = {}  # photo of each file, under whatever name
+    for photo in album.photos:
+        if CONTROL & set(map(unicodedata.category, photo.id)):
+            wrong.append(f"{photo.id!r}: expected a name in UTF-8 on one line")
+        other = first.setdefault(_identity(photo.file), photo)
+        if other is photo:
+            kept.append(photo)
+        elif other.person == photo.person:
+            album.strays.append(f"{photo.id} (the file of {other.id})")
         else:
-            wrong.append(f"{image}: expected a photo of one person, got that of {album.ids[other]}")
-    for name in ("ids", "people", "files"):
-        kept = [entry for row, entry in enumerate(getattr(album, name)) if row not in again]
-        setattr(album, name, kept)
-    n_of = Counter(album.ids)
+            wrong.append(f"{photo.id}: expected a photo of one person, got that of {other.id}")
+    album.photos = kept
+    n_of = Counter(photo.id for photo in kept)
     wrong += [f"{image}: expected each id once, got {n}" for image, n in n_of.items() if n > 1]
     if wrong:
         lines = "".join(f"\n  {line}" for line in wrong)
         raise ValueError(f"{album.folder}: {len(wrong):,} photos cannot be told apart{lines}")
+
+
+def _identity(file: str) -> object:
+    """Return what two names of one file have in common; of a missing one, which packing lists."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return object()
+    return (stat.st_dev, stat.st_ino) if stat.st_ino else object()

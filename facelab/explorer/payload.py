@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 
 from facelab.explorer.shown import BINS, Shown
-from facelab.verification import Report, percentiles, rates, resampled_weights
+from facelab.verification import Report, percentiles, rates, resampled_weights, supported, units
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("numbers.js", "plots.js", "panels.js", "two_photos.js", "explorer.js")
@@ -117,9 +117,9 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
     -------
     dict
         ``n``; ``thresholds`` (n_thresholds,), the report's own and those of `buttons` among them;
-        ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS`; ``bands`` (n_bands + 1,),
-        distances; ``share_low, share_high`` (n_bands,), of the share of same pairs in each band if
-        there were as many same as different ones in all.
+        ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS`, the report's own where it has
+        them; ``bands`` (n_bands + 1,), distances; ``share_low, share_high`` (n_bands,), of the
+        share of same pairs in each band if there were as many same as different ones in all.
     """
     n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
     sweep = report.sweep
@@ -144,7 +144,13 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
             of_different = np.diff(fp[:, band]) / n_different
             shares.append(of_same / (of_same + of_different))
     found = {"n": n, "thresholds": thresholds, "bands": bands}
-    found["low"], found["high"] = _ends(np.concatenate(drawn, axis=1))
+    tp, fp = sweep.accepted(np.ones(len(report), int), at)
+    values = rates(tp, fp, tp[-1], fp[-1])
+    tp, fp = sweep.accepted(report.independent.astype(int), at)
+    counts = units(tp, fp, tp[-1], fp[-1])
+    ends = zip(METRICS, *_ends(np.concatenate(drawn, axis=1)), strict=True)
+    ends = [supported(name, low, high, values[name], counts[name]) for name, low, high in ends]
+    found["low"], found["high"] = np.float32(ends).swapaxes(0, 1)
     found["share_low"], found["share_high"] = _ends(np.concatenate(shares))
     return found
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import filelock
+from tqdm import tqdm
 
+from facelab.study.cluster import run_on
 from facelab.study.execute import execute
 from facelab.study.provenance import tracked
 from facelab.study.reading import SCHEMA, read_record
@@ -33,15 +35,23 @@ class Job(NamedTuple):
     """What is to be done with one notebook."""
 
     path: Path
+    title: str  # for the terminal
     parameters: dict[str, object]
     folder: Path
     command: str  # that repeats it
     text: str  # SHA-256 of the notebook's cells
     todo: str  # "skip", "go on", "renew": go on with what has another text; "begin"
+    waits: bool  # for the notebooks before it, whose runs it reads
 
 
 def run_study(
-    notebooks=(), profile="smoke", parameters=None, out=None, resume=False, force=False
+    notebooks=(),
+    profile="smoke",
+    parameters=None,
+    out=None,
+    resume=False,
+    force=False,
+    scheduler=None,
 ) -> dict:
     """Execute notebooks, write ``report.html``, and return the cause of each failure by name.
 
@@ -49,7 +59,8 @@ def run_study(
     `convert`: what is wrong is an error before anything is run, and so are, unless `force` is
     true, results in `out` that git tracks or that are of other parameters. `out` is by default
     ``outputs/PROFILE``. `resume` skips what is done with the same parameters and the same text,
-    and lets the rest go on from its checkpoints.
+    and lets the rest go on from its checkpoints. With a `scheduler`, as in `run_on`, workers run
+    them beside each other; else they run one after another.
     """
     label = Path(profile).stem
     known = chapters(notebooks_folder())
@@ -64,16 +75,19 @@ def run_study(
         options += ["--out", folder.as_posix()]
     _check_out(folder, selected)
     jobs = []
-    for path, values in plans.items():
+    for number, (path, values) in enumerate(plans.items(), 1):
+        title = f"[{number}/{len(plans)}] {path.stem}"
         name = path.stem if path in known else relative(path).as_posix()
         command = shlex.join(["facelab", "run", name, *options])
-        jobs.append(_job(path, values | {"PROFILE": label}, folder, command, resume, force))
+        values = values | {"PROFILE": label}
+        jobs.append(_job(path, title, values, folder, command, resume, force))
     failed = {}
     with _alone_in(folder):
-        for number, job in enumerate(jobs, 1):
-            cause = _done_or_why_not(job, f"[{number}/{len(jobs)}] {job.path.stem}")
+        runs = run_on(scheduler, attempt, jobs) if scheduler else map(attempt, jobs)
+        for name, said, cause in runs:
+            tqdm.write(said)
             if cause:
-                failed[job.path.stem] = cause
+                failed[name] = cause
         print(f"report: {build_report(folder, [path.stem for path in known])}", flush=True)
     return failed
 
@@ -92,7 +106,7 @@ def _check_out(out: Path, selected: list[Path]) -> None:
         raise ValueError(f"expected notebooks of different names, got two named {twice[0]}")
 
 
-def _job(path: Path, parameters: dict, out: Path, command: str, resume, force) -> Job:
+def _job(path: Path, title: str, parameters: dict, out: Path, command: str, resume, force) -> Job:
     """Decide what is to be done; what would be lost without `force` is a ValueError."""
     folder = out / path.stem
     text = _text_of(path, parameters)
@@ -117,7 +131,7 @@ def _job(path: Path, parameters: dict, out: Path, command: str, resume, force) -
             held = f"results of other parameters ({name}: {one_line(repr(got), 60)})"
         if held:
             raise ValueError(f"{folder} holds {held}: choose another --out, or --force it")
-    return Job(path, parameters, folder, command, text, todo)
+    return Job(path, title, parameters, folder, command, text, todo, "RUNS" in parameters)
 
 
 def portable_values(parameters: dict) -> dict[str, object]:
@@ -144,24 +158,22 @@ def _alone_in(out: Path) -> Iterator[None]:
         raise ValueError(f"expected a folder of its own, got {got}: {out}") from None
 
 
-def _done_or_why_not(job: Job, title: str) -> str:
-    """Run a notebook unless that is done; return why it failed, or nothing."""
+def attempt(job: Job) -> tuple[str, str, str]:
+    """Run a notebook unless that is done; return its name, what to say, and why it failed."""
+    name = job.path.stem
     if job.todo == "skip":
-        print(f"{title}  skipped: done with the same parameters", flush=True)
-        return ""
-    if job.todo == "renew":
-        print(f"{title}  its text has changed: it runs again, from checkpoints that fit")
+        return name, f"{job.title}  skipped: done with the same parameters", ""
     start = time.monotonic()
     try:
-        cause = run_notebook(job, title)
+        cause = run_notebook(job)
     except OSError as e:  # a full disk, say; the next one may fit
         cause = one_line(without_places(f"writing its results: {e}"))
-    print(f"{title}  {'FAILED' if cause else 'done'} after {time.monotonic() - start:.0f} s")
-    print(f"  {cause or job.folder / job.path.name}", flush=True)
-    return cause
+    why = "; its text had changed, and checkpoints that fit were used" * (job.todo == "renew")
+    said = f"{job.title}  {'FAILED' if cause else 'done'} after {time.monotonic() - start:.0f} s"
+    return name, f"{said}{why}\n  {cause or job.folder / job.path.name}", cause
 
 
-def run_notebook(job: Job, title: str) -> str:
+def run_notebook(job: Job) -> str:
     """Run a notebook and record how it ended; return why it failed, or nothing."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +188,7 @@ def run_notebook(job: Job, title: str) -> str:
     file = folder / "run.json"
     write_json(file, begun)  # what a checkpoint is of, after a kill -9
     parameters = job.parameters | {"OUT": folder.as_posix()}
-    cause = execute(job.path, parameters, folder / job.path.name, title)
+    cause = execute(job.path, parameters, folder / job.path.name, job.title)
     try:
         record = read_record(file)
         if not cause and not record["finished"]:

@@ -39,10 +39,11 @@ def main():
 @click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
 @click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
 @click.option("--force", is_flag=True, help="Overwrite results that git tracks, or of others.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of dask.distributed; local: workers here.")
 @click.option("--list", "listed", is_flag=True, help="List the notebooks.")
 @click.option("-h", "--help", "explained", is_flag=True, help="This; of NOTEBOOK its parameters.")
 @click.pass_context
-def run(context, notebooks, profile, parameters, out, resume, force, listed, explained):
+def run(context, notebooks, profile, parameters, out, resume, force, scheduler, listed, explained):
     """Execute notebooks (all, or by name: 01) and write a report."""
     if explained and not notebooks:
         click.echo(context.get_help())
@@ -55,7 +56,7 @@ def run(context, notebooks, profile, parameters, out, resume, force, listed, exp
         return
     from facelab.study.batch import run_study
 
-    failed = run_study(notebooks, profile, dict(parameters), out, resume, force)
+    failed = run_study(notebooks, profile, dict(parameters), out, resume, force, scheduler)
     for name, cause in failed.items():
         click.echo(f"facelab: {name} failed in {cause}", err=True)
     sys.exit(bool(failed))
@@ -109,7 +110,7 @@ def align_faces(source, out, margin):
 @click.option("--model", metavar="FILE", help="A network of save_network. Default: chapter 10's.")
 @click.option("--out", default="outputs/photos", show_default=True, help="Where a report goes.")
 @click.option("--prior", default=0.5, show_default=True, help="P(same) before one has looked.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; null: without an end.")
 def verify(photos, model, out, prior, as_json):
     """Verify the people of a folder, or decide whether two photos show one person."""
     import json
@@ -120,7 +121,8 @@ def verify(photos, model, out, prior, as_json):
         raise ValueError(f"expected a folder or two photos, got {len(photos)} names")
     if len(photos) == 2:
         found = compare_photos(*photos, model or NETWORK, prior)
-        click.echo(json.dumps(found) if as_json else _in_words(found))
+        plain = {name: None if value == float("inf") else value for name, value in found.items()}
+        click.echo(json.dumps(plain) if as_json else _in_words(found))
         return
     report, page = verify_folder(photos[0], model or NETWORK, out)
     table = report.table().drop(columns="note")
@@ -144,7 +146,7 @@ def _in_words(found: dict) -> str:
 @click.argument("out", metavar="OUT.onnx")
 def export(network, out):
     """Write a network of the study as an ONNX file, with its preprocessing and threshold."""
-    from facelab.exchange import export_onnx
+    from facelab.field.exchange import export_onnx
 
     about = export_onnx(network, out)
     said = ", ".join(f"{key} {value}" for key, value in about.items())
@@ -181,7 +183,7 @@ def info(path, crop):
 @data.command()
 def catalog():
     """List the field's data sets: size, layout, terms, how to get and how to load them."""
-    from facelab.data.catalog import describe
+    from facelab.field.catalog import describe
 
     click.echo(describe())
 

@@ -1,6 +1,7 @@
 """Verify anybody's photos with a kept network: the people of a folder, or two photos."""
 
 import io
+import shlex
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache, partial
@@ -16,6 +17,7 @@ from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
 from facelab.study.record import Run
 from facelab.study.report import build_report
+from facelab.study.writing import portable
 from facelab.train import embed
 from facelab.verification import Calibration, Report, calibrate
 from facelab.views import split_people
@@ -42,7 +44,7 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     """
     set_style()
     model, settings = load_network(network)
-    out = Path(out)
+    out, photos = Path(out), folder
     source = f"faces in {Path(folder).name}"
     if settings.get("aligned"):
         align(folder, out / "aligned")
@@ -53,6 +55,9 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     test = split_people(faces, dev=0.25, test=0.5).test
     dev = faces.select(set(faces.names) - set(test.names))
     run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
+    command = ["facelab", "verify", portable(str(photos))]
+    command += [] if network == NETWORK else ["--model", portable(str(network))]
+    run.entries["command"] = shlex.join(command)
     run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
     method = Path(network).stem
     about = {"category": "labelled outside data", "outside_data": "LFW"}

@@ -247,6 +247,9 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
             values[key] = parameter.checked(key, given.get(key, parameter.default))
         if "DATA" in values:
             values["DATA"] = _find_data(values["DATA"])
+        if values.get("TRAIN_DATA") and not Path(values["TRAIN_DATA"]).exists():
+            expected = "TRAIN_DATA: expected a .rec or a folder of people"
+            raise ValueError(f"{expected}, got nothing at {values['TRAIN_DATA']}")
     return plans
 
 

@@ -3,14 +3,14 @@
 import hashlib
 import io
 import struct
-from array import array
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from facelab.data.streamed import Streamed, numbers_of
 from facelab.faces import Faces
+from facelab.field.listed import matched
+from facelab.field.streamed import Streamed, numbers_of
 
 MAGIC = 0xCED7230A
 HEADER = struct.Struct("<IfQQ")  # flag, label, two ids
@@ -105,20 +105,13 @@ class Records:
 
 def _index(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read keys and byte offsets, (n_records,) each, in the order of the keys."""
-    keys, offsets = array("q"), array("q")
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            key, _, offset = line.strip().partition(b"\t")
-            if not (key.isdigit() and offset.isdigit() and len(key) < 19 and len(offset) < 19):
-                got = repr(line[:60].decode("ascii", "replace"))
-                raise ValueError(f"{path}, line {number}: expected KEY<tab>OFFSET, got {got}")
-            keys.append(int(key))
-            offsets.append(int(offset))
-    keys, offsets = np.array(keys, np.int64), np.array(offsets, np.int64)
+    lines = matched(path, r"(\d{1,18})\t(\d{1,18})", "KEY<tab>OFFSET")
+    pairs = (tuple(map(int, line)) for line in lines)
+    keys, offsets = np.fromiter(pairs, np.dtype((np.int64, 2))).T
     order = np.argsort(keys, kind="stable")
     keys, offsets = keys[order], offsets[order]
     twice = np.flatnonzero(keys[1:] == keys[:-1])
-    if len(twice) or not len(keys) or keys[0]:
+    if len(twice) or keys[0]:
         got = f"key {keys[twice[0]]} twice" if len(twice) else f"{len(keys)} without key 0"
         raise ValueError(f"{path}: expected each key once, from 0, got {got}")
     return keys, offsets

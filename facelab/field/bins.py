@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import math
 import pickle
 import pickletools
 import re
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.data.streamed import Streamed, tenths
 from facelab.faces import Faces, Pairs
+from facelab.field.streamed import Streamed, tenths
 
 MOST_BYTES = 4 * 2**30  # of a file
 ADMITTED = "expected lists, tuples, bytes, bools and NumPy arrays alone"
@@ -48,13 +47,7 @@ def load_bin(path: str | Path, image_size: int = 112) -> Faces:
     digest = hashlib.sha256(f"{image_size}".encode())
     for image in images:
         digest.update(image)
-
-    def picture(row):
-        return io.BytesIO(images[row])
-
-    def place(row):
-        return f"{path}, image {row}"
-
+    picture, place = lambda row: io.BytesIO(images[row]), lambda row: f"{path}, image {row}"
     return Faces(
         packed=Streamed(2 * n, picture, place, image_size),
         rows=np.arange(2 * n),
@@ -159,14 +152,14 @@ class _Numbers:
 
     def __setstate__(self, state):
         if state[1] not in ("|", "<", b"|", b"<") or any(state[2:5]):
-            raise ValueError(f"expected a plain little-endian dtype, got {state!r}")
+            raise ValueError("expected a plain little-endian dtype, got another")
 
     def read(self, raw: bytes, shape: tuple) -> np.ndarray:
         """Read the numbers in `raw`, not a copy of them."""
         values = np.frombuffer(raw, self.code)
-        if not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(values):
-            raise ValueError(f"expected an array of {len(values)} numbers, got one of {shape}")
-        return values.reshape(shape)
+        if shape != values.shape:  # which is not told: tuples in tuples may be endless in words
+            raise ValueError(f"expected a row of {len(values)} numbers, got another shape")
+        return values
 
 
 class _Array:

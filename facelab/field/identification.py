@@ -5,11 +5,11 @@ map. Similarities are in float32: entries whose cosines differ by less than 1e-6
 near, and against the network.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+from tqdm import tqdm
 
 from facelab.verification.sweep import unit_length
 
@@ -84,22 +84,6 @@ class Identification:
         threshold = float(others[allowed]) if allowed < len(others) else np.inf
         found = (self.rank == 1) & (self.mate < threshold)
         return float(found.sum() / self.mated.sum()), threshold
-
-    def table(self, ranks=(1, 5, 10, 20), fars=(0.1, 0.01, 0.001)) -> pd.DataFrame:
-        """Return a row per rate: metric, value, note; a rate that is undefined is nan."""
-        rows = []
-        for rank in ranks:
-            rows.append(_row(f"rank-{rank}", lambda rank=rank: self.cmc(rank)[-1]))
-        for far in fars:
-            rows.append(_row(f"DIR at FAR {far:.4g}", lambda far=far: self.dir_at_far(far)[0]))
-        return pd.DataFrame(rows, columns=["metric", "value", "note"])
-
-
-def _row(metric: str, rate: Callable) -> tuple[str, float, str]:
-    try:
-        return metric, float(rate()), ""
-    except ValueError as e:
-        return metric, np.nan, str(e)
 
 
 def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +193,7 @@ def _fitting(probes: np.ndarray, gallery: np.ndarray) -> int:
 def _cosines(probes: np.ndarray, gallery: np.ndarray) -> Iterator[tuple]:
     """Yield blocks: first entry, slice of probes, and cosines, float32 (n_probes, n_entries)."""
     x = unit_length(probes).astype(np.float32)
-    for start in range(0, len(gallery), GALLERY_BLOCK):
+    for start in tqdm(range(0, len(gallery), GALLERY_BLOCK), "gallery", delay=5):
         y = _unit(gallery, slice(start, start + GALLERY_BLOCK)).astype(np.float32)
         for first in range(0, len(x), PROBE_BLOCK):
             some = slice(first, min(first + PROBE_BLOCK, len(x)))

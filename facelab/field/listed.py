@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.data.streamed import files_as_faces, tenths
 from facelab.faces import Faces, Pairs
+from facelab.field.streamed import files_as_faces, tenths
 
 
 def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tuple[str, ...]]:
@@ -19,14 +19,15 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a list of lines {form}, got no file")
     n = 0
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
-        if number <= skip or not line.strip():
-            continue
-        found = re.fullmatch(pattern, line.strip())
-        if not found:
-            raise ValueError(f"{path}, line {number}: expected {form}, got {line[:80]!r}")
-        n += 1
-        yield found.groups()
+    with open(path, encoding="utf-8", errors="replace") as file:  # one may have millions of lines
+        for number, line in enumerate(map(str.strip, file), 1):
+            if number <= skip or not line:
+                continue
+            found = re.fullmatch(pattern, line)
+            if not found:
+                raise ValueError(f"{path}, line {number}: expected {form}, got {line[:80]!r}")
+            n += 1
+            yield found.groups()
     if not n:
         raise ValueError(f"{path}: expected lines {form}, got none")
 

@@ -2,11 +2,14 @@
 
 import re
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from facelab.faces import Faces
+from facelab.faces import Faces, Split
+from facelab.views import hold_out
 
 SIDE = 8  # cells along each side of what two images are compared by
 ALIKE = 0.99  # correlation: on LFW five photos under two names, three of them on its own list
@@ -60,6 +63,33 @@ def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["by", "person", "train", "test", "correlation"])
 
 
+def across(
+    train: Faces, test: Faces, remove: bool = False, dev_people: float = 0.15, seed: int = 0
+) -> Split:
+    """Split to learn from one set of faces and to test on another, which has pairs.
+
+    The share `dev_people` of train's people is held out as dev, as in `view1`. Whom `overlap`
+    finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train.
+
+    References
+    ----------
+    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017:
+    trained on CASIA-WebFace, tested on LFW.
+    """
+    if test.pairs is None or not len(test.pairs):
+        raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
+    both = overlap(train, test)
+    people = both["person"].unique()
+    if len(people) and not remove:
+        found = both.iloc[0]
+        got = f"{len(people)} of train in test too, {found.train} by {found.by} first"
+        raise ValueError(f"expected disjoint people, or remove=True, got {got}")
+    pool = train.select(set(train.names) - set(people))
+    train, dev = hold_out(pool, dev_people, seed)
+    pairs = replace(test.pairs, role="test")
+    return Split(train, dev, test.with_pairs(pairs), f"{train.source} to {test.source}")
+
+
 def _cells(faces: Faces) -> np.ndarray:
     """Luminance in 8 x 8 cells, less its mean and of length one: (n_images, 64) float32."""
     height, width = faces.packed.shape[2:]
@@ -69,7 +99,7 @@ def _cells(faces: Faces) -> np.ndarray:
     lefts = np.arange(SIDE) * width // SIDE
     sizes = np.outer(np.diff([*tops, height]), np.diff([*lefts, width]))  # pixels of each cell
     out = np.empty((len(faces), SIDE, SIDE), np.float32)
-    for start in range(0, len(faces), _TOGETHER):
+    for start in tqdm(range(0, len(faces), _TOGETHER), "overlap", delay=5):
         images = faces.batch(slice(start, start + _TOGETHER))
         grey = np.einsum("nchw,c->nhw", images, _LUMINANCE)
         sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)

@@ -1,0 +1,1 @@
+"""The field beyond LFW: its data sets, networks from elsewhere, and identification."""
