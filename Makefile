@@ -2,6 +2,7 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 PROFILE ?= smoke
+JOBS    ?= 2
 READY   := $(VENV)/.ready
 
 # Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw ARGS=--force
@@ -10,7 +11,7 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: help study test lab explore lint bench clean
+.PHONY: help study test fuzz lab explore lint bench clean
 
 help:  ## print these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -19,7 +20,10 @@ study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html;
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
 
 test: $(READY) lint  ## pass every test: the package, the notebooks, and real LFW where it is
-	$(VENV)/bin/python -m pytest -v --nbval tests notebooks facelab $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --nbval tests notebooks facelab $(ARGS)
+
+fuzz: $(READY)  ## try thousands of generated cases on every parser and every statistic
+	HYPOTHESIS_PROFILE=fuzz $(VENV)/bin/python -m pytest -n $(JOBS) -m hypothesis tests $(ARGS)
 
 lab: $(READY)  ## open the notebooks
 	$(VENV)/bin/facelab lab

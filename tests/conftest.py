@@ -1,9 +1,16 @@
 import os
+import shutil
+import tempfile
 from pathlib import Path
+
+# One thread each, here and in every process that a test starts: the networks of the tests are so
+# small that threads only wait for each other, above all where several tests run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from facelab.data.lfw import load_lfw
@@ -11,14 +18,25 @@ from facelab.data.protocol import NamedPairs, Protocol
 from facelab.data.protocol_text import write
 from facelab.faces import Faces
 
+# `make test` tries the same examples every time and so never flakes; `make fuzz` looks for others.
+settings.register_profile(
+    "test",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile(
+    "fuzz", settings.get_profile("test"), derandomize=False, max_examples=3000
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Keep the tests out of the user's cache."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("FACELAB_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
+
+def pytest_configure(config):
+    """Keep tests and notebooks out of the user's cache; all processes of a session share one."""
+    if not hasattr(config, "workerinput"):  # else it is a process of pytest-xdist's
+        os.environ["FACELAB_CACHE"] = tempfile.mkdtemp(prefix="facelab-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ["FACELAB_CACHE"]))
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +55,7 @@ def lfw_root():
 
 
 @pytest.fixture(scope="session")
-def real_faces(lfw_root, _own_cache):
+def real_faces(lfw_root):
     """All of LFW, tiny, packed once for all tests."""
     return load_lfw("lfw", image_size=8, progress=False)
 

@@ -126,10 +126,11 @@ def test_lab_opens_jupyterlab_with_the_memory_settings_that_the_user_has_not_mad
     started = []
     monkeypatch.setattr("os.execve", lambda *call: started.append(call))
     monkeypatch.setattr("facelab.study.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
-    assert facelab("lab", "--no-browser").exit_code == 0
+    assert facelab("lab", "--port", "9999", "--no-browser", "--ip=::1").exit_code == 0
     ((program, command, environment),) = started
     assert program == command[0] == sys.executable
-    assert command[1:3] == ["-m", "jupyterlab"] and command[-1] == "--no-browser"
+    assert command[1:3] == ["-m", "jupyterlab"] and command[4] == "--port"
+    assert command[5:] == ["9999", "--no-browser", "--ip=::1"]
     assert Path(command[3]).name == "notebooks"
     assert environment == os.environ | {"MALLOC_MMAP_THRESHOLD_": "7"}
     assert "MALLOC_MMAP_THRESHOLD_" not in os.environ  # nor in any other program

@@ -110,8 +110,9 @@ def test_kept_networks_are_those_that_the_records_name():
 )
 def test_the_strong_colours_of_a_figure_are_those_of_the_palette(path):
     """Pixels that are as strong as a palette colour and as many as a line are that colour."""
-    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3).astype(int)
-    colours, count = np.unique(pixels, axis=0, return_counts=True)
+    image = Image.open(path).convert("RGB")
+    count, colours = zip(*image.getcolors(image.width * image.height), strict=True)
+    count, colours = np.array(count), np.array(colours)
     palette = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in COLOURS])
     for wanted in palette[palette.max(1) - palette.min(1) > 100]:
         near = np.abs(colours - wanted).max(1) <= 12

@@ -156,6 +156,7 @@ def killed_in_epoch_4(faces, batch_size, rng):
     return samplers.balanced_pairs(faces, batch_size, rng)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_a_killed_training_goes_on_where_it_was(tmp_path):
     path = tmp_path / "c.pt"
     code = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
@@ -174,7 +174,6 @@ def test_every_candidate_threshold_counts_as_a_loop_does(pairs):
 
 
 @given(both_kinds, st.floats(-0.5, 2))
-@settings(deadline=None)
 def test_metrics_at_a_threshold_agree_with_sklearn(pairs, threshold):
     d, same = pairs
     got = make_report(d, same, threshold).metrics()
@@ -321,7 +320,6 @@ def test_accepted_weights_are_those_of_a_loop(case):
 
 
 @given(weighted.filter(has_weight))
-@settings(deadline=None)
 def test_weighted_curve_agrees_with_sklearn(case):
     (d, same), weights = case
     far, tpr, _ = sk.roc_curve(same, -d, sample_weight=weights, drop_intermediate=False)
@@ -339,7 +337,6 @@ def test_weighted_curve_agrees_with_sklearn(case):
 
 
 @given(weighted, st.data())
-@settings(deadline=None)
 def test_chosen_candidates_count_as_all_do(case, data):
     (d, same), weights = case
     sweep = Sweep(d, same)
@@ -376,7 +373,6 @@ def test_neighbouring_floats_of_any_kind_are_told_apart(pairs, kind, above):
 
 
 @given(weighted.filter(has_weight), st.sampled_from(["accuracy", "f1"]))
-@settings(deadline=None)
 def test_the_best_weighted_threshold_is_the_strictest_of_a_loop(case, by):
     (d, same), weights = case
     threshold = best(Sweep(d, same), by, weights)
@@ -442,7 +438,6 @@ def faces_of_pairs(same, first="A", name="dev"):
 
 
 @given(both_kinds)
-@settings(max_examples=60)
 def test_both_thresholds_are_the_first_best_candidates_of_a_loop(pairs):
     levels, same = pairs
     embeddings, faces = on_circle(levels), faces_of_pairs(same)
@@ -462,7 +457,6 @@ def test_both_thresholds_are_the_first_best_candidates_of_a_loop(pairs):
 
 
 @given(both_kinds, st.sampled_from([0.1, 0.25, 0.5, 1.0]))
-@settings(max_examples=60)
 def test_thresholds_at_a_far_and_at_the_eer_are_those_of_a_loop(pairs, far):
     levels, same = pairs
     embeddings, faces = on_circle(levels), faces_of_pairs(same)

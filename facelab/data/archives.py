@@ -45,7 +45,7 @@ def _contents(archive: Path, variants, texts) -> Iterator[tuple[PurePosixPath, b
 def _place(name: str, variants, texts) -> PurePosixPath | None:
     """Return where a member belongs, None for nowhere."""
     path = PurePosixPath(name.lstrip("/"))
-    *_, above, folder, file = "", "", *path.parts
+    *_, above, folder, file = "", "", "", *path.parts
     hidden = [part for part in path.parts if part.startswith(".") or set(part) & set("\\:\0")]
     if hidden or not file:
         return None

@@ -176,7 +176,7 @@ def _of_table(path: Path) -> Album:
                 raise ValueError(f"{path}, line 1: expected the columns path,person, got {got}")
             for row in table:
                 name, person = ((row[key] or "").strip() for key in ("path", "person"))
-                if not name or not person or None in row:  # None holds fields without a column
+                if not name or not person or "\0" in name or None in row:  # None: without a column
                     n = len(header)
                     expected = f"{n} fields, among them a path and a person"
                     raise ValueError(f"{path}, line {table.line_num}: expected {expected}")
@@ -186,7 +186,10 @@ def _of_table(path: Path) -> Album:
     files = [os.path.abspath(file) for _, file in rows]
     album = Album(path.parent)
     if not all(file.startswith(f"{path.parent}{os.sep}") for file in files):
-        album.folder = Path(os.path.commonpath([os.path.dirname(file) for file in files]))
+        try:
+            album.folder = Path(os.path.commonpath([os.path.dirname(file) for file in files]))
+        except ValueError as e:  # of drives, which Windows has
+            raise ValueError(f"{path}: expected photos on one drive, got {e}") from e
     for (person, _), file in zip(rows, files, strict=True):
         name = Path(file).relative_to(album.folder).as_posix()
         album.add(person, name.removeprefix(f"{person}/"), file)

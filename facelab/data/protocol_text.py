@@ -14,6 +14,7 @@ PEOPLE = ("people.txt", "peopleDevTrain.txt", "peopleDevTest.txt")
 PAIRS = ("pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt")
 FILES = ("lfw-names.txt", *PEOPLE, *PAIRS)
 END = "the end of the file"
+MOST_SHOWN = 200  # characters of a line that is wrong
 
 
 def texts(protocol: Protocol) -> dict[str, str]:
@@ -71,8 +72,7 @@ def _first_difference(path: Path, own_text: str) -> list[str]:
     lines = zip_longest(own_text.rstrip("\n").split("\n"), _lines_of(path))
     for number, (own, got) in enumerate(lines, 1):
         if own != got:
-            own = END if own is None else repr(own)
-            got = END if got is None else repr(got)
+            own, got = map(_shown, (own, got))
             return [f"{path}, line {number}: expected {own}, as in LFW's own list, got {got}"]
     return []
 
@@ -80,6 +80,10 @@ def _first_difference(path: Path, own_text: str) -> list[str]:
 def _lines_of(path: Path) -> list[str]:
     text = path.read_text("utf-8-sig", "replace")  # without the mark that Windows puts first
     return unicodedata.normalize("NFC", text).rstrip("\n").split("\n")
+
+
+def _shown(line: str | None) -> str:
+    return END if line is None else repr(line[:MOST_SHOWN])
 
 
 class _Reader:
@@ -96,7 +100,8 @@ class _Reader:
         self.n_read += 1
         fits = len(fields) == len(kinds) and "" not in fields  # a name may be of digits
         for kind, field in zip(kinds, fields, strict=False):
-            fits = fits and (kind is str or (field.isascii() and field.isdigit()))
+            is_number = field.isascii() and field.isdigit() and len(field) < 10
+            fits = fits and (kind is str or is_number)
         form = "<tab>".join("NUMBER" if kind is int else "NAME" for kind in kinds)
         self.require(fits, form or END)
         return [kind(field) for kind, field in zip(kinds, fields, strict=True)]
@@ -104,7 +109,8 @@ class _Reader:
     def require(self, fits: bool, expected: str) -> None:
         """Raise unless the line taken last is as it should be."""
         if not fits:
-            got = repr(self.lines[self.n_read - 1]) if self.n_read <= len(self.lines) else END
+            got = self.lines[self.n_read - 1] if self.n_read <= len(self.lines) else None
+            got = _shown(got)
             raise ValueError(f"{self.path}, line {self.n_read}: expected {expected}, got {got}")
 
 

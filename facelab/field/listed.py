@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.faces import Faces, Pairs
-from facelab.field.streamed import files_as_faces, tenths
+from facelab.faces import Faces
+from facelab.field.streamed import files_as_faces, paired, tenths
 
 
 def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tuple[str, ...]]:
@@ -24,7 +24,7 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
             if number <= skip or not line:
                 continue
             found = re.fullmatch(pattern, line)
-            if not found:
+            if not found or "\0" in line:
                 raise ValueError(f"{path}, line {number}: expected {form}, got {line[:80]!r}")
             n += 1
             yield found.groups()
@@ -42,23 +42,23 @@ def load_pair_list(
     a batch asks for them. ValueErrors name the line.
     """
     path, folder = Path(path), Path(images)
-    lines = list(matched(path, r"((.+)_(\d+)\.\w+)\s+(\d+)", "NAME_NUMBER.jpg LABEL"))
+    lines = list(matched(path, r"((.+)_(\d{1,18})\.\w+)\s+(\d{1,18})", "NAME_NUMBER.jpg LABEL"))
     if len(lines) % 2:
         raise ValueError(f"{path}: expected two lines for each pair, got {len(lines)} lines")
     for k in range(0, len(lines), 2):
         (_, a, _, label), (_, b, _, other) = lines[k : k + 2]
         if not (a == b) == (label != "0") == (other != "0"):
-            got = f"{a} {label} and {b} {other}"
+            got = f"{a[:80]} {label} and {b[:80]} {other}"
             raise ValueError(f"{path}, pair {k // 2 + 1}: expected 0 for two people, got {got}")
     files = sorted({(file, person, int(number)) for file, person, number, _ in lines})
     row = {file: k for k, (file, _, _) in enumerate(files)}
     ends = np.array([row[file] for file, *_ in lines]).reshape(-1, 2)
     same = np.array([label != "0" for *_, label in lines[::2]])
     name = path.stem.removeprefix("pairs_")
-    pairs = Pairs(*ends.T, same, tenths(same), name=name, role="test")
     names, people, numbers = zip(*files, strict=True)
     places = [folder / file for file in names]
-    return files_as_faces(places, people, numbers, name, image_size, crop).with_pairs(pairs)
+    faces = files_as_faces(places, people, numbers, name, image_size, crop)
+    return paired(faces, *ends.T, same, tenths(same), name)
 
 
 def load_cfp(
@@ -78,7 +78,7 @@ def load_cfp(
     protocol = Path(root) / "Protocol"
     files, people, numbers, rows = [], [], [], {}
     for view, pose, first in (("F", "frontal", 0), ("P", "profile", 100)):
-        pattern = rf"(\d+)\s+(.*?(\w+)/{pose}/(\d+)\.\w+)"
+        pattern = rf"(\d{{1,18}})\s+(.*?(\w+)/{pose}/(\d{{1,18}})\.\w+)"
         form = f"NUMBER .../PERSON/{pose}/NUMBER.jpg"
         for key, file, person, number in matched(protocol / f"Pair_list_{view}.txt", pattern, form):
             rows[view, int(key)] = len(files)
@@ -90,15 +90,14 @@ def load_cfp(
         folder = protocol / "Split" / kind / f"{fold + 1:02d}"
         for same in (True, False):
             path = folder / ("same.txt" if same else "diff.txt")
-            for a, b in matched(path, r"(\d+)\s*,\s*(\d+)", "NUMBER,NUMBER"):
+            for a, b in matched(path, r"(\d{1,18})\s*,\s*(\d{1,18})", "NUMBER,NUMBER"):
                 left, right = (kind[0], int(a)), (kind[1], int(b))
                 if not {left, right} <= rows.keys():
                     raise ValueError(f"{path}: expected numbers of Pair_list_*.txt, got {a},{b}")
                 pairs.append((rows[left], rows[right], same, fold))
-    left, right, same, fold = map(np.array, zip(*pairs, strict=True))
     name = f"CFP-{kind}"
     faces = files_as_faces(files, people, numbers, name, image_size, crop)
-    return faces.with_pairs(Pairs(left, right, same, fold, name=name, role="test"))
+    return paired(faces, *map(np.array, zip(*pairs, strict=True)), name)
 
 
 def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None) -> Faces:
@@ -113,7 +112,7 @@ def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None)
     """
     root = Path(root)
     files = sorted(file for file in root.glob("*") if not file.name.startswith("."))
-    found = [re.fullmatch(r"(\d+)_(.+)_\d+_[fm]\.\w+", file.name) for file in files]
+    found = [re.fullmatch(r"(\d{1,18})_(.+)_\d{1,18}_[fm]\.\w+", file.name) for file in files]
     wrong = [file.name for file, fits in zip(files, found, strict=True) if not fits]
     if wrong or not files:
         got = f"{len(wrong)} others: {', '.join(wrong[:5])}" if wrong else "none"

@@ -1,6 +1,7 @@
 """Pictures that are decoded when a batch asks for them, so that any number of them can be used."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from facelab.data.decoding import decode
-from facelab.faces import Faces
+from facelab.faces import Faces, Pairs
+
+MOST_SAID = 400  # characters of names in a message
 
 
 class Streamed:
@@ -68,9 +71,9 @@ def files_as_faces(
 
     Missing files are a ValueError. The fingerprint is of the files' names and lengths.
     """
-    missing = [str(file) for file in files if not file.is_file()]
+    missing = [str(file) for file in files if not os.path.isfile(file)]
     if missing:
-        few = ", ".join(missing[:5])
+        few = ", ".join(missing[:5])[:MOST_SAID]
         got = f"{len(missing):,} missing: {few}"
         raise ValueError(f"{source}: expected {len(files):,} pictures, got {got}")
     labels, names = pd.factorize(np.array(list(people), str))
@@ -90,6 +93,14 @@ def files_as_faces(
         root=source,
         crop=crop,
     )
+
+
+def paired(faces: Faces, left, right, same, fold, name: str) -> Faces:
+    """Return faces with the test pairs of a list; what contradicts them names the set."""
+    try:
+        return faces.with_pairs(Pairs(left, right, same, fold, name=name, role="test"))
+    except ValueError as e:
+        raise ValueError(f"{name}: {e}") from e
 
 
 def numbers_of(labels: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Sets whose people are given by templates of images and videos: IJB-B, IJB-C, YTF, iQIYI-VID."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import pandas as pd
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from facelab.faces import Faces, Pairs
+from facelab.faces import Faces
 from facelab.field.listed import matched
-from facelab.field.streamed import files_as_faces, numbers_of
+from facelab.field.streamed import MOST_SAID, files_as_faces, numbers_of, paired
 from facelab.verification import Report
 from facelab.verification.sweep import unit_length
 
@@ -89,7 +90,7 @@ def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -
         raise ValueError(f"{root}: expected one meta/*_face_tid_mid.txt, got {len(found)}")
     path = found[0]
     name = path.name.split("_")[0].upper()
-    lines = list(matched(path, r"(\S+)\s+(\d+)\s+(\d+)", "FILE TEMPLATE MEDIA"))
+    lines = list(matched(path, r"(\S+)\s+(\d{1,18})\s+(\d{1,18})", "FILE TEMPLATE MEDIA"))
     files, numbers, media = zip(*lines, strict=True)
     of_template, template = np.unique(np.array(numbers, np.int64), return_inverse=True)
     path = path.with_name(path.name.replace("face_tid_mid", "template_pair_label"))
@@ -99,7 +100,7 @@ def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -
     if len(unknown):
         raise ValueError(f"{path}: expected templates of {found[0].name}, got {unknown[0]}")
     same = table[:, 2] == 1
-    pairs = Pairs(*ends.T, same, name=name, role="test")
+    pairs = (*ends.T, same, None)
     places = [root / "loose_crop" / file for file in files]
     people = _joined(len(of_template), ends[same])
     media = np.array(media, np.int64)
@@ -124,14 +125,14 @@ def load_ytf(
     """
     root = Path(root)
     path = root / "splits.txt"
-    pattern = r"(\d+)\s*,[^,]*,\s*([^,/]+/[^,/]+?)\s*,\s*([^,/]+/[^,/]+?)\s*,(?:.*,)?\s*([01])"
+    pattern = r"(\d{1,18})\s*,[^,]*,\s*([^,/]+/[^,/]+?)\s*,\s*([^,/]+/[^,/]+?)\s*,(?:.*,)?\s*([01])"
     form = "FOLD, NUMBER, PERSON/VIDEO, PERSON/VIDEO, ..., 0 or 1"
     lines = list(matched(path, pattern, form, skip=1))
     folds, left, right, same = zip(*lines, strict=True)
     videos, ends = np.unique([left, right], return_inverse=True)
     same = np.array(same) == "1"
     folds = np.array(folds, int) - 1
-    pairs = Pairs(*ends.reshape(2, -1), same, folds, name="YTF", role="test")
+    pairs = (*ends.reshape(2, -1), same, folds)
     places, template = _frames([root / frames / video for video in videos])
     people = np.array([video.split("/")[0] for video in videos])[template]
     return _templates(places, people, template, template, "YTF", pairs, image_size, crop)
@@ -150,7 +151,7 @@ def load_iqiyi(
     Liu et al., "iQIYI-VID: A Large Dataset for Multi-modal Person Identification", 2018.
     """
     path = Path(path)
-    pattern = r"(\S+\.mp4 \d+|\d+(?: \S+\.mp4)+)"
+    pattern = r"(\S+\.mp4 \d{1,18}|\d{1,18}(?: \S+\.mp4)+)"
     person_of = {}
     for (line,) in matched(path, pattern, "VIDEO.mp4 PERSON or PERSON VIDEO.mp4 ..."):
         videos = [field for field in line.split() if field.endswith(".mp4")]
@@ -168,12 +169,13 @@ def load_iqiyi(
 def _pairs_in(path: Path) -> np.ndarray:
     """Read two templates and whether they are same, int64 of (n_pairs, 3)."""
     try:  # IJB-C has 15,658,489 pairs
-        table = pd.read_csv(path, sep=" ", header=None, dtype=np.int64).to_numpy()
+        with np.errstate(invalid="ignore"):  # of a number that is infinite
+            table = pd.read_csv(path, sep=" ", header=None, dtype=np.int64).to_numpy()
         if table.shape[1] == 3 and np.isin(table[:, 2], (0, 1)).all():
             return table
-    except (ValueError, OSError):
+    except (ValueError, TypeError, OverflowError, OSError):
         pass  # what is wrong, and in which line, is said below
-    rows = matched(path, r"(\d+)\s+(\d+)\s+([01])", "TEMPLATE TEMPLATE 0 or 1")
+    rows = matched(path, r"(\d{1,18})\s+(\d{1,18})\s+([01])", "TEMPLATE TEMPLATE 0 or 1")
     return np.array(list(rows), np.int64)
 
 
@@ -187,9 +189,9 @@ def _frames(folders: list[Path]) -> tuple[list[Path], np.ndarray]:
     """Return the images in `folders`, and the number of the folder of each."""
     places, rows = [], []
     for k, folder in enumerate(folders):
-        files = sorted(folder.glob("[!.]*"))
+        files = sorted(folder.glob("[!.]*")) if os.path.isdir(folder) else []
         if not files:
-            raise ValueError(f"{folder}: expected the frames of a video, got none")
+            raise ValueError(f"{str(folder)[:MOST_SAID]}: expected the frames of a video, got none")
         places += files
         rows += [k] * len(files)
     return places, np.array(rows)
@@ -203,7 +205,8 @@ def _templates(places, people, template, media, name, pairs, image_size, crop) -
     if len(wrong):
         raise ValueError(f"{name}: expected one person in a template, got two: {places[wrong[0]]}")
     faces = replace(images, rows=first, labels=labels, numbers=numbers_of(labels))
-    return Templates(images, template, media, faces.with_pairs(pairs))
+    faces = paired(faces, *pairs, name) if pairs else faces.with_pairs(None)
+    return Templates(images, template, media, faces)
 
 
 def tar_table(report: Report, fars: tuple[float, ...] = IJB_FARS) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 
 import click
@@ -70,6 +71,8 @@ def lab(options):
     from facelab.study.settings import notebooks_folder
 
     command = [sys.executable, "-m", "jupyterlab", str(notebooks_folder()), *options]
+    if os.name == "nt":  # where exec returns to the prompt at once
+        sys.exit(subprocess.call(command))
     os.execve(sys.executable, command, os.environ | MALLOC)
 
 

@@ -30,7 +30,7 @@ def inside(folder: str | Path, file: str) -> Path:
     """
     path = Path(folder) / file
     whole = Path(os.path.realpath(folder))
-    if whole not in Path(os.path.realpath(path)).parents:
+    if "\0" in file or whole not in Path(os.path.realpath(path)).parents:
         raise ValueError(f"expected a file inside {folder}, got {one_line(file, 100)}")
     return path
 

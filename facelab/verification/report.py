@@ -250,7 +250,7 @@ class Report:
     @classmethod
     def load(cls, path) -> "Report":
         """Read a report that `save` wrote; a ValueError if the file holds anything else."""
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             expected = sorted(field.name for field in fields(cls))
             if sorted(file.files) != expected:
                 raise ValueError(f"{path}: expected {expected}, got {sorted(file.files)}")
