@@ -30,7 +30,7 @@ lab: $(READY)  ## open the notebooks
 
 # This machine alone is answered, and only who has the token that is printed.
 explore: $(READY)  ## serve the explorer of all runs as a page, at the address that it prints
-	$(VENV)/bin/python -m facelab.explorer.page notebooks/explore.ipynb --no-browser $(ARGS)
+	$(VENV)/bin/facelab explore $(ARGS)
 
 lint: $(READY)  ## check style and format
 	$(VENV)/bin/ruff check .

@@ -16,6 +16,8 @@ from torchvision.ops import SqueezeExcitation
 
 from facelab.checkpoints import one_line
 
+ANY_OTHER = "facelab.export_onnx(model, path, image_size=...) writes any other network"
+
 
 def siamese_cnn(
     embedding_size: int = 128,
@@ -150,7 +152,8 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
     path : path
         Usually ``network.safetensors``.
     model : torch.nn.Module
-        From `siamese_cnn`, `residual_cnn` or `resnet50`.
+        From `siamese_cnn`, `residual_cnn` or `resnet50`. Any other is a ValueError: its file would
+        have to name code, and whoever loads it would run that; `facelab.export_onnx` takes it.
     architecture : dict
         ``name``, one of these three, and the arguments that it was called with.
     **settings
@@ -161,7 +164,8 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
     try:
         _without_weights(architecture).load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"expected weights of {architecture}, got another network's") from error
+        expected = f"expected weights of {architecture}, got another network's"
+        raise ValueError(f"{expected}; {ANY_OTHER}") from error
     broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
     if broken:
         raise ValueError(f"expected finite weights, got others in {', '.join(broken[:3])}")
@@ -204,7 +208,8 @@ def _without_weights(architecture: dict) -> nn.Module:
     arguments = dict(architecture)
     name = arguments.pop("name", None)
     if name not in networks:
-        raise ValueError(f"expected an architecture named {' or '.join(networks)}, got {name!r}")
+        expected = f"expected an architecture named {' or '.join(networks)}"
+        raise ValueError(f"{expected}, got {name!r}; {ANY_OTHER}")
     arguments.pop("pretrained", None)
     with torch.device("meta"):
         return networks[name](**arguments)

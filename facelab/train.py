@@ -18,16 +18,17 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import Sampler
-from tqdm import tqdm
 
 from facelab.augmentation import to_float
 from facelab.checkpoints import Checkpoint, describe
 from facelab.faces import Faces
 from facelab.learning import Function, Learner, embeddings_of
+from facelab.progress import Progress
 from facelab.samplers import shuffled
 from facelab.verification import auc
 
 COLLAPSED = 0.05  # mean distance of different people below which all embeddings are one point
+BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}<{remaining}{postfix}"  # epochs done
 WATCHED = ["epoch", "split", "source", "synthetic", "role", "distance", "same"]
 HISTORY = "epoch lr source synthetic images images_per_second seconds loss active mined empty "
 HISTORY += "accuracy same_distance different_distance note"
@@ -75,6 +76,7 @@ def fit(
     seed: int = 0,
     checkpoint: str | Path | None = None,
     fabric: Fabric | None = None,
+    title: str = "",
 ) -> Training:
     """Train `model` in place; the same seed gives the same training, stopped or not.
 
@@ -113,6 +115,8 @@ def fit(
         Devices, precision and strategy; default: one device at `best_precision`, or what
         ``fabric run`` or ``torchrun`` started. Processes share the images of each step; miners and
         losses see all of them.
+    title : str
+        What the bar of progress is called.
     """
     watch = {} if watch is None else watch
     keep_best = {} if keep_best is None else keep_best
@@ -186,9 +190,11 @@ def fit(
         embed(model, faces, np.arange(1), fabric=fabric)
     remaining = range(len(rows) + 1, epochs + 1)
     silent = not fabric.is_global_zero
-    progress = tqdm(remaining, "epoch", epochs, initial=len(rows), disable=silent)
+    named = f"{title}, epoch" if title else "epoch"
+    about = {"total": epochs, "initial": len(rows), "disable": silent, "bar_format": BAR}
+    progress = Progress(desc=named, **about)
 
-    for epoch in progress:
+    for epoch in remaining:
         start = time.perf_counter()
         row = learner.learn(train, epoch)
         if fabric.world_size > 1:
@@ -208,11 +214,13 @@ def fit(
         row["note"] = _note(row)
         rows.append(row)
         shown = {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
-        progress.set_postfix(shown)
+        progress.set_postfix(shown, refresh=False)
+        progress.update()
         if row["note"]:
-            progress.write(f"epoch {epoch}: {row['note']}")
+            progress.write(f"{named} {epoch}: {row['note']}")
         if checkpoint and fabric.is_global_zero:
             saved.save(rows, watched)
+    progress.close()
     fabric.barrier()
     model.eval()
     return Training(pd.DataFrame(rows), _table(watched, watch), settings)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -101,6 +102,12 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FACELAB_LFW", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def log(caplog):
+    caplog.set_level("INFO", "facelab")
+    return caplog
 
 
 @pytest.mark.parametrize(
@@ -321,12 +328,13 @@ def test_errors_stay_in_the_notebook_that_failed(study):
     assert "IndexError" in [output.get("ename") for output in outputs]
 
 
-def test_resume_skips_what_is_done_with_the_same_parameters_alone(here, capsys):
+def test_resume_skips_what_is_done_with_the_same_parameters_alone(here, log):
     out = Path("outputs/tiny")
 
     def run(**arguments):
-        assert run_study(["00"], "tiny.yaml", **arguments) == {}
-        return "skipped" in capsys.readouterr().out, (out / "00_first/checkpoint.pt").read_text()
+        log.clear()
+        assert run_study(["00"], "tiny.yaml", keep_checkpoints=True, **arguments) == {}
+        return "skipped" in log.text, (out / "00_first/checkpoint.pt").read_text()
 
     assert run() == (False, "x")
     assert run(resume=True) == (True, "x")
@@ -356,12 +364,12 @@ Path(OUT, "run.json").write_text(Path("record.json").read_text())"""
     assert record("o", "00_first")["resumed"]
 
 
-def test_a_record_of_another_version_is_not_resumed(here, capsys):
-    assert run_study(["00"], "tiny.yaml") == {}
+def test_a_record_of_another_version_is_not_resumed(here, log):
+    assert run_study(["00"], "tiny.yaml", keep_checkpoints=True) == {}
     folder = Path("outputs/tiny/00_first")
     write_record(folder, record("outputs/tiny", "00_first") | {"schema": 1})
-    assert run_study(["00"], "tiny.yaml", resume=True) == {}
-    assert "skipped" not in capsys.readouterr().out
+    assert run_study(["00"], "tiny.yaml", resume=True, keep_checkpoints=True) == {}
+    assert "skipped" not in log.text
     assert (folder / "checkpoint.pt").read_text() == "x"
     assert record("outputs/tiny", "00_first")["schema"] == 2
 
@@ -402,7 +410,7 @@ def refused(match, **arguments):
     assert "\n" not in str(caught.value)
 
 
-def test_only_the_batchs_own_last_write_says_that_a_run_is_done(quick, monkeypatch, capsys):
+def test_only_the_batchs_own_last_write_says_that_a_run_is_done(quick, monkeypatch, log):
     written = []
 
     def write(path, value):
@@ -418,20 +426,21 @@ def test_only_the_batchs_own_last_write_says_that_a_run_is_done(quick, monkeypat
     assert record("outputs/tiny", "00_first")["status"] == "started"
     monkeypatch.setattr(batch, "write_json", real)
     assert run_study(["00"], "tiny.yaml", resume=True) == {}
-    assert "skipped" not in capsys.readouterr().out
+    assert "skipped" not in log.text
     assert record("outputs/tiny", "00_first")["status"] == "done"
     assert written == ["started", "done"]
 
 
-def test_resume_notices_another_text_but_not_outputs_or_metadata(quick, capsys):
+def test_resume_notices_another_text_but_not_outputs_or_metadata(quick, log):
     path = quick / "notebooks" / "00_first.ipynb"
 
     def says(edit):
         notebook = nbformat.read(path, as_version=4)
         edit(notebook)
         nbformat.write(notebook, path)
-        assert run_study(["00"], "tiny.yaml", resume=True) == {}
-        return capsys.readouterr().out
+        log.clear()
+        assert run_study(["00"], "tiny.yaml", resume=True, keep_checkpoints=True) == {}
+        return log.text
 
     assert "skipped" not in says(lambda notebook: None)
     (quick / "outputs/tiny/00_first/a_0.pt").touch()
@@ -443,6 +452,41 @@ def test_resume_notices_another_text_but_not_outputs_or_metadata(quick, capsys):
     assert "its text had changed" in said
     assert (quick / "outputs/tiny/00_first/a_0.pt").exists()  # `fit` refuses another training
     assert not (quick / "outputs/tiny/00_first/old.png").exists()
+
+
+def test_checkpoints_go_when_a_notebook_is_done_and_stay_when_it_failed_or_on_request(
+    quick, monkeypatch
+):
+    checkpoint = quick / "outputs/tiny/00_first/a_0.pt"
+
+    def left_after(cause, **arguments):
+        def run(path, parameters, out, title):
+            checkpoint.touch()
+            return end_as("started")(path, parameters, out, title) or cause
+
+        monkeypatch.setattr(batch, "execute", run)
+        run_study(["00"], "tiny.yaml", **arguments)
+        return checkpoint.exists()
+
+    assert left_after("cell 1: no bread")
+    assert not left_after("")
+    assert left_after("", keep_checkpoints=True)
+
+
+def test_after_each_notebook_the_time_left_for_the_others_is_told(quick, log):
+    assert run_study(["00", "02"], "tiny.yaml") == {}
+    first, left, last, report = log.messages
+    assert "[1/2] 00_first  done after" in first and "[2/2] 02_last  done" in last
+    assert re.fullmatch(r"  about 0:\d\d:\d\d left for 1 more", left)
+    assert report == "report: outputs/tiny/report.html"
+    took = record("outputs/tiny", "02_last") | {"seconds": 60e12}  # and the first a minute
+    write_record(quick / "outputs/tiny/02_last", took)
+    log.clear()
+    assert run_study(["00", "02"], "tiny.yaml") == {}
+    assert re.fullmatch(r"  about \d+ days, .* left for 1 more", log.messages[1])
+    log.clear()
+    assert run_study(["00", "02"], "tiny.yaml", resume=True) == {}
+    assert [message for message in log.messages if "left" in message] == []
 
 
 def test_results_of_other_parameters_are_refused_before_anything_is_lost(quick):
@@ -489,7 +533,7 @@ def test_a_second_run_into_one_folder_is_refused_until_the_first_ends(quick, mon
     assert len(seen) == 2
 
 
-def test_a_full_disk_is_called_that_and_the_next_notebook_runs(quick, monkeypatch, capsys):
+def test_a_full_disk_is_called_that_and_the_next_notebook_runs(quick, monkeypatch, log):
     real = batch.write_json
 
     def write(path, value):
@@ -503,7 +547,7 @@ def test_a_full_disk_is_called_that_and_the_next_notebook_runs(quick, monkeypatc
     assert "writing its results: [Errno 28] No space left on device" in failed["00_first"]
     assert str(quick) not in failed["00_first"]
     assert record("outputs/tiny", "02_last")["status"] == "done"
-    assert "00_first  FAILED" in capsys.readouterr().out
+    assert "00_first  FAILED" in log.text
 
 
 def test_a_notebook_that_is_cut_off_on_a_full_disk_is_no_broken_json(tmp_path, monkeypatch):

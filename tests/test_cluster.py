@@ -36,7 +36,8 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_two_workers_share_the_notebooks_and_what_reads_their_runs_waits(here, capsys):
+def test_two_workers_share_the_notebooks_and_what_reads_their_runs_waits(here, capsys, caplog):
+    caplog.set_level("INFO", "facelab")
     for name in ("05_one", "06_other"):
         write_notebook(here / "notebooks" / f"{name}.ipynb", ABOUT)
     write_notebook(
@@ -54,9 +55,8 @@ def test_two_workers_share_the_notebooks_and_what_reads_their_runs_waits(here, c
     assert one != other
     assert threads == as_many == str(max(1, N_CORES // 2))
     assert record(out, "00_first")["status"] == "done"
-    said = capsys.readouterr()
-    assert "[1/6] 00_first  done after" in said.out
-    assert "6/6" in said.err
+    assert "[1/6] 00_first  done after" in caplog.text
+    assert "6/6" in capsys.readouterr().err
 
 
 def test_a_notebook_that_ends_its_worker_has_failed_and_the_others_go_on(here, capsys):

@@ -3,16 +3,21 @@
 import os
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from records import make_record, write_record
 from test_batch import PARAMETERS, write_notebook
 
 from facelab.study.commands import main
+from facelab.study.results import load_results
+from facelab.study.settings import LAID_OUT, notebooks_folder
 
+ROOT = Path(__file__).parents[1]
 BROKEN = "raise ValueError('expected bread, got a stone')"
 
 
@@ -24,7 +29,8 @@ def facelab(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "run", "lab", "report", "data", "data fetch", "data info", "data synthesize"]
+    "arguments",
+    ["", "new", "run", "lab", "explore", "report", "data", "data fetch", "data info"],
 )
 def test_every_command_explains_itself(facelab, arguments):
     result = facelab(*arguments.split(), "--help")
@@ -51,8 +57,8 @@ def test_a_notebooks_help_has_its_parameters_and_the_list_its_title(facelab, tmp
     assert result.exit_code == 0
     title, *lines = result.output.splitlines()
     assert title == "00_x: Title"
-    assert "  EPOCHS = 2  passes over the images" in lines
-    assert "  SIZE = 32  pixels [16, 64] step 16" in lines
+    assert "  EPOCHS = 2          passes over the images" in lines
+    assert "  SIZE = 32           pixels [16, 64] step 16" in lines
     assert not [line for line in lines if "OUT" in line]
     assert facelab("run", "--list").output == "00_x  Title\n"
     assert not (tmp_path / "outputs").exists()
@@ -100,8 +106,8 @@ def test_run_in_a_shell_names_the_failed_cell_and_exits_with_1(facelab, tmp_path
     assert "Traceback" not in result.stderr
     assert "[1/1] 00_x:   0%" in result.stderr
     assert "/4 [" in result.stderr  # the cells, and the one with the parameters
-    assert "[1/1] 00_x  FAILED after" in result.stdout
-    assert "report: results/report.html" in result.stdout
+    assert "[1/1] 00_x  FAILED after" in result.stderr
+    assert "report: results/report.html" in result.stderr
     assert '"LR": -0.001' in Path(tmp_path / "results" / "00_x" / "run.json").read_text("utf-8")
     assert facelab("report", "results").output == "results/report.html\n"
 
@@ -120,18 +126,82 @@ def test_a_mistake_of_the_user_is_one_line_and_exits_with_2(facelab, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
-def test_lab_opens_jupyterlab_with_the_memory_settings_that_the_user_has_not_made(
+def test_new_lays_out_a_study_that_run_lab_and_compare_work_in_and_overwrites_nothing(
     facelab, monkeypatch
 ):
+    assert facelab("new", "study").exit_code == 0
+    names = [path.name for path in (ROOT / "notebooks").glob("*.ipynb")]
+    assert sorted(path.name for path in Path("study/notebooks").iterdir()) == sorted(names)
+    assert len(Path("study/README.md").read_text().splitlines()) == 3
+    committed = load_results(ROOT / "outputs" / "lfw-cpu")
+    assert len(load_results("study/outputs/lfw-cpu")) == len(committed) > 0
+    Path("study/notebooks/00_faces_and_pairs.ipynb").write_text("mine")
+    for place in ("study", "study/README.md"):
+        refused = facelab("new", place)
+        assert refused.exit_code == 2
+        assert f"expected a new or an empty folder, got {place}" in refused.stderr
+    assert Path("study/notebooks/00_faces_and_pairs.ipynb").read_text() == "mine"
+    Path("empty").mkdir()
+    assert facelab("new", "empty").exit_code == 0
+    monkeypatch.chdir("study")
+    assert notebooks_folder() == Path("notebooks")
+
+
+def test_the_wheel_takes_what_new_lays_out():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert {f"/{pattern}" for pattern in LAID_OUT} < {*wheel["targets"]["wheel"]["include"]}
+    sources = wheel["targets"]["wheel"]["sources"]
+    assert sources == {name: f"facelab/{name}" for name in ("notebooks", "outputs")}
+
+
+@pytest.mark.parametrize("command", ["lab", "explore"])
+def test_notebooks_that_came_with_facelab_are_not_opened_to_be_changed(facelab, command):
+    result = facelab(command)
+    assert result.exit_code == 2
+    assert "expected a folder with notebooks, as 'facelab new DIR' lays one out" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "expected"),
+    [
+        ([], "ne", ["new"]),
+        (["run"], "0", ["00_x", "01_y"]),
+        (["run", "01"], "01", ["01_y"]),
+        (["run", "--profile"], "", ["lfw", "lfw-cpu", "own.yaml", "smoke"]),
+        (["run", "--profile"], "lfw-", ["lfw-cpu"]),
+        (["run", "-p"], "E", ["EPOCHS"]),
+        (["run", "00", "-p"], "si", ["SIZE"]),
+        (["run", "01", "-p"], "si", []),
+    ],
+)
+def test_a_shell_completes_notebooks_profiles_and_parameters(
+    facelab, tmp_path, words, begun, expected
+):
+    more = f"{PARAMETERS}SIZE = 32  # pixels [16, 64] step 16\n"
+    write_notebook(tmp_path / "notebooks" / "00_x.ipynb", parameters=more)
+    write_notebook(tmp_path / "notebooks" / "01_y.ipynb", parameters=PARAMETERS)
+    (tmp_path / "own.yaml").write_text("EPOCHS: 3")
+    shell = ShellComplete(main, {}, "facelab", "_FACELAB_COMPLETE")
+    found = shell.get_completions(words, begun)
+    assert sorted(item.value for item in found) == expected
+    if expected == ["SIZE"]:
+        assert found[0].help == "pixels [16, 64] step 16"
+
+
+def test_lab_opens_a_study_in_jupyterlab_with_memory_settings_that_the_user_has_not_made(
+    facelab, tmp_path, monkeypatch
+):
+    (tmp_path / "study" / "notebooks").mkdir(parents=True)
     started = []
     monkeypatch.setattr("os.execve", lambda *call: started.append(call))
     monkeypatch.setattr("facelab.study.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
-    assert facelab("lab", "--port", "9999", "--no-browser", "--ip=::1").exit_code == 0
+    assert facelab("lab", "study", "--port", "9999", "--no-browser", "--ip=::1").exit_code == 0
     ((program, command, environment),) = started
     assert program == command[0] == sys.executable
-    assert command[1:3] == ["-m", "jupyterlab"] and command[4] == "--port"
-    assert command[5:] == ["9999", "--no-browser", "--ip=::1"]
-    assert Path(command[3]).name == "notebooks"
+    assert command[1:] == [
+        "-m", "jupyterlab", "study", "--port", "9999", "--no-browser", "--ip=::1"
+    ]  # fmt: skip
     assert environment == os.environ | {"MALLOC_MMAP_THRESHOLD_": "7"}
     assert "MALLOC_MMAP_THRESHOLD_" not in os.environ  # nor in any other program
 

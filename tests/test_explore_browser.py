@@ -601,11 +601,12 @@ def upgraded(url, **headers):
 
 
 def test_make_explore_serves_a_page_to_who_has_its_token(page, folder, shown, tmp_path):
-    (line,) = re.findall("explorer.+explore.ipynb.*", (ROOT / "Makefile").read_text())
-    assert line == "explorer.page notebooks/explore.ipynb --no-browser $(ARGS)"
-    notebook = write_notebook(tmp_path / "explore.ipynb", SOURCE.format(folder=str(folder)))
-    PIL.Image.new("RGB", (9, 9)).save(tmp_path / "secret.png")
-    page_of = ["facelab.explorer.page", str(notebook)]
+    assert "/facelab explore $(ARGS)\n" in (ROOT / "Makefile").read_text()
+    place = tmp_path / "notebooks"
+    place.mkdir()
+    write_notebook(place / "explore.ipynb", SOURCE.format(folder=str(folder)))
+    PIL.Image.new("RGB", (9, 9)).save(place / "secret.png")
+    page_of = ["facelab", "explore", str(tmp_path)]
     with server(page_of, "/voila/static/none", tmp_path) as address:
         token = re.search("token=[0-9a-f]{32,}", (tmp_path / "log").read_text())[0]
         assert address.startswith("http://127.0.0.1:")
@@ -692,8 +693,8 @@ def test_the_notebook_opens_on_committed_results(page, tmp_path):
     name = "lfw-cpu/01_siamese_baseline"
     shutil.copytree(ROOT / "outputs" / name, tmp_path / "outputs" / name)
     (tmp_path / "notebooks").mkdir()
-    notebook = shutil.copy(ROOT / "notebooks/explore.ipynb", tmp_path / "notebooks")
-    page_of = ["facelab.explorer.page", str(notebook), "--Voila.token=token"]
+    shutil.copy(ROOT / "notebooks/explore.ipynb", tmp_path / "notebooks")
+    page_of = ["facelab", "explore", str(tmp_path), "--Voila.token=token"]
     with server(page_of, "/voila/static/none", tmp_path) as address:
         page.goto(f"{address}/?token=token", wait_until="commit")
         page.wait_for_selector(".fl-main .fl-grip")

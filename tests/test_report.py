@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from records import add_number, add_report, add_training, make_record, make_report, write_record
 
 from facelab.study.commands import main
-from facelab.study.report import build_report, cards, spent
+from facelab.study.report import build_report, headlines, spent
 from facelab.study.results import load_results
 from facelab.study.tables import BEGIN, END, results_tables, write_results
 
@@ -74,35 +74,58 @@ def table_rows(text, method):
 
 
 def test_each_chapter_shows_its_best_by_dev_auc_and_view_2_comes_first(runs):
-    shown = [(card["chapter"], card["method"], card["split"]) for card in cards(load_results(runs))]
+    shown = [
+        (card["chapter"], card["method"], card["split"]) for card in headlines(load_results(runs))
+    ]
     assert shown == [
         ("07_view2", "ten times", "View 2 test"),
         ("02_networks", SEMIHARD, "View 1 test"),
         ("03_others", "the same", "View 1 test"),
         ("04_older", "ArcFace", "View 1 test"),
     ]
-    view2, view1, *_ = cards(load_results(runs))
+    rows = headlines(load_results(runs))
+    view2, view1, *_ = rows
     assert view2["category"] == "label-free outside data"
     assert (view2["auc"], view2["accuracy"]) == (0.9012, 0.812)
     assert (view2["auc_low"], view2["auc_high"]) == (0.889, 0.913)  # over folds, as recorded
     assert view1["auc"] == pytest.approx(make_report(0.3).metrics()["auc"])
 
 
-def test_the_cards_have_titles_intervals_and_category(runs):
+def test_the_report_opens_with_results_their_intervals_and_category(runs):
     html = build_report(runs).read_text("utf-8")
-    listed = re.findall(r'<li class="card">.*?</li>', html, re.DOTALL)
+    table = re.search(r'<table class="results">.*?</table>', html, re.DOTALL)[0]
+    listed = re.findall(r"<tr><td>.*?</tr>", table, re.DOTALL)
     assert len(listed) == 4
-    assert "ten times" in listed[0] and "07 View2 · View 2 test" in listed[0]
+    assert "ten times" in listed[0] and "07 View2" in listed[0] and "<td>View 2</td>" in listed[0]
     assert "0.901" in listed[0] and "0.889 to 0.913" in listed[0]
     assert "81.2%" in listed[0] and "79.8% to 82.6%" in listed[0]
     assert "label-free outside data" in listed[0]
     assert "no outside data" in listed[1]
 
 
-def test_a_study_without_results_has_no_cards(tmp_path):
+def test_the_report_tells_the_findings_first_and_leads_to_the_executed_notebooks(runs):
+    claim = {"sentence": "Bread", "value": 3, "low": 1, "high": 4, "format": ".1f", "holds": False}
+    figures = [{"file": "a.png", "caption": "a"}]
+    for name, synthetic in (("00_drawn", True), ("01_real", False)):
+        record = make_record(name, claims=[claim], figures=figures)
+        record["data"]["synthetic"] = synthetic
+        write_record(runs / name / name, record)
+        PIL.Image.new("RGB", (6, 4)).save(runs / name / name / "a.png")
+    (runs / "00_drawn" / "00_drawn" / "00_drawn.ipynb").touch()
+    drawn = build_report(runs / "00_drawn").read_text("utf-8")
+    assert drawn.index(">Findings<") < drawn.index("Bread") < drawn.index("<figure")
+    assert "does not hold on drawn faces is no failure" in drawn
+    assert 'href="00_drawn/00_drawn.ipynb"' in drawn
+    assert 'id="top"' in drawn and 'href="#top"' in drawn
+    real = build_report(runs / "01_real").read_text("utf-8")
+    assert "is a finding, too" in real and "drawn faces" not in real
+    assert ".ipynb" not in real
+
+
+def test_a_study_without_results_has_no_table_of_them(tmp_path):
     write_record(tmp_path / "00_x", make_record())
-    assert cards(load_results(tmp_path)) == []
-    assert 'class="card"' not in build_report(tmp_path).read_text("utf-8")
+    assert headlines(load_results(tmp_path)) == []
+    assert 'class="results"' not in build_report(tmp_path).read_text("utf-8")
 
 
 def test_figures_are_the_very_bytes_on_disk(tmp_path):

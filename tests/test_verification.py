@@ -980,6 +980,8 @@ def test_mistakes_lists_the_nearest_different_and_the_farthest_same_pairs():
     assert mistakes["pair"].tolist() == [2, 3, 4, 7]
     assert mistakes["left_id"].tolist() == ["L2_0001", "L3_0001", "L4_0001", "L7_0001"]
     assert mistakes["right_id"].tolist() == ["R2_0001", "R3_0001", "L4_0002", "L7_0002"]
+    assert mistakes["left_file"].tolist()[:2] == ["L2/L2_0001.jpg", "L3/L3_0001.jpg"]
+    assert mistakes["right_file"].tolist()[2:] == ["L4/L4_0002.jpg", "L7/L7_0002.jpg"]
     assert make_report([0.5, 1.5], [True, False]).mistakes(5).empty
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
-from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from facelab.checks import extra
@@ -17,6 +16,7 @@ from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import open_picture
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import find_photos
+from facelab.progress import Progress
 
 SIDE = 112  # pixels of the template
 TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 112 x 112 pixels
@@ -134,7 +134,7 @@ def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFra
     missing = sorted(set(photos) - set(known["file"]))
     detector = _detector() if missing else None
     rows = []
-    for file in tqdm(missing, "landmarks", disable=not progress):
+    for file in Progress(missing, "landmarks", disable=not progress):
         n_faces, points = _nearest_face(detector, open_picture(photos[file]))
         rows.append([file, n_faces, *points.ravel().round(2)])
         if len(rows) == SAVE_EVERY or file == missing[-1]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
+
+from facelab.progress import Progress
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # of photos; others start programs or open whole libraries
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of their files, in any case
@@ -76,7 +77,7 @@ def decode_all(
 
     pool = ThreadPoolExecutor(min(32, os.cpu_count() + 4))  # Pillow decodes without the GIL
     try:
-        with tqdm(total=len(paths), desc=title, disable=not progress) as bar:
+        with Progress(total=len(paths), desc=title, disable=not progress) as bar:
             for start in range(0, len(paths), AT_ONCE):
                 for decoded in pool.map(read, paths[start : start + AT_ONCE]):
                     bar.update()

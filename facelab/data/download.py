@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pooch
 import requests
-from tqdm import tqdm
 
 from facelab.data.protocol import official
 from facelab.data.protocol_text import write
+from facelab.progress import Progress
 
 MIRROR = "https://ndownloader.figshare.com/files"
 ARCHIVES = {  # by variant: file, number at the mirror, SHA-256
@@ -40,7 +40,7 @@ def _resume(part: Path, url: str, output_file: str, _) -> None:
             if answer.status_code != 206:  # the server cannot resume: from the start
                 have = 0
             total = have + int(answer.headers.get("Content-Length", 0))
-            bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem)
+            bar = Progress(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem)
             with open(part, "ab" if have else "wb") as file, bar:
                 for chunk in answer.iter_content(1 << 18):
                     file.write(chunk)

@@ -1,11 +1,6 @@
-"""Serve a notebook with the explorer as a page: to this machine, and to who has the token.
-
-``python -m facelab.explorer.page NOTEBOOK`` is what ``make explore`` calls; further words are
-options of Voila.
-"""
+"""Serve a notebook with the explorer as a page: to this machine, and to who has the token."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +34,3 @@ def serve(words: Sequence[str]) -> None:
 
     config = Config({"Voila": SERVER, "VoilaConfiguration": PAGE})
     Voila.launch_instance(list(words), config=config)
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1:])

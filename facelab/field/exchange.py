@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from facelab.checks import extra
 from facelab.faces import Faces
 from facelab.models import load_network
+from facelab.progress import Progress
 
 INSIGHTFACE = {"image_size": 112, "colours": "RGB", "mean": 127.5, "scale": 1 / 127.5}
 STUDY = {"colours": "RGB", "mean": 127.5, "scale": 1 / 127.5}  # as `to_float` does it
@@ -47,7 +47,7 @@ class OnnxModel:
         scale = np.reshape(np.float32(self.about["scale"]), (-1, 1, 1))
         channels = slice(None, None, -1 if self.about["colours"] == "BGR" else 1)
         out = []
-        for start in tqdm(range(0, len(faces), BATCH), self.about["file"], delay=5):
+        for start in Progress(range(0, len(faces), BATCH), self.about["file"], delay=5):
             images = faces.batch(slice(start, start + BATCH))[:, channels]  # (B, 3, side, side)
             out.append(self._run((images - mean) * scale))
         embeddings = np.concatenate(out)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
+from facelab.progress import Progress
 from facelab.verification.sweep import unit_length
 
 GALLERY_BLOCK = 16_384  # entries, and probes, whose similarities are held at once: 64 MiB
@@ -193,7 +193,7 @@ def _fitting(probes: np.ndarray, gallery: np.ndarray) -> int:
 def _cosines(probes: np.ndarray, gallery: np.ndarray) -> Iterator[tuple]:
     """Yield blocks: first entry, slice of probes, and cosines, float32 (n_probes, n_entries)."""
     x = unit_length(probes).astype(np.float32)
-    for start in tqdm(range(0, len(gallery), GALLERY_BLOCK), "gallery", delay=5):
+    for start in Progress(range(0, len(gallery), GALLERY_BLOCK), "gallery", delay=5):
         y = _unit(gallery, slice(start, start + GALLERY_BLOCK)).astype(np.float32)
         for first in range(0, len(x), PROBE_BLOCK):
             some = slice(first, min(first + PROBE_BLOCK, len(x)))

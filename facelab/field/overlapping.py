@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from facelab.faces import Faces, Split
+from facelab.progress import Progress
 from facelab.views import hold_out
 
 SIDE = 8  # cells along each side of what two images are compared by
@@ -99,7 +99,7 @@ def _cells(faces: Faces) -> np.ndarray:
     lefts = np.arange(SIDE) * width // SIDE
     sizes = np.outer(np.diff([*tops, height]), np.diff([*lefts, width]))  # pixels of each cell
     out = np.empty((len(faces), SIDE, SIDE), np.float32)
-    for start in tqdm(range(0, len(faces), _TOGETHER), "overlap", delay=5):
+    for start in Progress(range(0, len(faces), _TOGETHER), "overlap", delay=5):
         images = faces.batch(slice(start, start + _TOGETHER))
         grey = np.einsum("nchw,c->nhw", images, _LUMINANCE)
         sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from facelab.checks import extra
 from facelab.data.cache import cache_dir
 from facelab.faces import Faces
+from facelab.progress import Progress
 
 LEAST = 80  # pixels a side of the smallest face that dlib's detector finds
 CHIP = 150  # pixels a side of what dlib's network takes
@@ -75,7 +75,7 @@ def dlib_network(
             )
         known, state = _stored(faces, "aligned" if aligned else "centre")
         missing = np.flatnonzero(state[faces.rows] == NEW)
-        for row in tqdm(missing, "dlib", disable=not progress or not len(missing)):
+        for row in Progress(missing, "dlib", disable=not progress or not len(missing)):
             (image,) = faces.batch([row])
             place = faces.rows[row]
             face = chip(np.ascontiguousarray(image.transpose(1, 2, 0)))  # (height, width, 3)

@@ -6,11 +6,11 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from facelab.faces import Faces
 from facelab.field.listed import matched
 from facelab.field.streamed import Streamed, numbers_of
+from facelab.progress import Progress
 
 MAGIC = 0xCED7230A
 HEADER = struct.Struct("<IfQQ")  # flag, label, two ids
@@ -139,7 +139,7 @@ def _heads(records: Records, keys, offsets, n_people: int, progress: bool):
     labels = np.empty(len(keys), np.float32)
     lengths = np.empty(len(keys), np.int64)
     chunks = range(0, len(keys), AT_ONCE)
-    for start in tqdm(chunks, records.path.name, disable=not progress or len(chunks) < 2):
+    for start in Progress(chunks, records.path.name, disable=not progress or len(chunks) < 2):
         some = slice(start, start + AT_ONCE)
         at = offsets[some, None] + np.arange(36)  # magic, length, head and a first label
         words = records.bytes[at.clip(max=records.size - 1)].view("<u4")  # (n, 9)

@@ -1,31 +1,35 @@
 """Run the notebooks as a batch: which of them are done, and what went wrong."""
 
 import hashlib
+import logging
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import filelock
-from tqdm import tqdm
 
 from facelab.study.cluster import run_on
 from facelab.study.execute import execute
 from facelab.study.provenance import tracked
 from facelab.study.reading import SCHEMA, read_record
-from facelab.study.report import build_report
+from facelab.study.report import build_report, spent
 from facelab.study.settings import (
     chapters,
     find_notebooks,
     notebooks_folder,
     plan,
     read_profile,
+    shipped,
     source_cells,
 )
 from facelab.study.writing import one_line, portable, relative, without_places, write_json
 
+log = logging.getLogger(__name__)
 CHECKPOINTS = "*.pt*"
 # An old figure must not be shown, and a checkpoint of other parameters not be continued.
 OF_A_RUN = ("*.npz", "*.safetensors", "*.png", "*.jpg")
@@ -42,6 +46,7 @@ class Job(NamedTuple):
     text: str  # SHA-256 of the notebook's cells
     todo: str  # "skip", "go on", "renew": go on with what has another text; "begin"
     waits: bool  # for the notebooks before it, whose runs it reads
+    keeps: bool  # its checkpoints, when it is done
 
 
 def run_study(
@@ -52,6 +57,7 @@ def run_study(
     resume=False,
     force=False,
     scheduler=None,
+    keep_checkpoints=False,
 ) -> dict:
     """Execute notebooks, write ``report.html``, and return the cause of each failure by name.
 
@@ -59,8 +65,9 @@ def run_study(
     `convert`: what is wrong is an error before anything is run, and so are, unless `force` is
     true, results in `out` that git tracks or that are of other parameters. `out` is by default
     ``outputs/PROFILE``. `resume` skips what is done with the same parameters and the same text,
-    and lets the rest go on from its checkpoints. With a `scheduler`, as in `run_on`, workers run
-    them beside each other; else they run one after another.
+    and lets the rest go on from its checkpoints, which go when a notebook is done, unless
+    `keep_checkpoints` is true. With a `scheduler`, as in `run_on`, workers run them beside each
+    other; else they run one after another.
     """
     label = Path(profile).stem
     known = chapters(notebooks_folder())
@@ -80,16 +87,41 @@ def run_study(
         name = path.stem if path in known else relative(path).as_posix()
         command = shlex.join(["facelab", "run", name, *options])
         values = values | {"PROFILE": label}
-        jobs.append(_job(path, title, values, folder, command, resume, force))
+        job = _job(path, title, values, folder, command, resume, force)
+        jobs.append(job._replace(keeps=keep_checkpoints))
     failed = {}
+    rest = _expected(jobs)
+    total, start = sum(rest.values()), time.monotonic()
     with _alone_in(folder):
         runs = run_on(scheduler, attempt, jobs) if scheduler else map(attempt, jobs)
         for name, said, cause in runs:
-            tqdm.write(said)
+            log.info(said)
             if cause:
                 failed[name] = cause
-        print(f"report: {build_report(folder, [path.stem for path in known])}", flush=True)
+            if rest.pop(name, 0) and rest:
+                work = sum(rest.values())
+                left = (time.monotonic() - start) * work / (total - work)
+                log.info(f"  about {timedelta(seconds=round(left))} left for {len(rest)} more")
+        log.info(f"report: {build_report(folder, [path.stem for path in known])}")
     return failed
+
+
+def _expected(jobs: list[Job]) -> dict[str, float]:
+    """Return what each notebook that is to run took the last time with its profile.
+
+    Seconds, from its record here or the committed one; without either, the mean of the others.
+    """
+    seconds = {}
+    for job in jobs:
+        committed = shipped("outputs") / job.parameters["PROFILE"] / job.path.stem
+        for place in (committed, job.folder) if job.todo != "skip" else ():
+            seconds.setdefault(job.path.stem, 0.0)
+            with suppress(ValueError, OSError):
+                record = read_record(place / "run.json")
+                if record["status"] == "done":
+                    seconds[job.path.stem] = spent(record)[0]
+    usual = fmean(filter(None, seconds.values())) if any(seconds.values()) else 1.0
+    return {name: before or usual for name, before in seconds.items()}
 
 
 def _check_out(out: Path, selected: list[Path]) -> None:
@@ -131,7 +163,8 @@ def _job(path: Path, title: str, parameters: dict, out: Path, command: str, resu
             held = f"results of other parameters ({name}: {one_line(repr(got), 60)})"
         if held:
             raise ValueError(f"{folder} holds {held}: choose another --out, or --force it")
-    return Job(path, title, parameters, folder, command, text, todo, "RUNS" in parameters)
+    waits = "RUNS" in parameters
+    return Job(path, title, parameters, folder, command, text, todo, waits, keeps=False)
 
 
 def portable_values(parameters: dict) -> dict[str, object]:
@@ -198,4 +231,7 @@ def run_notebook(job: Job) -> str:
     # Nothing else says that a run is done, and nothing is written after it.
     ended = {"status": "failed", "cause": without_places(cause)} if cause else {"status": "done"}
     write_json(file, record | about | {"resumed": resumed} | ended)
+    if not cause and not job.keeps:
+        for checkpoint in folder.glob(CHECKPOINTS):
+            checkpoint.unlink()
     return cause

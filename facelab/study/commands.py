@@ -1,11 +1,17 @@
-"""The command line: ``facelab run``, ``lab``, ``report``, ``export`` and ``data``."""
+"""The command line: what ``facelab --help`` lists."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
+
+PROFILE = "smoke, lfw-cpu, lfw, or a YAML file."
+OPEN = {"ignore_unknown_options": True}  # of a command that hands options on
 
 
 class _Commands(click.Group):
@@ -31,49 +37,112 @@ def main():
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters, as Windows' cp1252
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    logging.basicConfig(format="%(message)s")  # to stderr, where bars are too
+    logging.getLogger("facelab").setLevel("INFO")
+
+
+def _complete(context, parameter, begun: str) -> list[CompletionItem]:
+    """Complete the name of a notebook, of a profile, or of a parameter, with what it is."""
+    from facelab.study import settings
+
+    folder = settings.notebooks_folder()
+    if parameter.name == "notebooks":
+        known = {path.stem: "" for path in sorted(folder.glob("*.ipynb"))}
+    elif parameter.name == "profile":
+        known = dict.fromkeys([*settings.profiles(), *map(str, Path().glob("*.yaml"))])
+    else:
+        known = {}
+        named = context.params["notebooks"] or context.args  # click's, before -p has two words
+        for path in settings.find_notebooks(named, folder):
+            own = settings.described_parameters(path)
+            known |= {name: parameter.comment for name, parameter in own.items()}
+    fits = [name for name in known if name.lower().startswith(begun.lower())]
+    return [CompletionItem(name, help=known[name]) for name in fits]
 
 
 @main.command(add_help_option=False)
-@click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1)
-@click.option("--profile", default="smoke", show_default=True, help="smoke, lfw-cpu, lfw, a file.")
-@click.option("parameters", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Repeatable.")
+@click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1, shell_complete=_complete)
+@click.option(
+    "--profile", default="smoke", show_default=True, help=PROFILE, shell_complete=_complete
+)
+@click.option(
+    "parameters", "-p", nargs=2, multiple=True, metavar="NAME VALUE", shell_complete=_complete
+)
 @click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
 @click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
 @click.option("--force", is_flag=True, help="Overwrite results that git tracks, or of others.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of dask.distributed; local: workers here.")
+@click.option("--keep-checkpoints", is_flag=True, help="Do not delete them when all is done.")
 @click.option("--list", "listed", is_flag=True, help="List the notebooks.")
 @click.option("-h", "--help", "explained", is_flag=True, help="This; of NOTEBOOK its parameters.")
 @click.pass_context
-def run(context, notebooks, profile, parameters, out, resume, force, scheduler, listed, explained):
+def run(context, notebooks, parameters, listed, explained, **options):
     """Execute notebooks (all, or by name: 01) and write a report."""
     if explained and not notebooks:
         click.echo(context.get_help())
         return
     if listed or explained:
-        from facelab.study.settings import describe, find_notebooks, notebooks_folder, title_of
+        from facelab.study.settings import describe, find_notebooks, notebooks_folder, titles
 
-        for path in find_notebooks(notebooks, notebooks_folder()):
-            click.echo(describe(path) if explained else f"{path.stem}  {title_of(path)}")
+        paths = find_notebooks(notebooks, notebooks_folder())
+        click.echo("\n".join(map(describe, paths) if explained else titles(paths)))
         return
     from facelab.study.batch import run_study
 
-    failed = run_study(notebooks, profile, dict(parameters), out, resume, force, scheduler)
+    failed = run_study(notebooks, parameters=dict(parameters), **options)
     for name, cause in failed.items():
         click.echo(f"facelab: {name} failed in {cause}", err=True)
     sys.exit(bool(failed))
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def lab(options):
-    """Open the notebooks in JupyterLab, with the memory settings of `run`; OPTIONS are its own."""
-    from facelab.study.execute import MALLOC
-    from facelab.study.settings import notebooks_folder
+@main.command()
+@click.argument("study", metavar="DIR")
+def new(study):
+    """Lay out the notebooks in a folder of your own.
 
-    command = [sys.executable, "-m", "jupyterlab", str(notebooks_folder()), *options]
+    The records of the committed runs, on real faces, lie beside them in DIR/outputs.
+    """
+    from facelab.study.settings import lay_out
+
+    click.echo(f"{lay_out(study)} holds the study: cd there, then facelab lab, or facelab run")
+
+
+@main.command(context_settings=OPEN)
+@click.argument("words", metavar="[DIR] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+def lab(words):
+    """Open a folder's notebooks in JupyterLab.
+
+    DIR is one of `facelab new`, by default this one; OPTIONS are JupyterLab's.
+    """
+    from facelab.study.execute import MALLOC
+    from facelab.study.settings import own_notebooks
+
+    study, options = _dir_and_options(words)
+    own_notebooks(study)
+    command = [sys.executable, "-m", "jupyterlab", study, *options]
     if os.name == "nt":  # where exec returns to the prompt at once
         sys.exit(subprocess.call(command))
     os.execve(sys.executable, command, os.environ | MALLOC)
+
+
+@main.command(context_settings=OPEN)
+@click.argument("words", metavar="[DIR] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+def explore(words):
+    """Serve the explorer of all runs as a page.
+
+    DIR is a folder of `facelab new`, by default this one; OPTIONS are Voila's. It prints its
+    address, which holds a token; only this machine is answered.
+    """
+    from facelab.explorer.page import serve
+    from facelab.study.settings import own_notebooks
+
+    study, options = _dir_and_options(words)
+    serve([str(own_notebooks(study) / "explore.ipynb"), "--no-browser", *options])
+
+
+def _dir_and_options(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    is_named = words and not words[0].startswith("-")
+    return (words[0], words[1:]) if is_named else (".", words)
 
 
 @main.command()
@@ -93,12 +162,33 @@ def report(folders, readme):
         click.echo(readme)
 
 
+@main.command()
+@click.argument("method", metavar="MY.py", type=click.Path())
+@click.argument("study", metavar="[DIR]", default="outputs/lfw-cpu")
+def compare(method, study):
+    """Train a method of your own and place it among the recorded.
+
+    MY.py has a function objective(people), which returns a loss, or a loss and a miner, for the
+    training people. It may have network(image_size), a dict of settings (sampler, lr, loss_lr,
+    weight_decay, optimizer, scheduler, augment) and METHOD, its name. It is trained on the data,
+    with the budget and the seeds of chapter 03's run in DIR, and recorded in DIR/MY.
+    """
+    from facelab.study.own_method import compare_method
+
+    table, run = compare_method(method, study)
+    click.echo(table.round(3).to_string(index=False, na_rep="–"))
+    click.echo(f"{run.claims()}\n{run.out}")
+
+
 @main.command("align")
 @click.argument("source", metavar="IN")
 @click.argument("out")
 @click.option("--margin", default=0, show_default=True, help="More pixels on each side of 112.")
 def align_faces(source, out, margin):
-    """Turn, scale and move every face in IN to the field's template, into OUT; goes on."""
+    """Put every face upright, as the field's template has it.
+
+    Photos in IN are turned, scaled and moved, into OUT; what is there already stays.
+    """
     from facelab.data.alignment import align
 
     found = align(source, out, margin)
@@ -115,7 +205,7 @@ def align_faces(source, out, margin):
 @click.option("--prior", default=0.5, show_default=True, help="P(same) before one has looked.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; null: without an end.")
 def verify(photos, model, out, prior, as_json):
-    """Verify the people of a folder, or decide whether two photos show one person."""
+    """Verify a folder of people, or compare two photos."""
     import json
 
     from facelab.study.photos import NETWORK, compare_photos, verify_folder
@@ -148,7 +238,10 @@ def _in_words(found: dict) -> str:
 @click.argument("network", metavar="NETWORK.safetensors")
 @click.argument("out", metavar="OUT.onnx")
 def export(network, out):
-    """Write a network of the study as an ONNX file, with its preprocessing and threshold."""
+    """Write a network of the study as an ONNX file.
+
+    Its preprocessing and its threshold are in the file's metadata.
+    """
     from facelab.field.exchange import export_onnx
 
     about = export_onnx(network, out)

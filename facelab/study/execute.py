@@ -12,7 +12,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
-from facelab.study.reading import IN_BATCH
+from facelab.progress import IN_BATCH
 from facelab.study.writing import one_line, relative, without_places
 
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -38,6 +38,7 @@ def commit() -> dict[str, object]:
     """Return the ``commit`` around the package; ``changed`` if package or notebooks differ."""
     here = Path(__file__).resolve().parent
     try:
+        _git(here, "ls-files", "--error-unmatch", __file__)  # not installed in another repository
         root = _git(here, "rev-parse", "--show-toplevel")
         changes = _git(root, "status", "--porcelain", "--", "facelab", "notebooks")
         return {"commit": _git(root, "rev-parse", "HEAD"), "changed": bool(changes)}

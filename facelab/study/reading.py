@@ -16,7 +16,6 @@ SCHEMA = 2
 LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")
 NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}}
 NOTHING |= {name: [] for name in LISTS}
-IN_BATCH = "FACELAB_BATCH"  # set where a batch runs the notebook and says when it is done
 TO_DO = "run the chapter again, or delete the file"
 log = logging.getLogger(__name__)
 _FORM = json.loads(Path(__file__).with_name("record.schema.json").read_text(encoding="utf-8"))

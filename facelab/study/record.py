@@ -20,16 +20,30 @@ from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
 from facelab.plots import encode
+from facelab.progress import IN_BATCH
 from facelab.study.provenance import commit, device, parameters, versions
-from facelab.study.reading import IN_BATCH, LISTS, SCHEMA, inside
+from facelab.study.reading import LISTS, SCHEMA, inside
 from facelab.study.rows import Rows, estimated
-from facelab.study.writing import COLUMNS, Claims, claim_row, portable, slug, write_json, written
+from facelab.study.writing import COLUMNS, claim_row, portable, slug, write_json, written
 from facelab.train import fit
 from facelab.verification import Estimate, Report, auc, distances, fit_threshold, verify
 
 CATEGORIES = ("no outside data", "label-free outside data", "labelled outside data")
 NAME = r"[^/\\:\x00-\x1f]{1,200}"
 OF_FACES = ("root", "source", "synthetic", "crop", "fingerprint")
+
+
+class Claims(pd.DataFrame):
+    """The claims of a run as a table, the ones that do not hold in red."""
+
+    def __repr__(self) -> str:
+        return self.to_string(index=False, justify="left")
+
+    def _repr_html_(self) -> str:
+        red = {"no": "color: #c62828; font-weight: bold", "yes": ""}
+        style = pd.DataFrame(self).style.map(red.get, subset=["holds"])
+        style = style.hide(axis="index").set_uuid("claims")
+        return style.set_properties(**{"text-align": "left"}).to_html()
 
 
 class Trained(NamedTuple):
@@ -123,6 +137,7 @@ class Run(Rows):
         if keep_best:
             best = deepcopy(model)
             settings["keep_best"] = {keep_best: best}
+        settings = {"title": f"{method}, seed {seed}"} | settings
         checkpoint = self.checkpoint(method, seed)
         training = fit(model, people, loss, miner, seed=seed, checkpoint=checkpoint, **settings)
         history = training.history

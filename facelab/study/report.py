@@ -23,7 +23,7 @@ def spent(run: dict) -> tuple[float, str]:
     return (trained, "of trainings") if trained > run["seconds"] else (run["seconds"], "")
 
 
-def cards(results: pd.DataFrame) -> list[dict]:
+def headlines(results: pd.DataFrame) -> list[dict]:
     """Return the headlines among rows of `load_results`: see `best_of_chapters`; View 2 first.
 
     A chapter that has done View 2 shows that: ``auc, accuracy`` are then means over folds, and
@@ -52,21 +52,21 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
     records = read_runs(out)
     if not records:
         raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")
-    runs = _all_runs(records, expected)
+    runs = _all_runs(records, expected, out)
     shown = shown_in(records)
     explorer = None
     if shown:
         script, style = front_end()
         explorer = {"data": inline(*payload(shown)), "script": script, "style": style}
-    headlines = cards(results_in(records))
-    page = render("report.html", runs=runs, cards=headlines, explorer=explorer)
+    best = headlines(results_in(records))
+    page = render("report.html", runs=runs, headlines=best, explorer=explorer)
     path = out / "report.html"
     write_text(path, page)
     return path
 
 
-def _all_runs(records: Mapping[Path, dict], expected: Iterable[str]) -> list[dict]:
-    """Return what was run, was begun or is missing, in order, and the figures with it."""
+def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) -> list[dict]:
+    """Return what was run, was begun or is missing, in order, with figures and executed page."""
     places = one_of_each(records)
     found = {}
     for name, folder in places.items():
@@ -74,9 +74,11 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str]) -> list[dic
         for figure in records[folder]["figures"]:
             picture = opened(_picture, folder / figure["file"], "a PNG or JPEG")
             pictures += [figure | picture] if picture else []
-        found[name] = records[folder] | {"figures": pictures}
+        page = folder / f"{name}.ipynb"
+        link = page.relative_to(out).as_posix() if page.is_file() else ""
+        found[name] = records[folder] | {"figures": pictures, "page": link}
     for name in expected:
-        found.setdefault(name, NOTHING | {"notebook": name, "status": "missing"})
+        found.setdefault(name, NOTHING | {"notebook": name, "status": "missing", "page": ""})
     for run in found.values():
         run["spent"] = spent(run)
     return [found[name] for name in sorted(found)]

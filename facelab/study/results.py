@@ -296,7 +296,9 @@ def _embedding(entry: dict, place: Path):
     if entry.get("embedding") == "raw_pixels":
         return raw_pixels
     kept = entry["network"]
-    return partial(_embed_with, place / kept["file"], kept["sha256"]) if kept else None
+    if not kept or not (place / kept["file"]).is_file():
+        return None
+    return partial(_embed_with, place / kept["file"], kept["sha256"])
 
 
 def _embed_with(path: Path, sha256: str, faces):

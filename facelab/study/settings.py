@@ -3,28 +3,64 @@
 import ast
 import difflib
 import io
+import json
 import math
 import re
+import shutil
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import nbformat
 import yaml
 
-from facelab.data.copies import find
 from facelab.study.writing import one_line, relative
 
 HERE = Path(__file__).parent
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
+# What came with facelab, and a study of one's own begins with; the wheel takes the same.
+LAID_OUT = ("notebooks/*.ipynb", "outputs/lfw*/*/run.json", "outputs/lfw*/*/*.npz")
+START = """`facelab lab` opens these notebooks; begin with notebooks/00_faces_and_pairs.ipynb.
+`facelab run` executes them all, `facelab run 03 --help` explains one; outputs/smoke/report.html.
+`facelab explore` shows every run in outputs/; those on real faces came with facelab.
+"""
+
+
+def shipped(name: str) -> Path:
+    """Return the folder ``notebooks`` or ``outputs`` that came with facelab."""
+    installed = HERE.parent / name
+    return installed if installed.is_dir() else HERE.parents[1] / name  # of a checkout
 
 
 def notebooks_folder() -> Path:
-    """Return ``notebooks`` in the working folder, or else beside the package."""
+    """Return ``notebooks`` in the working folder, or else those that came with facelab."""
     here = Path("notebooks")
-    return here if here.is_dir() else HERE.parents[1] / "notebooks"
+    return here if here.is_dir() else shipped("notebooks")
+
+
+def own_notebooks(study: str | Path) -> Path:
+    """Return the notebooks in a folder, which may be changed; without them it is a ValueError."""
+    folder = Path(study) / "notebooks"
+    if not folder.is_dir():
+        expected = "expected a folder with notebooks, as 'facelab new DIR' lays one out"
+        raise ValueError(f"{expected}, got {Path(study).resolve()}")
+    return folder
+
+
+def lay_out(study: str | Path) -> Path:
+    """Copy the notebooks, and the records of the committed runs, into a new folder."""
+    study = Path(study)
+    if study.exists() and (not study.is_dir() or any(study.iterdir())):
+        raise ValueError(f"expected a new or an empty folder, got {study}, which holds something")
+    for pattern in LAID_OUT:
+        name, below = pattern.split("/", 1)
+        for file in shipped(name).glob(below):
+            copy = study / name / file.relative_to(shipped(name))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+    (study / "README.md").write_text(START, encoding="utf-8")
+    return study
 
 
 def chapters(folder: Path) -> list[Path]:
@@ -54,18 +90,20 @@ def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _notebook(path: Path):
+def _cells(path: Path) -> list[tuple[str, str, list[str]]]:
+    """Return kind, source and tags of every cell; nbformat would take seconds to import."""
     try:
-        return nbformat.read(path, as_version=4)
-    except OSError:
-        raise
-    except Exception as e:  # of JSON, of nbformat, or of what it meets in another file
+        cells = json.loads(path.read_bytes())["cells"]
+        return [
+            (c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise ValueError(one_line(f"{path}: expected a Jupyter notebook, got {e!r}", 300)) from None
 
 
 def source_cells(path: Path) -> list[tuple[str, str]]:
     """Return kind and source of every cell, what a notebook says before it is run."""
-    return [(cell.cell_type, cell.source) for cell in _notebook(path).cells]
+    return [(kind, source) for kind, source, _ in _cells(path)]
 
 
 def title_of(path: Path) -> str:
@@ -130,8 +168,7 @@ def limits(comment: str) -> tuple[str, Callable[[object], bool]]:
 
 def described_parameters(path: Path) -> dict[str, Parameter]:
     """Return defaults and comments from the cell tagged ``parameters``, the batch's own too."""
-    cells = _notebook(path).cells
-    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
+    tagged = [source for _, source, tags in _cells(path) if "parameters" in tags]
     source = "\n".join(tagged)
     expected = f"{path.stem}: expected a cell tagged 'parameters' with NAME = literal"
     try:
@@ -167,19 +204,35 @@ def notebook_parameters(path: Path) -> dict[str, object]:
 
 def describe(path: Path) -> str:
     """Write a notebook's title and its parameters: default, what it is, limits."""
-    lines = [f"{path.stem}: {title_of(path)}"]
+    defaults, comments = [], []
     for name, parameter in described_parameters(path).items():
         if name not in RESERVED:
-            lines.append(f"  {name} = {parameter.default!r}  {parameter.comment}")
-    return "\n".join(lines)
+            defaults.append(f"  {name} = {parameter.default!r}")
+            comments.append(parameter.comment)
+    return "\n".join([f"{path.stem}: {title_of(path)}", *_columns(defaults, comments)])
+
+
+def titles(paths: list[Path]) -> list[str]:
+    """Write the name and the title of each notebook, a line each."""
+    return _columns([path.stem for path in paths], [title_of(path) for path in paths])
+
+
+def _columns(left: list[str], right: list[str]) -> list[str]:
+    """Write two columns, line by line."""
+    width = max(map(len, left), default=0)
+    return [f"{a:<{width}}  {b}" for a, b in zip(left, right, strict=True)]
+
+
+def profiles() -> dict[str, Path]:
+    """Return the files of the profiles that ship with the package, by name."""
+    return {path.stem: path for path in sorted((HERE / "profiles").glob("*.yaml"))}
 
 
 def read_profile(name: str) -> dict[str, object]:
     """Read a profile by name, if it ships with the package, or by the path of a YAML file."""
-    shipped = {path.stem: path for path in sorted((HERE / "profiles").glob("*.yaml"))}
-    path = shipped.get(name, Path(name))
+    path = profiles().get(name, Path(name))
     if not path.is_file():
-        raise ValueError(f"expected a profile ({_words(shipped)}) or a YAML file, got {name!r}")
+        raise ValueError(f"expected a profile ({_words(profiles())}) or a YAML file, got {name!r}")
     expected = f"profile {name}: expected lines NAME: plain value"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -266,5 +319,7 @@ def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
 def _find_data(data: str) -> str:
     """Check that DATA is there, and return it without an absolute path: it gets into records."""
     if data != "synthetic":
+        from facelab.data.copies import find  # imports much, which completion has no time for
+
         find(data)
     return data if data in ("lfw", "synthetic") else relative(Path(data).expanduser()).as_posix()

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import jinja2
 import numpy as np
-import pandas as pd
 
 COLUMNS = ("claim", "measured", "95 % interval", "holds")
 
@@ -129,19 +128,6 @@ def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
     value, low, high = (written(claim[key], claim["format"]) for key in ("value", "low", "high"))
     interval = low if low == "–" else f"{low} to {high}"
     return claim["sentence"], value, interval, "yes" if claim["holds"] else "no"
-
-
-class Claims(pd.DataFrame):
-    """The claims of a run as a table, the ones that do not hold in red."""
-
-    def __repr__(self) -> str:
-        return self.to_string(index=False, justify="left")
-
-    def _repr_html_(self) -> str:
-        red = {"no": "color: #c62828; font-weight: bold", "yes": ""}
-        style = pd.DataFrame(self).style.map(red.get, subset=["holds"])
-        style = style.hide(axis="index").set_uuid("claims")
-        return style.set_properties(**{"text-align": "left"}).to_html()
 
 
 def render(template: str, **values) -> str:

@@ -129,6 +129,15 @@ class Report:
         """``NAME_0001`` of each pair's right image, str of shape (n_pairs,)."""
         return self.image_ids[self.right]
 
+    @property
+    def files(self) -> np.ndarray:
+        """Where each image lies in the folder of its data set, str of shape (n_images,).
+
+        As in LFW, ``NAME/NAME_0001.jpg``; an id that is a path, as `load_faces` gives, stays.
+        """
+        images = zip(self.image_ids, self.people, strict=True)
+        return np.array([i if "/" in i else f"{person}/{i}.jpg" for i, person in images])
+
     @cached_property
     def independent(self) -> np.ndarray:
         """Which pairs share nobody with an earlier such pair of their kind, bool (n_pairs,).
@@ -230,7 +239,8 @@ class Report:
     def mistakes(self, n: int = 10) -> pd.DataFrame:
         """Return the nearest `n` false accepts and the farthest `n` false rejects.
 
-        Columns: kind, pair (its number in the report), distance, left_id, right_id, known_error.
+        Columns: kind, pair (its number in the report), distance, left_id, right_id, known_error,
+        left_file, right_file, see `files`.
         """
         n = whole("n", n, 0)
         order = np.argsort(self.distances, kind="stable")
@@ -241,7 +251,9 @@ class Report:
         kind = np.where(self.same[pair], "false reject", "false accept")
         table = pd.DataFrame({"kind": kind, "pair": pair, "distance": self.distances[pair]})
         ids = {"left_id": self.left_ids[pair], "right_id": self.right_ids[pair]}
-        return table.assign(**ids, known_error=self.known_errors[pair])
+        left, right = self.files[self.left[pair]], self.files[self.right[pair]]
+        named = {"known_error": self.known_errors[pair], "left_file": left, "right_file": right}
+        return table.assign(**ids, **named)
 
     def save(self, path) -> None:
         """Write every field to one ``.npz`` file that `load` reads back, without pickle."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from facelab.data.cache import cache_dir, made_once
 from facelab.data.drawn.person import draw_person, draw_shot
@@ -19,6 +18,7 @@ from facelab.data.drawn.portrait import paint
 from facelab.data.protocol import NamedPairs, Protocol
 from facelab.data.protocol_text import write
 from facelab.faces import Faces, draw_pairs
+from facelab.progress import Progress
 
 VERSION = 2  # of the drawings: whoever changes them adds one, and old caches are not read again
 N_FOLDS = 10
@@ -129,7 +129,7 @@ def synthesize(
     draw = delayed(partial(_draw_images, folder, seed, os.getpid()))
     jobs = [draw(k, name, n) for k, (name, n) in enumerate(protocol.counts.items())]
     done = Parallel(workers, return_as="generator")(jobs)
-    list(tqdm(done, "drawing faces", people, unit=" people", disable=not progress))
+    list(Progress(done, "drawing faces", people, unit=" people", disable=not progress))
     write(protocol, out)
     return Path(out)
 

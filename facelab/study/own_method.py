@@ -1,0 +1,115 @@
+"""Place a method of one's own among those of chapter 03: its budget, its data, its seeds."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from runpy import run_path
+
+import pandas as pd
+
+from facelab.augmentation import augment
+from facelab.data.lfw import load_lfw
+from facelab.models import resnet50, siamese_cnn
+from facelab.samplers import people_by_images
+from facelab.study.reading import read_record, read_runs
+from facelab.study.record import Run
+from facelab.study.results import comparable, results_in, results_of
+from facelab.study.tables import VIEW1
+from facelab.study.writing import numbered, relative
+from facelab.train import embed
+from facelab.verification import compare_all, difference_of
+from facelab.views import view1
+
+CHAPTER = "03_mining_comparison"
+FREE = ("sampler", "lr", "loss_lr", "weight_decay", "optimizer", "scheduler", "augment")
+
+SHOWN = ["label", "auc", "auc_low", "auc_high", "auc_mean", "auc_error", "auc_n"]
+SHOWN += ["gain", "gain_low", "gain_high", "p_holm"]
+
+
+def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, Run]:
+    """Train, verify and record the method of a Python file, and compare it with all in `folder`.
+
+    Parameters
+    ----------
+    file : path
+        Defines ``objective(people)``, which returns a loss, or a loss and a miner, for the training
+        people, `Faces`; and where it likes ``network(image_size)``, by default that of the chapter,
+        ``settings``, those of `facelab.fit` that `FREE` names, and ``METHOD``, the method's name.
+    folder : path
+        Of a study with a run of chapter 03; the new run goes beside it, named as the file.
+
+    Returns
+    -------
+    DataFrame, Run
+        A row a method on the same pairs, columns `SHOWN`, best AUC first; ``gain`` is the new
+        method's AUC less that row's, first seeds, people resampled. The new run, whose claim is
+        the gain over seeds on the chapter's best by AUC on dev people.
+    """
+    file, folder = Path(file), Path(folder)
+    chapter = read_record(folder / CHAPTER / "run.json")
+    own = run_path(str(file)) if file.is_file() else {}
+    if not callable(own.get("objective")):
+        raise ValueError(f"{file}: expected a Python file with objective(people), got none")
+    settings = own.get("settings", {})
+    if fixed := sorted(set(settings) - set(FREE)):
+        raise ValueError(f"{file}: expected settings of {', '.join(FREE)}, got {', '.join(fixed)}")
+    method = own.get("METHOD", file.stem.replace("_", " "))
+    out = folder / file.stem
+    if (out / "run.json").exists() and not (out / file.name).exists():
+        raise ValueError(f"expected a name that no other run in {folder} has, got {file.stem}")
+    p = chapter["parameters"]
+    faces = load_lfw(p["DATA"], image_size=p["IMAGE_SIZE"], crop=p["CROP"])
+    split = view1(faces, dev_people=p["DEV_PEOPLE"], seed=p["SEED"])
+    train, dev, test = split
+    people = train.at_least(2)
+    run = Run(file.stem, p | {"OUT": str(out)})
+    run.entries["command"] = f"facelab compare {file.name} {relative(folder).as_posix()}"
+    run.uses(faces, split.name)
+    if faces.fingerprint != chapter["data"]["fingerprint"]:
+        run.note(f"The pixels are not those of {CHAPTER}: another copy, or another decoder.")
+    sampler = partial(people_by_images, images_per_person=p["IMAGES_PER_PERSON"])
+    budget = {"epochs": p["COMPARE_EPOCHS"], "batch_size": p["BATCH_SIZE"]}
+    budget["watch"] = {"train": train, "dev": dev}
+    settings = {"sampler": sampler, "lr": p["LEARNING_RATE"], "augment": augment} | settings
+    network = partial(own.get("network", partial(_network, p)), p["IMAGE_SIZE"])
+    objective = partial(own["objective"], people)
+    for seed in range(p["SEED"], p["SEED"] + p["N_SEEDS"]):
+        trained = run.train(method, seed, network, people, objective, **budget, **settings)
+        run.verify(method, seed, partial(embed, trained.model), dev, test)
+    shutil.copyfile(file, out / file.name)
+    recorded = results_in(read_runs(folder))
+    rivals = recorded[recorded["chapter"] == CHAPTER].set_index("method")
+    best = rivals["dev_auc"].idxmax()
+    gain = difference_of(_aucs(run.record(), method), _aucs(chapter, best))
+    run.claim(f"{method} beats {best} on strangers (AUC)", gain, holds=gain.low > 0)
+    run.finish()
+    for checkpoint in out.glob("*.pt"):
+        checkpoint.unlink()
+    return _beside(results_of(run), recorded), run
+
+
+def _network(p: dict, image_size: int):
+    if p["NETWORK"] == "resnet50":
+        return resnet50(p["EMBEDDING_SIZE"])
+    return siamese_cnn(p["EMBEDDING_SIZE"], image_size)
+
+
+def _aucs(record: dict, method: str) -> pd.Series:
+    """Return the AUC on strangers by seed."""
+    rows = pd.DataFrame(record["results"]).set_index(["method", "split", "metric"])
+    return rows.loc[(method, VIEW1, "auc")].dropna(subset="seed").set_index("seed")["value"]
+
+
+def _beside(own: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+    """Put one result among those on the same pairs, with its AUC's differences."""
+    others = recorded[recorded["chapter"] != own["chapter"].item()]
+    table = comparable(pd.concat([own, others], ignore_index=True))
+    numbers = [numbered(chapter)[0] or chapter for chapter in table["chapter"]]
+    table["label"] = [f"{a} · {b}" for a, b in zip(numbers, table["method"], strict=True)]
+    _, *labels = table["label"]
+    reports = dict(zip(labels, table["report"][1:], strict=True))
+    found = compare_all(table["report"][0], reports)
+    found[["difference", "low", "high"]] = -found[["difference", "high", "low"]]
+    found.columns = ["label", "gain", "gain_low", "gain_high", "p", "p_holm"]
+    return table.merge(found, "left", "label").sort_values("auc", ascending=False)[SHOWN]

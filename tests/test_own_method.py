@@ -1,0 +1,121 @@
+"""A method of one's own among the recorded ones: same budget, same pairs, a run of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import facelab as fl
+from facelab.study.commands import main
+from facelab.study.own_method import CHAPTER, compare_method
+
+BUDGET = {
+    "DATA": "faces",
+    "IMAGE_SIZE": 16,
+    "CROP": 32,
+    "DEV_PEOPLE": 0.3,
+    "NETWORK": "siamese_cnn",
+}
+BUDGET |= {"EMBEDDING_SIZE": 8, "BATCH_SIZE": 16, "IMAGES_PER_PERSON": 2}
+BUDGET |= {"COMPARE_EPOCHS": 2, "N_SEEDS": 2, "LEARNING_RATE": 0.001, "SEED": 0, "PROFILE": "tiny"}
+MINE = """
+from pytorch_metric_learning import losses
+from torch import nn
+
+METHOD = "CosFace, mine"
+settings = {"loss_lr": 0.01, "augment": None}
+
+
+def objective(people):
+    return losses.CosFaceLoss(len(people.names), 6)
+
+
+def network(image_size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, 6))
+"""
+PLAIN = "from pytorch_metric_learning import losses\ndef objective(people):\n"
+PLAIN += "    return losses.TripletMarginLoss(0.2)"
+
+
+@pytest.fixture
+def study(write_copy, tmp_path, monkeypatch):
+    """Chapter 03 as run on forty people, with raw pixels and something worse for its methods."""
+    monkeypatch.chdir(tmp_path)
+    write_copy("faces")
+    run = fl.Run(CHAPTER, BUDGET | {"OUT": f"outputs/tiny/{CHAPTER}"})
+    faces = fl.load_lfw("faces", image_size=16, crop=32, progress=False)
+    split = fl.view1(faces, dev_people=0.3, seed=0)
+    run.uses(faces, split.name)
+    for seed in (0, 1):
+        run.verify("pixels", seed, fl.raw_pixels, split.dev, split.test)
+        run.verify(
+            "dark", seed, lambda part: 1.0 + fl.raw_pixels(part) % 0.1, split.dev, split.test
+        )
+    run.finish()
+    return Path("outputs/tiny")
+
+
+def test_a_method_is_trained_at_the_recorded_budget_and_placed_among_the_recorded(study):
+    Path("my_own.py").write_text(MINE)
+    result = CliRunner().invoke(main, ["compare", "my_own.py", str(study)])
+    assert result.exit_code == 0, result.output
+    record = json.loads((study / "my_own" / "run.json").read_text())
+    assert record["command"] == "facelab compare my_own.py outputs/tiny"
+    assert record["status"] == "done" and record["notes"] == []
+    assert [training["seed"] for training in record["trainings"]] == [0, 1]
+    for training in record["trainings"]:
+        assert (training["epochs"], training["batch_size"]) == (2, 16)
+        assert (training["lr"], training["loss_lr"], training["augment"]) == (0.001, 0.01, None)
+        assert training["weights"] == 6 * (3 * 16 * 16 + 1)
+    assert (study / "my_own" / "my_own.py").read_text() == MINE
+    assert not list(study.rglob("*.pt"))
+
+    rows = fl.load_results(study).set_index("method")
+    assert set(rows.index) == {"pixels", "dark", "CosFace, mine"}
+    lines = [line for line in result.output.splitlines() if " · " in line]
+    assert len(lines) == 3
+    (mine,) = [line for line in lines if "my_own · CosFace, mine" in line]
+    assert f" {rows.auc['CosFace, mine']:.3f} " in mine and "–" in mine
+    (pixels,) = [line for line in lines if "03 · pixels" in line]
+    gain = fl.compare(rows.report["pixels"], rows.report["CosFace, mine"]).estimate("auc")
+    assert f" {gain.value:.3f} " in pixels
+    (claim,) = record["claims"]
+    best = rows.loc[["pixels", "dark"], "dev_auc"].idxmax()
+    assert claim["sentence"] == f"CosFace, mine beats {best} on strangers (AUC)"
+    assert claim["value"] == pytest.approx(rows.auc_mean["CosFace, mine"] - rows.auc_mean[best])
+
+
+def test_by_default_the_network_the_sampler_and_the_settings_are_the_chapters(study):
+    Path("triplets.py").write_text(PLAIN)
+    table, run = compare_method("triplets.py", study)
+    assert {"triplets · triplets", "03 · pixels"} < set(table["label"])
+    training = run.entries["trainings"][0]
+    model = fl.siamese_cnn(8, 16)
+    assert training["weights"] == sum(p.numel() for p in model.parameters())
+    assert training["sampler"] == {"name": "people_by_images", "images_per_person": 2}
+    assert training["augment"] == {"name": "augment"}
+    again, _ = compare_method("triplets.py", study)  # replaces its own run
+    assert len(again) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("a.py", "x = 1", r"a.py: expected a Python file with objective\(people\), got none"),
+        (
+            "a.py",
+            f"{PLAIN}\nsettings = {{'epochs': 9}}",
+            "a.py: expected settings of .* epochs",
+        ),
+        (f"{CHAPTER}.py", PLAIN, "expected a name that no other run in .* has, got 03_mining"),
+    ],
+)
+def test_what_cannot_be_compared_is_named_before_anything_is_trained(study, name, text, complaint):
+    Path(name).write_text(text)
+    before = sorted(study.rglob("*"))
+    with pytest.raises(ValueError, match=complaint):
+        compare_method(name, study)
+    assert sorted(study.rglob("*")) == before
+    with pytest.raises(ValueError, match="03_mining_comparison/run.json: expected a record"):
+        compare_method(name, "elsewhere")
