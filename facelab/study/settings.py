@@ -299,7 +299,7 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
         for key, parameter in defaults[path].items():
             values[key] = parameter.checked(key, given.get(key, parameter.default))
         if "DATA" in values:
-            is_own = any("load_faces(" in source for _, source in source_cells(path))
+            is_own = any("load_faces(DATA" in source for _, source in source_cells(path))
             values["DATA"] = _find_data(values["DATA"], is_own)
         if values.get("TRAIN_DATA") and not Path(values["TRAIN_DATA"]).exists():
             expected = "TRAIN_DATA: expected a .rec or a folder of people"
