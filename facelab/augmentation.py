@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
+from facelab.checks import real
+
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
     """Scale uint8 images to float32 in [-1, 1], channels last in memory."""
@@ -39,6 +41,11 @@ def augment(
         as much of the full range as contrast.
     """
     _check(images)
+    shares = {"flip": flip, "shift": shift, "scale": scale, "contrast": contrast}
+    shares |= {"colour": colour, "erase": erase}
+    for name, share in shares.items():
+        real(name, share, 0, 1)
+    real("rotate", rotate, 0, 180)
     n, _, height, width = images.shape
 
     def uniform(*shape, low=-1.0, high=1.0):

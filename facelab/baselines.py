@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from facelab.checks import numbers, whole
 from facelab.faces import Faces
 from facelab.verification import auc, distances
 
@@ -44,8 +45,11 @@ def lbp_histograms(
     """
     height, width = faces.packed.shape[2:]
     most = min(height, width)
-    if not 1 <= cells <= most:
+    if not 1 <= whole("cells", cells) <= most:
         raise ValueError(f"expected 1 to {most} cells a side, got {cells}")
+    radii = np.atleast_1d(numbers("radii", radii, 1))
+    if not len(radii):
+        raise ValueError("expected a radius or more, got none")
     rows = np.arange(height) * cells // height
     columns = np.arange(width) * cells // width
     cell = rows[:, None] * cells + columns  # (height, width): the cell of each pixel

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ from torchvision.models import resnet50 as torchvision_resnet50
 from torchvision.ops import SqueezeExcitation
 
 from facelab.checkpoints import one_line
+from facelab.checks import real, whole
 
 ANY_OTHER = "facelab.export_onnx(model, path, image_size=...) writes any other network"
 
@@ -47,6 +49,9 @@ def siamese_cnn(
     Face Verification", CVPR 2005; Koch, Zemel, Salakhutdinov, "Siamese Neural Networks for
     One-shot Image Recognition", 2015.
     """
+    _check(embedding_size, dropout)
+    image_size = whole("image_size", image_size, 1)
+    channels = [whole("channels", width, 1) for width in np.atleast_1d(channels)]
     shrink = 2 ** len(channels)
     if image_size % shrink or image_size < shrink:
         raise ValueError(f"expected an image_size that is a multiple of {shrink}, got {image_size}")
@@ -126,6 +131,7 @@ def resnet50(
     ----------
     He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
     """
+    _check(embedding_size, dropout)
     weights = ResNet50_Weights.IMAGENET1K_V2
     try:
         network = torchvision_resnet50(weights=weights if pretrained else None)
@@ -140,6 +146,11 @@ def resnet50(
     else:
         network.fc = linear
     return network
+
+
+def _check(embedding_size, dropout) -> None:
+    whole("embedding_size", embedding_size, 1)
+    real("dropout", dropout, 0, 0.999)
 
 
 def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
+from facelab.checks import whole
 from facelab.faces import Faces
 
 
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
 
 def shuffled(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Yield every image once in random order; a last, smaller batch is left out."""
+    batch_size = whole("batch_size", batch_size, 1)
     if len(faces) < batch_size:
         raise ValueError(f"expected at least {batch_size} images, got {len(faces)}")
     order = rng.permutation(len(faces))
@@ -44,7 +46,7 @@ def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> I
     different pair is two random people and an image of each. `batch_size` counts images, a
     multiple of 4; every image takes part in one pair only.
     """
-    if batch_size <= 0 or batch_size % 4:
+    if whole("batch_size", batch_size) <= 0 or batch_size % 4:
         raise ValueError(f"expected a batch_size divisible by 4, got {batch_size}")
     by_person = faces.rows_by_person()
     n_people = len(by_person)
@@ -76,6 +78,8 @@ def people_by_images(
     together; the last one may be cut short. Unlike pytorch-metric-learning's MPerClassSampler, no
     image stands twice in a batch, where it would be its own positive.
     """
+    batch_size = whole("batch_size", batch_size, 1)
+    images_per_person = whole("images_per_person", images_per_person, 1)
     by_person = [rows for rows in faces.rows_by_person() if len(rows) >= 2]
     available = sum(min(len(rows), images_per_person) for rows in by_person)
     if available < batch_size:

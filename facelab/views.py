@@ -81,7 +81,7 @@ def split_people(faces: Faces, dev: float = 0.25, test: float = 0.25, seed: int 
     if not 0 < dev < dev + test < 1:
         got = f"dev={dev}, test={test}"
         raise ValueError(f"expected shares of people above 0 and below 1 in all, got {got}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(whole("seed", seed, 0))
     chosen = {"train": [], "dev": [], "test": []}
     for is_many in (True, False):
         people = np.flatnonzero((faces.counts >= 2) == is_many)

@@ -268,6 +268,19 @@ def test_data_in_a_folder_are_named_by_a_relative_path(here, monkeypatch):
     assert values["DATA"] == "lfw"
 
 
+def test_a_notebook_that_loads_ones_own_faces_takes_a_folder_of_people(here, write_copy):
+    write_copy(here / "copy")
+    (here / "copy" / "lfw-synthetic").rename(here / "friends")
+    paths = find_notebooks(["00"], Path("notebooks"))
+    with pytest.raises(ValueError, match="expected one copy, .*fl.load_faces loads other people"):
+        plan(paths, {}, {"DATA": "friends"})
+    own = write_notebook(here / "own.ipynb", "faces = fl.load_faces(DATA)")
+    (values,) = plan([own], {}, {"DATA": str(here / "friends")}).values()
+    assert values["DATA"] == "friends"
+    with pytest.raises(FileNotFoundError, match="expected a folder of people or a CSV at .*nobody"):
+        plan([own], {}, {"DATA": "nobody"})
+
+
 def test_a_broken_notebook_names_cell_and_cause_and_the_others_go_on(study):
     out, failed = study
     assert failed == {"01_broken": "cell 4 (values = [1, 2]): IndexError: list index out of range"}
@@ -353,7 +366,7 @@ Path(OUT, "run.json").write_text(Path("record.json").read_text())"""
     write_notebook(here / "notebooks" / "00_first.ipynb", train)
     command = [sys.executable, "-m", "facelab", "run", "00", "--profile", "tiny.yaml", "--out", "o"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not Path("o/00_first/checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()

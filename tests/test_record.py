@@ -16,6 +16,7 @@ import pytest
 import seaborn as sns
 import torch
 from pytorch_metric_learning import losses, miners
+from records import make_report
 from scipy import stats
 
 import facelab as fl
@@ -233,6 +234,18 @@ def test_no_file_of_a_run_gets_out_of_its_folder(tmp_path, name):
     for file in (f"../{name}", "/etc/x.png", "..", ""):
         with pytest.raises(ValueError, match="expected a file inside"):
             run.path(file)
+
+
+def test_two_methods_never_share_a_file(tmp_path):
+    run = make_run(tmp_path)
+    run.checkpoint("ArcFace, longer", 0)
+    assert run.checkpoint("ArcFace, longer", 1) == tmp_path / "arcface-longer_1.pt"
+    told = "got 'ArcFace, longer' and 'ArcFace + longer', both arcface-longer"
+    with pytest.raises(ValueError, match=told.replace("+", r"\+")):
+        run.checkpoint("ArcFace + longer", 0)
+    run.report("LBP", 0, make_report())
+    with pytest.raises(ValueError, match="got 'LBP' and 'lbp', both lbp"):
+        run.report("lbp", 0, make_report())
 
 
 def test_a_run_in_a_batch_leaves_it_to_the_batch_to_say_that_it_is_done(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facelab.checks import whole
 from facelab.progress import Progress
 from facelab.verification.sweep import unit_length
 
@@ -94,7 +95,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
     `k` found so far is sorted.
     """
     check = _fitting(probes, gallery)
-    if not 1 <= k <= check:
+    if not 1 <= whole("k", k) <= check:
         raise ValueError(f"expected k of 1 to {check} entries, got {k}")
     best = np.full((len(probes), k), -np.inf, np.float32)
     rows = np.zeros((len(probes), k), np.int64)
@@ -163,6 +164,7 @@ def with_distractors(
     Each ordered pair of a person's probes is one search, for the second among the distractors:
     the result has an entry for each, in the order of the first. Ranks are exact up to `n_ranks`.
     """
+    whole("n_ranks", n_ranks, 1)
     n_distractors = _fitting(probes, distractors)
     if len(people) != len(probes):
         raise ValueError(f"expected {len(probes)} people, got {len(people)}")

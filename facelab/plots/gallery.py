@@ -7,6 +7,7 @@ import pandas as pd
 import seaborn as sns
 from scipy.spatial import KDTree
 
+from facelab.checks import whole
 from facelab.plots.palette import COLOURS, DIFFERENT, SAME
 from facelab.plots.style import describe, legend, new_axes, new_panels
 
@@ -18,6 +19,7 @@ def plot_faces(faces, people=5, images=8, rows=None, ax=None):
 
     `people` counts the lines, `images` the most to a line; `rows` are row numbers of `faces`.
     """
+    people, images = whole("people", people, 1), whole("images", images, 1)
     if rows is None:
         most = np.argsort(-faces.counts, kind="stable")[:people]
         by_person = faces.rows_by_person()

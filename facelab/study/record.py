@@ -88,6 +88,7 @@ class Run(Rows):
             self.out.mkdir(parents=True, exist_ok=True)
         self.started = datetime.now(UTC)
         self.reports: dict[tuple[str, str], Report] = {}  # first seed's, by method and split
+        self.slugs: dict[str, str] = {}  # methods, by what their files are called
         self.entries = {
             "schema": SCHEMA,
             "notebook": name,
@@ -116,7 +117,16 @@ class Run(Rows):
 
     def checkpoint(self, method: str, seed: int) -> Path | None:
         """Return where the checkpoint of a training belongs, or None without a folder."""
-        return self.path(f"{slug(method)}_{seed}.pt")
+        return self.path(f"{self._slug(method)}_{seed}.pt")
+
+    def _slug(self, method: str) -> str:
+        """Return what the files of a method are called; it is a ValueError if another's are too."""
+        name = slug(method)
+        other = self.slugs.setdefault(name, method)
+        if other != method:
+            got = f"{other!r} and {method!r}, both {name}"
+            raise ValueError(f"expected methods whose files have names of their own, got {got}")
+        return name
 
     def train(
         self, method, seed, network, people, objective, *, keep_best="", trial=False, **settings
@@ -161,7 +171,7 @@ class Run(Rows):
         is_known = any(entry["method"] == method for entry in self.entries["trainings"])
         if is_known or training.distances.empty:
             return None
-        film = f"{slug(method)}_film.npz"
+        film = f"{self._slug(method)}_film.npz"
         if self.out:
             Film.of(training).save(self.path(film))
         return film
@@ -207,7 +217,7 @@ class Run(Rows):
         if (method, report.name) in self.reports:
             return
         self.reports[method, report.name] = report
-        file = f"{slug(method)}_{slug(report.name)}.npz"
+        file = f"{self._slug(method)}_{slug(report.name)}.npz"
         if self.out:
             report.save(self.path(file))
         about |= {"rule": report.rule, "seen": report.seen, "file": file, "network": None}
@@ -224,7 +234,7 @@ class Run(Rows):
         if (method, split) not in recorded:
             raise ValueError(f"expected a recorded report of {method} on {split}, got none")
         if self.out:
-            path = self.path(f"{slug(method)}.safetensors")
+            path = self.path(f"{self._slug(method)}.safetensors")
             save_network(path, model, architecture, **settings)
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
             recorded[method, split]["network"] = {"file": path.name, "sha256": sha256}

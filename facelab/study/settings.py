@@ -299,7 +299,8 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
         for key, parameter in defaults[path].items():
             values[key] = parameter.checked(key, given.get(key, parameter.default))
         if "DATA" in values:
-            values["DATA"] = _find_data(values["DATA"])
+            is_own = any("load_faces(DATA" in source for _, source in source_cells(path))
+            values["DATA"] = _find_data(values["DATA"], is_own)
         if values.get("TRAIN_DATA") and not Path(values["TRAIN_DATA"]).exists():
             expected = "TRAIN_DATA: expected a .rec or a folder of people"
             raise ValueError(f"{expected}, got nothing at {values['TRAIN_DATA']}")
@@ -316,10 +317,15 @@ def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
         raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
 
 
-def _find_data(data: str) -> str:
-    """Check that DATA is there, and return it without an absolute path: it gets into records."""
+def _find_data(data: str, is_own: bool) -> str:
+    """Check that DATA is there, and return it without an absolute path: it gets into records.
+
+    `is_own` says that the notebook loads it with `load_faces`, not with `load_lfw`.
+    """
     if data != "synthetic":
         from facelab.data.copies import find  # imports much, which completion has no time for
+        from facelab.data.own import find_photos
 
-        find(data)
+        look = find_photos if is_own and data != "lfw" else find
+        look(data)
     return data if data in ("lfw", "synthetic") else relative(Path(data).expanduser()).as_posix()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, of_kind, real, whole
+from facelab.checks import numbers, of_kind, real, truths, whole
 from facelab.faces import Faces, Pairs
 from facelab.verification.report import Report, percentiles, resampled_weights, supported, verify
 from facelab.verification.sweep import Sweep, best
@@ -193,7 +193,7 @@ def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None
     >>> round(cllr(np.log([3.0, 1.0]), np.array([True, False])), 4)
     0.7075
     """
-    log_lr, same = numbers("log_lr", log_lr), np.asarray(same)
+    log_lr, same = numbers("log_lr", log_lr), truths("same", same)
     weights = np.ones(len(same)) if weights is None else weights
     cost = np.logaddexp(0, np.where(same, -log_lr, log_lr)) / np.log(2)
     return float(halves(weights, same) @ cost)
