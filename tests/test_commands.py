@@ -168,7 +168,7 @@ def test_notebooks_that_came_with_facelab_are_not_opened_to_be_changed(facelab, 
         ([], "ne", ["new"]),
         (["run"], "0", ["00_x", "01_y"]),
         (["run", "01"], "01", ["01_y"]),
-        (["run", "--profile"], "", ["lfw", "lfw-cpu", "own.yaml", "smoke"]),
+        (["run", "--profile"], "", ["across", "lfw", "lfw-cpu", "own.yaml", "smoke"]),
         (["run", "--profile"], "lfw-", ["lfw-cpu"]),
         (["run", "-p"], "E", ["EPOCHS"]),
         (["run", "00", "-p"], "si", ["SIZE"]),
@@ -216,13 +216,15 @@ def test_memory_settings_of_ones_own_win():
 
 
 def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("facelab.study.batch.run_study", stop)
     result = facelab("run")
     assert result.exit_code == 130
-    assert "--resume' goes on" in result.stderr
+    assert result.stderr == "facelab: stopped; 'facelab run --resume' goes on from here\n"
+    monkeypatch.setattr("facelab.study.settings.lay_out", stop)
+    assert facelab("new", "study").stderr == "facelab: stopped\n"
 
 
 def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):

@@ -26,7 +26,8 @@ class _Commands(click.Group):
             click.echo(f"facelab: {one_line(str(e))}", err=True)
             context.exit(2)
         except KeyboardInterrupt:
-            click.echo("facelab: stopped; 'facelab run --resume' goes on from here", err=True)
+            on = "; 'facelab run --resume' goes on from here"
+            click.echo(f"facelab: stopped{on * (context.invoked_subcommand == 'run')}", err=True)
             context.exit(130)
 
 
