@@ -22,7 +22,7 @@ import pytest
 
 from facelab.explorer import payload
 from facelab.explorer.shown import Film, Shown
-from facelab.verification import Report
+from facelab.verification import Calibration, Report
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120_000  # ms; on an idle machine everything is there in a few seconds
@@ -118,7 +118,7 @@ COLOURS = ":root { color-scheme: light dark; --ink: light-dark(#1c1c1c, #eeeeee)
 SOURCE = """from pathlib import Path
 import facelab as fl
 from facelab.explorer.shown import Film, Shown
-from facelab.verification import Report
+from facelab.verification import Calibration, Report
 
 def embed(faces):
     return faces.images.reshape(2, -1).astype(float)
@@ -127,8 +127,16 @@ place = Path({folder!r})
 photos = {{"data": str(place / "lfw"), "crop": 128, "embed": embed, "image_size": 32}}
 first, second = (Report.load(place / file) for file in ("first.npz", "second.npz"))
 film = Film.load(place / "film.npz", "drawn", True)
-fl.explore([Shown("the first", first, film, **photos), Shown("another", second, **photos)])
+known = Calibration.of_plain({plain!r})
+others = Shown("another", second, calibration=known, **photos)
+fl.explore([Shown("the first", first, film, **photos), others])
 """
+# Of which the ends are open here and there, as where too few people say more.
+LOG_LR = np.linspace(6, -6, 801).round(4).tolist()
+OPEN = [None] * 801
+PLAIN = {"log_lr": LOG_LR, "low": [x - 1 for x in LOG_LR[:400]] + OPEN[:401], "high": OPEN}
+PLAIN |= {"method": "logistic", "threshold": 1.0, "cllr": {"before": 0.9, "logistic": 0.5}}
+PLAIN |= {"name": "dev", "people": 12}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +174,8 @@ def shown(folder):
     """What the notebook of `SOURCE` shows."""
     film = Film.load(folder / "film.npz", "drawn", True)
     first, second = (Report.load(folder / f"{file}.npz") for file in ("first", "second"))
-    return [Shown("the first", first, film), Shown("another", second)]
+    known = Calibration.of_plain(PLAIN)
+    return [Shown("the first", first, film), Shown("another", second, calibration=known)]
 
 
 def write_notebook(path, source):
@@ -343,6 +352,19 @@ def try_everything(page, shown):
     assert page.locator(".fl-truth").inner_text() == f"{truth}: {verdict}"
     whole = [text.replace("_", " ") for text in (report.left_ids[5], report.right_ids[5])]
     assert page.locator(".fl-whole").all_inner_texts() == whole
+
+    # How sure: of a run with a calibration that of Python, else the pairs at such a distance.
+    assert "pairs at such a distance" in page.locator(".fl-sure").inner_text()
+    page.locator("select.fl-which").select_option("1")
+    page.locator(".fl-two select").select_option("0.1")
+    told = second.distances[5]
+    page.wait_for_function(shows, arg=float(told))
+    sure = Calibration.of_plain(PLAIN).how_sure(told, prior=0.1).iloc[0]
+    ends = [f"{100 * sure[end]:.1f} %" for end in ("p_same", "p_low", "p_high")]
+    said = page.locator(".fl-sure").inner_text()
+    assert said.startswith("P(same) is {} (95 % interval {} to {})".format(*ends))
+    page.locator("select.fl-which").select_option("0")
+    settle(page)
 
     page.locator("[data-tab=film]").click()
     settle(page)
@@ -565,7 +587,7 @@ def try_keys(page):
 def test_the_explorer_works_in_jupyterlab(page, folder, shown, tmp_path):
     place = tmp_path / "notebooks"
     place.mkdir()
-    write_notebook(place / "explore.ipynb", SOURCE.format(folder=str(folder)))
+    write_notebook(place / "explore.ipynb", SOURCE.format(folder=str(folder), plain=PLAIN))
     arguments = ["jupyterlab", f"--ServerApp.root_dir={place}", "--IdentityProvider.token=token"]
     arguments += ["--allow-root"]
     with server(arguments, "/api", tmp_path) as address:
@@ -604,7 +626,7 @@ def test_make_explore_serves_a_page_to_who_has_its_token(page, folder, shown, tm
     assert "/facelab explore $(ARGS)\n" in (ROOT / "Makefile").read_text()
     place = tmp_path / "notebooks"
     place.mkdir()
-    write_notebook(place / "explore.ipynb", SOURCE.format(folder=str(folder)))
+    write_notebook(place / "explore.ipynb", SOURCE.format(folder=str(folder), plain=PLAIN))
     PIL.Image.new("RGB", (9, 9)).save(place / "secret.png")
     page_of = ["facelab", "explore", str(tmp_path)]
     with server(page_of, "/voila/static/none", tmp_path) as address:

@@ -68,6 +68,9 @@ def _run(shown: Shown) -> dict:
     run |= {name: getattr(report, name) for name in OF_REPORT}
     run |= {name: metrics[name] for name in ("auc", "eer")}
     run["can_measure"] = shown.embed is not None
+    known = shown.calibration
+    ends = ("log_lr", "low", "high")
+    run["calibration"] = known and {end: np.float32(getattr(known, end)) for end in ends}
     return run | {"pairs": report.name, "buttons": buttons(report)}
 
 

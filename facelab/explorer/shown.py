@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.verification import Report, auc
+from facelab.verification import Calibration, Report, auc
 
 BINS = np.linspace(0, 2, 41)  # of a film's histograms
 
@@ -92,6 +92,7 @@ class Shown:
     crop: int | None = None  # central pixels of each photo that the network sees; None: all
     embed: Callable | None = None  # from `Faces` to embeddings; measures two photos
     image_size: int = 64  # pixels a side of what `embed` takes
+    calibration: Calibration | None = None  # what a distance of `embed` says
     group: str = ""  # heading in lists
     is_best: bool = False  # the explorer opens on it
     problem: str = ""  # why there is nothing to show

@@ -22,7 +22,7 @@ from facelab.study.reading import loaded, opened, read_record, read_runs
 from facelab.study.record import Run
 from facelab.study.writing import numbered, one_line
 from facelab.train import embed
-from facelab.verification import Report, auc, same_result
+from facelab.verification import Calibration, Report, auc, same_result
 
 log = logging.getLogger(__name__)
 
@@ -270,6 +270,7 @@ def _shown_of(
             crop=entry.get("crop"),
             image_size=entry.get("image_size") or data["image_size"][0],
             embed=_embedding(entry, place),
+            calibration=_calibration(entry, place, problems),
             group=f"{of_list.title}{profile}",
         )
         shown.append(one)
@@ -299,6 +300,17 @@ def _embedding(entry: dict, place: Path):
     if not kept or not (place / kept["file"]).is_file():
         return None
     return partial(_embed_with, place / kept["file"], kept["sha256"])
+
+
+def _calibration(entry: dict, place: Path, problems: list[Shown]) -> Calibration | None:
+    """Return what a distance of the network that was kept says, if that was kept with it."""
+    if not entry["network"]:
+        return None
+    path = place / entry["network"]["file"]
+    with _named(problems, path):
+        kept = loaded(load_network, path, "the network that was kept")
+        plain = kept and kept[1].get("calibration")
+        return Calibration.of_plain(plain) if plain else None
 
 
 def _embed_with(path: Path, sha256: str, faces):

@@ -27,6 +27,7 @@ function verdict(run, threshold, d, prevalence) {
   if (run.nDifferent) lines.push(`Nearer than ${percent(1 - share(run.different))} of the different pairs`);
   if (run.nSame) lines.push(`Farther than ${percent(share(run.same))} of the same pairs`);
   const got = run.intervals, result = { lines, accepted: d < threshold };
+  if (run.calibration) return { ...result, sure: calibrated(run.calibration, d, prevalence) };
   if (!got || !run.nSame || !run.nDifferent) return result;
   const bands = got.bands, k = Math.min(Math.max(below(bands, d) - 1, 0), bands.length - 2);
   const [low, high] = [bands[k], bands[k + 1]];
@@ -37,6 +38,14 @@ function verdict(run, threshold, d, prevalence) {
   const met = (p) => (p * prevalence) / (p * prevalence + (1 - p) * (1 - prevalence));
   return { ...result, low, high, same: s, different: n, share: met(balanced),
     ends: [met(got.share_low[k]), met(got.share_high[k])] };
+}
+
+/** P(same) at a distance, and its 95 % interval, from logarithms of likelihood ratios at distances from 0 to 2. */
+function calibrated({ log_lr, low, high }, d, prevalence) {
+  const place = (Math.min(d, 2) / 2) * (log_lr.length - 1), k = Math.floor(place), next = Math.min(k + 1, log_lr.length - 1);
+  const log = log_lr[k] + (place - k) * (log_lr[next] - log_lr[k]), nearest = Math.round(place);
+  const odds = Math.log(prevalence / (1 - prevalence)), chance = (of) => 1 / (1 + Math.exp(-of - odds));
+  return [log, Math.min(low[nearest], log), Math.max(high[nearest], log)].map(chance);
 }
 
 function photoPicker(host, side, on) {
@@ -293,6 +302,11 @@ function photosPanel(host, on) {
     }
     draw();
     for (const line of v.lines) facts.append(make("p", { text: line }));
+    if (v.sure) {
+      const [p, low, high] = v.sure.map((share) => percent(share, 1));
+      sure.append("P(same) is ", make("strong", { text: p }), ` (95 % interval ${low} to ${high}), ` +
+        "calibrated on dev people, whom the network has not learned from.");
+    }
     if (v.low !== undefined) {
       const [low, high] = v.ends;
       const ends = Number.isFinite(low) ? ` (95 % interval ${percent(low, low < 0.1 ? 1 : 0)} to ${percent(high, high < 0.1 ? 1 : 0)})` : "";
