@@ -309,10 +309,9 @@ def card_rows():
         yield f"| {people:,} | {auc:.3f} |"
     settings = load_network(NETWORK)[1]
     calibration = Calibration.of_plain(settings["calibration"])
-    distances = {0.8: ".0f", 1.0: ".1f", settings["threshold"]: ".2f", 1.25: ".2f", 1.4: ".3f"}
-    for (distance, form), row in zip(
-        distances.items(), calibration.how_sure(list(distances)).to_dict("records"), strict=True
-    ):
+    forms = {0.8: ".0f", 1.0: ".1f", settings["threshold"]: ".2f", 1.25: ".2f", 1.4: ".3f"}
+    sure = calibration.how_sure(list(forms)).to_dict("records")
+    for form, row in zip(forms.values(), sure, strict=True):
         if row["lr_high"] == np.inf:
             yield f"| {row['lr']:{form}} or more | {100 * row['p_same']:.1f} % or more |"
             continue

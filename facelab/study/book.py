@@ -16,19 +16,27 @@ from facelab.study.writing import write_text
 EXPLORE = "notebooks/explore"
 FRAME = """:::{raw} html
 <iframe class="explorer" src="../_static/explorer.html" title="The explorer of all runs"></iframe>
-:::"""
+:::
+"""
+STYLE = """<style>
+.equation, .cell_output { overflow-x: auto; }
+.explorer { width: 100%; height: 102rem; border: 0; }
+</style>"""
 PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<title>Explorer</title><style>body {{ margin: 0 }} {style}</style>
+<html lang="en"><meta charset="utf-8"><title>Explorer</title><style>
+:root {{ color-scheme: light dark; --ink: light-dark(#1c1c1c, #e6e6e6); }}
+body {{ margin: 0; --raised: light-dark(#fff, #121212); }}
+{style}</style>
 <div id="explorer"></div><script type="application/json" id="data">{data}</script>
 <script type="module">{script}
 const data = JSON.parse(document.getElementById("data").textContent);
 mountPage(document.getElementById("explorer"), data);
 </script></html>
 """
-REAL = """**Executed on real faces**, LFW deep-funneled, profile `{profile}`. Text and code are those of
-that run; [the chapter as it is now](../../../notebooks/{name}.ipynb) has synthetic faces."""
-DRAWN = "**Executed on synthetic faces**: drawn people, small settings."
+REAL = """**Executed on real faces**, LFW deep-funneled, profile `{profile}`, with that run's text.
+The same on synthetic faces, as it is now: [{name}](../../../notebooks/{name}.ipynb).
+"""
+DRAWN = "**Executed on synthetic faces**, drawn people, with small settings.\n"
 
 
 def add_explorer(app, error) -> None:
@@ -46,10 +54,9 @@ def add_note(app, docname: str, source: list[str]) -> None:
     if not source[0].startswith("{"):
         return
     folder, name = docname.rsplit("/", 1)
-    said = FRAME if docname == EXPLORE else f":::{{note}}\n{DRAWN}\n:::"
+    said = FRAME if docname == EXPLORE else DRAWN
     if folder.startswith("outputs/"):
-        real = REAL.format(profile=folder.split("/")[1], name=name)
-        said = f":::{{note}}\n{real}\n:::"
+        said = REAL.format(profile=folder.split("/")[1], name=name)
     notebook = json.loads(source[0])
     heading = notebook["cells"][0]
     first, _, rest = "".join(heading["source"]).partition("\n")
@@ -62,16 +69,27 @@ def write_mathml(translator, node) -> None:
     from docutils.nodes import SkipNode, math_block
     from latex2mathml.converter import convert
 
-    display = "block" if isinstance(node, math_block) else "inline"
     latex = re.sub(r"\\Big(?=\\[lr]Vert)", "", node.astext())  # which the converter lacks
-    translator.body.append(convert(latex, display=display))
+    if isinstance(node, math_block):
+        equation = convert(latex, display="block")
+        translator.body.append(f'<div class="equation">{equation}</div>')
+    else:
+        translator.body.append(convert(latex))
     raise SkipNode
+
+
+def finish_page(app, pagename: str, template: str, context: dict, doctree) -> None:
+    """Add the style of a page, and leave out what is for running code in it."""
+    context["metatags"] = context.get("metatags", "") + STYLE
+    scripts = context["script_files"]
+    context["script_files"] = [one for one in scripts if "thebe" not in str(one).lower()]
 
 
 def setup(app) -> dict[str, bool]:
     """Connect all this to Sphinx."""
     renderers = (write_mathml, None)
     app.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
-    app.connect("build-finished", add_explorer)
     app.connect("source-read", add_note)
+    app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", add_explorer)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
