@@ -11,27 +11,12 @@ from pathlib import Path
 
 from facelab.explorer.payload import front_end, inline, payload
 from facelab.study.results import load_shown
-from facelab.study.writing import write_text
+from facelab.study.writing import render, write_text
 
 EXPLORE = "notebooks/explore"
 FRAME = """:::{raw} html
 <iframe class="explorer" src="../_static/explorer.html" title="The explorer of all runs"></iframe>
 :::
-"""
-STYLE = """<style>
-.equation, .cell_output { overflow-x: auto; }
-.explorer { width: 100%; height: 102rem; border: 0; }
-</style>"""
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Explorer</title><style>
-:root {{ color-scheme: light dark; --ink: light-dark(#1c1c1c, #e6e6e6); }}
-body {{ margin: 0; --raised: light-dark(#fff, #121212); }}
-{style}</style>
-<div id="explorer"></div><script type="application/json" id="data">{data}</script>
-<script type="module">{script}
-const data = JSON.parse(document.getElementById("data").textContent);
-mountPage(document.getElementById("explorer"), data);
-</script></html>
 """
 REAL = """**Executed on real faces**, LFW deep-funneled, profile `{profile}`, with that run's text.
 The same on synthetic faces, as it is now: [{name}](../../../notebooks/{name}.ipynb).
@@ -45,7 +30,7 @@ def add_explorer(app, error) -> None:
         return
     script, style = front_end()
     data = inline(*payload(load_shown(Path(app.srcdir) / "outputs")))
-    page = PAGE.format(script=script, style=style, data=data)
+    page = render("explorer.html", script=script, style=style, data=data)
     write_text(Path(app.outdir) / "_static" / "explorer.html", page)
 
 
@@ -60,6 +45,8 @@ def add_note(app, docname: str, source: list[str]) -> None:
     notebook = json.loads(source[0])
     heading = notebook["cells"][0]
     first, _, rest = "".join(heading["source"]).partition("\n")
+    if folder == "notebooks" and docname != EXPLORE:
+        first += ", on synthetic faces"  # else a search finds two chapters of one title
     heading["source"] = f"{first}\n\n{said}\n{rest}"
     source[0] = json.dumps(notebook)
 
@@ -80,7 +67,7 @@ def write_mathml(translator, node) -> None:
 
 def finish_page(app, pagename: str, template: str, context: dict, doctree) -> None:
     """Add the style of a page, and leave out what is for running code in it."""
-    context["metatags"] = context.get("metatags", "") + STYLE
+    context["metatags"] = context.get("metatags", "") + render("book_head.html")
     scripts = context["script_files"]
     context["script_files"] = [one for one in scripts if "thebe" not in str(one).lower()]
 
