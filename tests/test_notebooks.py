@@ -100,7 +100,7 @@ def test_every_exercise_of_the_chapter_is_asked_run_and_answered(path):
     kinds = {"markdown": "m", "code": "c"}
     order = "".join(kinds[cell.cell_type] for cell in cells)
     n = len(re.findall(r"^[0-9]\. ", exercises, re.MULTILINE))
-    assert re.fullmatch(f"mc(mc+m){{{n}}}", order)
+    assert re.fullmatch(f"mc+(mc+m){{{n}}}", order)
     asked = [cell.source for cell in cells if cell.source.startswith("## ")]
     assert [question[3] for question in asked] == [str(k) for k in range(1, n + 1)]
     assert all(re.search(r"\*.+\?\*", question) for question in asked)
