@@ -11,7 +11,7 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: help study test fuzz lab explore lint bench clean
+.PHONY: help study test fuzz lab explore book lint bench clean
 
 help:  ## print these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -31,6 +31,10 @@ lab: $(READY)  ## open the notebooks
 # This machine alone is answered, and only who has the token that is printed.
 explore: $(READY)  ## serve the explorer of all runs as a page, at the address that it prints
 	$(VENV)/bin/facelab explore $(ARGS)
+
+book: $(READY)  ## build the chapters, with their stored outputs, as pages in outputs/book/_build/html
+	$(VENV)/bin/jupyter-book build . --config notebooks/_config.yml --toc notebooks/_toc.yml \
+	    --path-output outputs/book $(ARGS)
 
 lint: $(READY)  ## check style and format
 	$(VENV)/bin/ruff check .

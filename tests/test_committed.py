@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import facelab as fl
+from facelab.data.protocol import official
+from facelab.models import load_network
 from facelab.plots.palette import COLOURS
+from facelab.study.photos import NETWORK
 from facelab.study.report import build_report
 from facelab.study.tables import BEGIN, END, results_tables
+from facelab.verification import Calibration
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "outputs" / "lfw-cpu"
@@ -274,6 +279,113 @@ def recipe_quotes():
     yield f"{len(searched)} trials of 40 epochs"
     yield f"{len(run['trainings'])} trainings"
     assert run["test_looks"] == 6
+
+
+def percents(row, digits=1):
+    value, low, high = (f"{100 * row[end]:.{digits}f}" for end in ("value", "low", "high"))
+    return f"{value} % ({low} to {high})"
+
+
+def card_rows():
+    """Rows of the model card's tables, built from the record and the network's own file."""
+    run = record(GPU / "10_best_recipe")
+    rows = {(r["method"], r["seed"], r["split"], r["metric"]): r for r in run["results"]}
+    methods = ("the recipe, aligned", "the recipe")
+    names = {"accuracy": "accuracy", "far": "FAR", "frr": "FRR", "eer": "EER"}
+    names["tar_at_far_1%"] = "TAR at FAR 1 %"
+    for metric, name in names.items():
+        cells = [percents(rows[method, 0, "View 1 test", metric]) for method in methods]
+        yield " | ".join([f"| {name}", *cells])
+    aucs = [rows[method, 0, "View 1 test", "auc"] for method in methods]
+    yield " | ".join(["| AUC", *(f"{r['value']:.3f} {within(r, '.3f')}" for r in aucs)])
+    for metric in ("accuracy", "eer", "tar_at_far_1%"):
+        cells = [rows[method, None, "View 2 test", metric] for method in methods]
+        cells = [f"{100 * r['value']:.1f} % ± {100 * r['error']:.1f} %" for r in cells]
+        yield " | ".join([f"| {names[metric]}", *cells])
+    yield " | ".join(["| AUC", *(mean(rows[m, None, "View 2 test", "auc"]) for m in methods)])
+    of_shares = {t["people"]: t for t in run["trainings"] if t["epochs"] in (720, 360, 180)}
+    of_shares[1027] = {"method": "the recipe", "people": 1027}
+    for people, training in of_shares.items():
+        auc = rows[training["method"], 0, "dev", "auc"]["value"]
+        yield f"| {people:,} | {auc:.3f} |"
+    settings = load_network(NETWORK)[1]
+    calibration = Calibration.of_plain(settings["calibration"])
+    forms = {0.8: ".0f", 1.0: ".1f", settings["threshold"]: ".2f", 1.25: ".2f", 1.4: ".3f"}
+    sure = calibration.how_sure(list(forms)).to_dict("records")
+    for form, row in zip(forms.values(), sure, strict=True):
+        if row["lr_high"] == np.inf:
+            yield f"| {row['lr']:{form}} or more | {100 * row['p_same']:.1f} % or more |"
+            continue
+        ratio = f"{row['lr']:{form}} ({row['lr_low']:{form}} to {row['lr_high']:{form}})"
+        p = {"value": row["p_same"], "low": row["p_low"], "high": row["p_high"]}
+        yield f"| {ratio} | {percents(p)} |"
+
+
+def card_words():
+    """What the model card says in words, built from the same."""
+    run = record(GPU / "10_best_recipe")
+    training = next(t for t in run["trainings"] if t["method"] == "the recipe, aligned")
+    for part in ("weights", "people", "people_images", "images"):
+        yield f"{training[part]:,} {'weights' if part == 'weights' else part.split('_')[-1]}"
+    yield f"{training['epochs']} epochs"
+    yield f"{training['seconds']} seconds"
+    report = next(r for r in run["reports"] if r["method"] == "the recipe, aligned")
+    yield f"**{report['category']}**: {report['outside_data']}"
+    rows = {(r["method"], r["seed"], r["split"], r["metric"]): r for r in run["results"]}
+    wrong = rows["the recipe, aligned", None, "View 2 test", "wrong_pairs"]["value"]
+    yield f"View 2's {wrong:.0f} wrong pairs"
+    settings = load_network(NETWORK)[1]
+    calibration = Calibration.of_plain(settings["calibration"])
+    yield f"below {settings['threshold']:.3f}"
+    yield f"the {settings['calibration']['people']} dev people: {calibration.method} regression"
+    yield f"Cllr, is {calibration.cllr['logistic']:.3f} bits"
+    yield f"cost {calibration.cllr['before']:.3f}"
+    (rare,) = calibration.how_sure([1.0], prior=0.01)["p_same"]
+    yield f"a distance of 1 means {100 * rare:.1f} %"
+    page = fl.official_results().set_index("method").loc["dlib's network"]
+    yield f"{page['accuracy']:.2f} % ± {page['error']:.2f} % for dlib's"
+
+
+@pytest.mark.parametrize("said", [card_rows, card_words])
+def test_the_model_card_quotes_the_record_and_the_networks_file(said):
+    text = (ROOT / "notebooks" / "model_card.md").read_text(encoding="utf-8")
+    assert [quote for quote in said() if quote not in text] == []
+
+
+def test_the_data_card_counts_as_the_protocol_and_the_record_do():
+    text = (ROOT / "notebooks" / "data_card.md").read_text(encoding="utf-8")
+    lfw = official()
+    images = np.array(list(lfw.counts.values()))
+    said = [f"{images.sum():,} photographs of {len(images):,} people"]
+    said += [f"{(images == 1).sum():,} people have one photo; one has {images.max()}"]
+    for people, pairs in ((lfw.dev_train, lfw.pairs_dev_train), (lfw.dev_test, lfw.pairs_dev_test)):
+        n_same, n = pairs.same.sum(), len(pairs)
+        said.append(f"| {len(people):,} | {n_same:,} same, {n - n_same:,} different |")
+    said.append(f"{lfw.pairs.same.sum():,} same, {(~lfw.pairs.same).sum():,} different")
+    errors = fl.known_errors()
+    same = errors[errors["error"].str.startswith("labelled same")]
+    wrong = {frozenset(pair) for pair in same[["left", "right"]].to_numpy().tolist()}
+    ids = [{f"{a}_{i:04}", f"{b}_{j:04}"} for a, i, b, j, _ in lfw.pairs]
+    assert (len(wrong), len(errors) - len(wrong), sum(pair in wrong for pair in ids)) == (9, 3, 7)
+    said.append("nine are labelled *same* wrongly, seven of them among View 2's pairs, and three")
+    assert [quote for quote in said if quote not in text] == []
+
+
+def test_the_network_of_the_model_card_is_that_of_the_record():
+    shipped = load_network(NETWORK)[0].state_dict()
+    recorded = load_network(GPU / "10_best_recipe" / "the-recipe-aligned.safetensors")[0]
+    assert all(torch.equal(shipped[name], part) for name, part in recorded.state_dict().items())
+
+
+def test_the_model_cards_code_gives_its_table_by_number_of_photos(monkeypatch):
+    text = (ROOT / "notebooks" / "model_card.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(ROOT)
+    space = {}
+    exec(re.search("```python\n(.*?)```", text, re.DOTALL)[1], space)
+    assert len(space["rows"]) == 7
+    for n_pairs, *ends in space["rows"].values():
+        row = dict(zip(("value", "low", "high"), ends, strict=True))
+        assert f"| {n_pairs:,} | {percents(row)} |" in text
 
 
 def test_readme_and_the_recipe_quote_its_record():

@@ -11,14 +11,16 @@ import pytest
 import yaml
 
 import facelab as fl
-from facelab.study.settings import notebook_parameters
+from facelab.study.settings import chapters, notebook_parameters
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-ALL = sorted(FOLDER.glob("*.ipynb"))
+SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
+ALL = [*sorted(FOLDER.glob("*.ipynb")), *SOLUTIONS]
 PROFILES = sorted((FOLDER.parent / "facelab" / "study" / "profiles").glob("*.yaml"))
 
 each = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+each_solved = pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
 each_of_all = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 
 
@@ -82,6 +84,36 @@ def test_a_chapter_ends_with_claims_exercises_and_further_reading(path):
     places = [text.find(head) for head in ("run.claims()", "## Exercises", "## Further reading")]
     assert -1 < places[0] < places[1] < places[2]
     assert "Predict before you run" in text[places[1] :]
+
+
+def test_every_chapter_has_solutions_and_they_are_no_chapters():
+    assert [path.stem[:2] for path in SOLUTIONS] == [path.stem[:2] for path in CHAPTERS]
+    assert [path for path in chapters(FOLDER) if path not in CHAPTERS] == []
+
+
+@each_solved
+def test_every_exercise_of_the_chapter_is_asked_run_and_answered(path):
+    (chapter,) = (one for one in CHAPTERS if one.stem[:2] == path.stem[:2])
+    text = "\n".join(cell.source for cell in nbformat.read(chapter, as_version=4).cells)
+    exercises = text.partition("## Exercises")[2].partition("## Further reading")[0]
+    cells = nbformat.read(path, as_version=4).cells
+    kinds = {"markdown": "m", "code": "c"}
+    order = "".join(kinds[cell.cell_type] for cell in cells)
+    n = len(re.findall(r"^[0-9]\. ", exercises, re.MULTILINE))
+    assert re.fullmatch(f"mc+(mc+m){{{n}}}", order)
+    asked = [cell.source for cell in cells if cell.source.startswith("## ")]
+    assert [question[3] for question in asked] == [str(k) for k in range(1, n + 1)]
+    assert all(re.search(r"\*.+\?\*", question) for question in asked)
+    assert f"](../{chapter.name})" in cells[0].source
+
+
+@each_solved
+def test_a_solution_is_short_and_trains_on_drawn_faces_alone(path):
+    for cell in code(path):
+        assert len(cell.source.splitlines()) <= 25
+        assert set(re.findall(r"load_lfw\((.+?)[,)]", cell.source)) <= {'"synthetic"'}
+        assert "nbval-ignore-output" in cell.metadata["tags"]
+        assert not [o for o in cell.outputs if o.get("name") == "stderr"]
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)

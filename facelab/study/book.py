@@ -1,0 +1,82 @@
+"""The study as a book of web pages: chapters with their stored outputs, readable offline.
+
+``make book`` has Jupyter Book build it from the top of the repository, by the settings in
+``notebooks``. This module is an extension of Sphinx: it writes equations as MathML, which browsers
+draw without a script, says on each page whose faces its outputs are of, and adds the explorer.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from facelab.explorer.payload import front_end, inline, payload
+from facelab.study.results import load_shown
+from facelab.study.writing import render, write_text
+
+EXPLORE = "notebooks/explore"
+FRAME = """:::{raw} html
+<iframe class="explorer" src="../_static/explorer.html" title="The explorer of all runs"></iframe>
+:::
+"""
+REAL = """**Executed on real faces**, LFW deep-funneled, profile `{profile}`, with that run's text.
+The same on synthetic faces, as it is now: [{name}](../../../notebooks/{name}.ipynb).
+"""
+DRAWN = "**Executed on synthetic faces**, drawn people, with small settings.\n"
+
+
+def add_explorer(app, error) -> None:
+    """Write the explorer of all finished runs as a page of its own, beside the style sheets."""
+    if error:
+        return
+    script, style = front_end()
+    data = inline(*payload(load_shown(Path(app.srcdir) / "outputs")))
+    page = render("explorer.html", script=script, style=style, data=data)
+    write_text(Path(app.outdir) / "_static" / "explorer.html", page)
+
+
+def add_note(app, docname: str, source: list[str]) -> None:
+    """Say below the heading of a notebook whose faces its outputs are of."""
+    if not source[0].startswith("{"):
+        return
+    folder, name = docname.rsplit("/", 1)
+    said = FRAME if docname == EXPLORE else DRAWN
+    if folder.startswith("outputs/"):
+        said = REAL.format(profile=folder.split("/")[1], name=name)
+    notebook = json.loads(source[0])
+    heading = notebook["cells"][0]
+    first, _, rest = "".join(heading["source"]).partition("\n")
+    if folder == "notebooks" and docname != EXPLORE:
+        first += ", on synthetic faces"  # else a search finds two chapters of one title
+    heading["source"] = f"{first}\n\n{said}\n{rest}"
+    source[0] = json.dumps(notebook)
+
+
+def write_mathml(translator, node) -> None:
+    """Write an equation as MathML."""
+    from docutils.nodes import SkipNode, math_block
+    from latex2mathml.converter import convert
+
+    latex = re.sub(r"\\Big(?=\\[lr]Vert)", "", node.astext())  # which the converter lacks
+    if isinstance(node, math_block):
+        equation = convert(latex, display="block")
+        translator.body.append(f'<div class="equation">{equation}</div>')
+    else:
+        translator.body.append(convert(latex))
+    raise SkipNode
+
+
+def finish_page(app, pagename: str, template: str, context: dict, doctree) -> None:
+    """Add the style of a page, and leave out what is for running code in it."""
+    context["metatags"] = context.get("metatags", "") + render("book_head.html")
+    scripts = context["script_files"]
+    context["script_files"] = [one for one in scripts if "thebe" not in str(one).lower()]
+
+
+def setup(app) -> dict[str, bool]:
+    """Connect all this to Sphinx."""
+    renderers = (write_mathml, None)
+    app.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
+    app.connect("source-read", add_note)
+    app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", add_explorer)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

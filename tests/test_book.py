@@ -1,0 +1,84 @@
+"""The book: its equations, its pages, and that nothing in them is of the net."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+import yaml
+from docutils import nodes
+
+from facelab.study.book import write_mathml
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "notebooks"
+EQUATION = re.compile(r"\$\$(.+?)\$\$|(?<![\\\w])\$([^$\n]+?)\$(?!\w)", re.DOTALL)
+
+
+def texts():
+    for path in sorted(FOLDER.rglob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        yield path.stem, "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    yield "glossary", (FOLDER / "glossary.md").read_text(encoding="utf-8")
+
+
+def test_every_equation_is_written_as_mathml_with_no_command_left_over():
+    n_equations = 0
+    for name, text in texts():
+        for block, inline in EQUATION.findall(text):
+            translator = SimpleNamespace(body=[])
+            node = nodes.math_block(text=block) if block else nodes.math(text=inline)
+            with pytest.raises(nodes.SkipNode):
+                write_mathml(translator, node)
+            (written,) = translator.body
+            assert "<math" in written, name
+            assert "\\" not in re.sub("<[^>]+>", "", written), (name, block or inline)
+            n_equations += 1
+    assert n_equations > 100
+
+
+def entries(part):
+    for entry in part.get("chapters", part.get("sections", ())):
+        yield from [entry["file"]] if "file" in entry else []
+        yield from entries(entry)
+
+
+def test_every_page_is_in_the_table_of_contents_and_there():
+    toc = yaml.safe_load((FOLDER / "_toc.yml").read_text())
+    listed = {file for part in toc["parts"] for file in entries(part)}
+    pages = [*FOLDER.glob("*.ipynb"), *FOLDER.glob("*.md"), *ROOT.glob("outputs/lfw*/*/*.ipynb")]
+    there = {path.relative_to(ROOT).with_suffix("").as_posix() for path in pages}
+    assert there <= listed
+    assert not [file for file in listed if not list(ROOT.glob(f"{file}.*"))]
+    assert {"glob": "notebooks/solutions/*"} in [e for p in toc["parts"] for e in p["chapters"]]
+
+
+def test_a_page_says_whose_faces_it_shows_and_asks_the_net_for_nothing(tmp_path):
+    text = "# 00 · Pairs\n\nA [link](00_pairs.ipynb#two), and\n\n$$ d = \\sqrt 2 $$\n\n## Two"
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("1 + 1")]
+    for folder in ("notebooks", "outputs/lfw-cpu/00_pairs"):
+        (tmp_path / folder).mkdir(parents=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / folder / "00_pairs.ipynb")
+    (tmp_path / "README.md").write_text("# Start\n\n[pairs](notebooks/00_pairs.ipynb)")
+    chapters = [{"file": "notebooks/00_pairs"}, {"file": "outputs/lfw-cpu/00_pairs/00_pairs"}]
+    toc = {"format": "jb-book", "root": "README", "chapters": chapters}
+    (tmp_path / "toc.yml").write_text(yaml.safe_dump(toc))
+    settings = ["--config", FOLDER / "_config.yml", "--toc", tmp_path / "toc.yml"]
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", tmp_path, *settings]
+    subprocess.run([*command, "--path-output", tmp_path / "out"], check=True, cwd=ROOT)
+    html = tmp_path / "out" / "_build" / "html"
+    drawn = (html / "notebooks" / "00_pairs.html").read_text(encoding="utf-8")
+    real = (html / "outputs/lfw-cpu/00_pairs/00_pairs.html").read_text(encoding="utf-8")
+    assert "Executed on synthetic faces" in drawn
+    assert "Executed on real faces" in real
+    assert 'href="../../../notebooks/00_pairs.html"' in real
+    first = (html / "README.html").read_text(encoding="utf-8")
+    for page in (drawn, real, first):
+        assert not re.findall(r"""<(?:script|img|iframe)[^>]+src=["']?(?:https?:)?//""", page)
+        assert not re.findall(r"""<link[^>]+stylesheet[^>]+href=["']?(?:https?:)?//""", page)
+        assert "thebe" not in page.lower()
+    assert "<msqrt>" in drawn
+    assert "mountPage" in (html / "_static" / "explorer.html").read_text(encoding="utf-8")
