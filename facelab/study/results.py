@@ -120,7 +120,10 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
     verified alike is kept once, from the first of them; ``also`` lists its other names.
     """
     held = results[results["report"].notna() & (results["seen"] == "")]
-    pairs = [(r.source, r.name, r.left_ids, r.right_ids, r.same) for r in held["report"]]
+    pairs = [
+        (r.source, r.name, r.left_ids.tolist(), r.right_ids.tolist(), r.same.tolist())
+        for r in held["report"]
+    ]
     questions = pd.Series(map(joblib.hash, pairs), held.index, dtype=str)
     kept = []
     for row in held[questions.isin(questions.mode()[:1])].to_dict("records"):
