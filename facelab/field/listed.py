@@ -24,7 +24,7 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
             if number <= skip or not line:
                 continue
             found = re.fullmatch(pattern, line)
-            if not found or "\0" in line:
+            if not found or "\0" in line or len(line.splitlines()) > 1:  # by U+2028, say
                 raise ValueError(f"{path}, line {number}: expected {form}, got {line[:80]!r}")
             n += 1
             yield found.groups()
