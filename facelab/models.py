@@ -1,7 +1,8 @@
 """The two networks of the study, and their files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -190,15 +191,28 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict]:
 
     Nothing is downloaded, and no more memory is taken than the file's own weights need.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
+    with _read(path) as about:
         model = _without_weights(json.loads(about["architecture"]))
         weights = load_file(path)
         weights = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
         model.load_state_dict(weights, assign=True)
         settings = json.loads(about["settings"])
         return model.eval(), dict(settings)
+
+
+def network_settings(path: str | Path) -> dict:
+    """Read the settings of a network that `save_network` wrote, without its weights."""
+    with _read(path) as about:
+        return dict(json.loads(about["settings"]))
+
+
+@contextmanager
+def _read(path: str | Path) -> Iterator[dict[str, str]]:
+    """Yield what a file says about its network; what is wrong with it names the file."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+        yield about
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"expected a network of save_network, got {path}, cut, empty, of another kind or of "

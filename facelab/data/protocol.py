@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from facelab.data.facts import known_errors
+from facelab.data.facts import known_error_pairs
 from facelab.faces import Faces, Pairs
 
 
@@ -70,7 +70,7 @@ class NamedPairs:
             raise ValueError(
                 f"expected every image of the {name} pairs in {faces}, got none of {few}"
             )
-        known = set(map(frozenset, known_errors()[["left", "right"]].to_numpy().tolist()))
+        known = known_error_pairs()
         is_known = [frozenset(pair) in known for pair in zip(left, right, strict=True)]
         left, right = images.get_indexer(left), images.get_indexer(right)
         about = {"name": name, "role": role, "known_errors": np.array(is_known, bool)}

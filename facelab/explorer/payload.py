@@ -147,7 +147,7 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
             of_different = np.diff(fp[:, band]) / n_different
             shares.append(of_same / (of_same + of_different))
     found = {"n": n, "thresholds": thresholds, "bands": bands}
-    tp, fp = sweep.accepted(np.ones(len(report), int), at)
+    tp, fp = sweep.accepted(at=at)
     values = rates(tp, fp, tp[-1], fp[-1])
     tp, fp = sweep.accepted(report.independent.astype(int), at)
     counts = units(tp, fp, tp[-1], fp[-1])

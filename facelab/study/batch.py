@@ -87,8 +87,10 @@ def run_study(
         name = path.stem if path in known else relative(path).as_posix()
         command = shlex.join(["facelab", "run", name, *options])
         values = values | {"PROFILE": label}
-        job = _job(path, title, values, folder, command, resume, force)
-        jobs.append(job._replace(keeps=keep_checkpoints))
+        own, text = folder / path.stem, _text_of(path, values)
+        todo = _todo(own, text, values, resume, force)
+        waits = "RUNS" in values
+        jobs.append(Job(path, title, values, own, command, text, todo, waits, keep_checkpoints))
     failed = {}
     rest = _expected(jobs)
     total, start = sum(rest.values()), time.monotonic()
@@ -138,10 +140,8 @@ def _check_out(out: Path, selected: list[Path]) -> None:
         raise ValueError(f"expected notebooks of different names, got two named {twice[0]}")
 
 
-def _job(path: Path, title: str, parameters: dict, out: Path, command: str, resume, force) -> Job:
+def _todo(folder: Path, text: str, parameters: dict, resume, force) -> str:
     """Decide what is to be done; what would be lost without `force` is a ValueError."""
-    folder = out / path.stem
-    text = _text_of(path, parameters)
     recorded = portable_values(parameters)
     try:
         before = read_record(folder / "run.json")
@@ -163,8 +163,7 @@ def _job(path: Path, title: str, parameters: dict, out: Path, command: str, resu
             held = f"results of other parameters ({name}: {one_line(repr(got), 60)})"
         if held:
             raise ValueError(f"{folder} holds {held}: choose another --out, or --force it")
-    waits = "RUNS" in parameters
-    return Job(path, title, parameters, folder, command, text, todo, waits, keeps=False)
+    return todo
 
 
 def portable_values(parameters: dict) -> dict[str, object]:

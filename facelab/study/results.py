@@ -17,7 +17,7 @@ import pandas as pd
 
 from facelab.baselines import raw_pixels
 from facelab.explorer.shown import Film, Shown
-from facelab.models import load_network
+from facelab.models import load_network, network_settings
 from facelab.study.reading import loaded, opened, read_record, read_runs
 from facelab.study.record import Run
 from facelab.study.writing import numbered, one_line
@@ -311,8 +311,8 @@ def _calibration(entry: dict, place: Path, problems: list[Shown]) -> Calibration
         return None
     path = place / entry["network"]["file"]
     with _named(problems, path):
-        kept = loaded(load_network, path, "the network that was kept")
-        plain = kept and kept[1].get("calibration")
+        settings = loaded(network_settings, path, "the network that was kept")
+        plain = settings and settings.get("calibration")
         return Calibration.of_plain(plain) if plain else None
 
 

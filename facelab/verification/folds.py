@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from facelab.verification.report import Report
+from facelab.verification.report import OF_PAIRS, Report
 
 
 def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
@@ -20,7 +20,7 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     scales = [threshold / report.threshold for report in reports]
     f1 = [k * report.f1_threshold for k, report in zip(scales, reports, strict=True)]
     starts = np.cumsum([0] + [len(report.image_ids) for report in reports[:-1]])
-    arrays = ("distances", "same", "fold", "left", "right", "known_errors", "image_ids", "people")
+    arrays = (*OF_PAIRS, "image_ids", "people")
     joined = {array: np.concatenate([getattr(r, array) for r in reports]) for array in arrays}
     n_pairs = [len(report) for report in reports]
     joined["distances"] = joined["distances"] * np.repeat(scales, n_pairs)

@@ -14,6 +14,7 @@ from facelab.faces import Faces
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 from facelab.verification.thresholds import RULES, Threshold, distances_of, people_of
 
+OF_PAIRS = ("distances", "same", "fold", "left", "right", "known_errors")  # arrays of a report
 FEWEST = 10  # independent pairs for which percentiles of resamples are an interval
 MOST_RESAMPLES = 1_000_000
 
@@ -84,8 +85,7 @@ class Report:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        of_pairs = ("distances", "same", "fold", "left", "right", "known_errors")
-        shapes = [getattr(self, name).shape for name in of_pairs]
+        shapes = [getattr(self, name).shape for name in OF_PAIRS]
         if set(shapes) != {(self.distances.size,)} or not self.distances.size:
             raise ValueError(f"expected six arrays of one length, at least 1, got {shapes}")
         if self.image_ids.shape != self.people.shape:
@@ -251,9 +251,9 @@ class Report:
         kind = np.where(self.same[pair], "false reject", "false accept")
         table = pd.DataFrame({"kind": kind, "pair": pair, "distance": self.distances[pair]})
         ids = {"left_id": self.left_ids[pair], "right_id": self.right_ids[pair]}
-        left, right = self.files[self.left[pair]], self.files[self.right[pair]]
-        named = {"known_error": self.known_errors[pair], "left_file": left, "right_file": right}
-        return table.assign(**ids, **named)
+        files = self.files
+        named = {"left_file": files[self.left[pair]], "right_file": files[self.right[pair]]}
+        return table.assign(**ids, known_error=self.known_errors[pair], **named)
 
     def save(self, path) -> None:
         """Write every field to one ``.npz`` file that `load` reads back, without pickle."""
