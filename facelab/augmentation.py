@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from facelab.checks import real
+from facelab.checks import kinds, real
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -14,6 +14,7 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
     return images.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 
+@kinds
 def augment(
     images: torch.Tensor,
     generator: torch.Generator,

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from facelab.checks import numbers, whole
+from facelab.checks import kinds, numbers, whole
 from facelab.faces import Faces
 from facelab.verification import auc, distances
 
@@ -23,6 +23,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TOGETHER = 256  # images in one strip
 
 
+@kinds
 def raw_pixels(faces: Faces) -> np.ndarray:
     """Take an image's own pixels, less their mean, for its embedding: (n_images, n_values) float32.
 
@@ -32,6 +33,7 @@ def raw_pixels(faces: Faces) -> np.ndarray:
     return x - x.mean(axis=1, keepdims=True)
 
 
+@kinds
 def lbp_histograms(
     faces: Faces, cells: int = 8, radii: Sequence[float] = (1, 2), mirrored: bool = False
 ) -> np.ndarray:
@@ -86,6 +88,7 @@ def whitened_pca(n_values: int = 128) -> PCA:
     Without the scaling the few directions of light and pose would decide every distance (Turk,
     Pentland, "Eigenfaces for Recognition", Journal of Cognitive Neuroscience 3(1), 1991).
     """
+    n_values = whole("n_values", n_values, 1)
     return PCA(n_values, whiten=True, svd_solver="randomized", iterated_power=3, random_state=0)
 
 
@@ -96,10 +99,13 @@ def lbp_lda(n_pca: int = 300, n_lda: int = 128) -> Pipeline:
     together (Belhumeur, Hespanha, Kriegman, PAMI 19(7), 1997). `n_pca` and `n_lda` are the values
     after each of the two; `n_lda` is at most `n_pca` and less than the people.
     """
+    n_pca = whole("n_pca", n_pca, 1)
+    n_lda = n_lda if n_lda is None else whole("n_lda", n_lda, 1, n_pca)
     pca = PCA(n_pca, svd_solver="randomized", iterated_power=2, random_state=0)
     return make_pipeline(pca, LinearDiscriminantAnalysis(n_components=n_lda))
 
 
+@kinds
 def embed_lbp(
     estimator, faces: Faces, cells: int, radii: Sequence[float], flip: bool = False
 ) -> np.ndarray:
@@ -114,6 +120,7 @@ def embed_lbp(
     return out.astype(np.float32)
 
 
+@kinds
 def search_lbp_lda(
     train: Faces, dev: Faces, cells: list[int], n_pca: list[int], n_lda: list[int], radii=(1, 2)
 ) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import torch
 from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 from torch import nn
 
+from facelab.checks import one_line
 from facelab.faces import Faces
 
 PLAIN = (bool, int, float, str)
@@ -268,12 +269,6 @@ def _content(cell):
         return None
 
 
-def one_line(error: Exception) -> str:
-    """Return the kind of an error and the first line of what it says."""
-    said = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__
-
-
 class Checkpoint:
     """State of one training in a file, written after every epoch and taken up again.
 
@@ -368,7 +363,7 @@ class Checkpoint:
             got = "another file"
         except Exception as error:  # each kind of damage raises another one
             state = None
-            got = one_line(error).split(". ")[0]  # what follows advises to run what is in it
+            got = one_line(error, 200).split(". ")[0]  # what follows advises to run what is in it
         if not isinstance(state, dict) or not set(expected) <= state.keys():
             raise ValueError(
                 f"expected a checkpoint of this training, got {self.path}, cut, empty or of "

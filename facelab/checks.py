@@ -1,9 +1,15 @@
 """Refuse what a function cannot work with, in one line: what was expected, and what came."""
 
+import functools
 import importlib
+import inspect
 import reprlib
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
+from os import PathLike
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -11,6 +17,8 @@ import numpy as np
 def real(name: str, value, low: float = -np.inf, high: float = np.inf) -> float:
     """Return a finite number from `low` to `high`; a ValueError for all else."""
     is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if isinstance(value, np.floating):  # float32 compares in its own, smaller range
+        value = float(value)
     if not (is_number and abs(value) <= sys.float_info.max and low <= value <= high):
         raise _refused(f"{name} a finite number{_between(low, high)}", value)
     return float(value)
@@ -55,11 +63,93 @@ def numbers(name: str, values, low: float = -np.inf) -> np.ndarray:
     return array
 
 
+def one_each(name: str, values, n: int) -> np.ndarray:
+    """Return an array of `n` values; a ValueError for all else."""
+    array = np.asarray(values)
+    if array.shape != (n,):
+        raise ValueError(f"expected {name} of shape ({n},), got shape {array.shape}")
+    return array
+
+
+def columns(name: str, table, wanted) -> None:
+    """Refuse a table that lacks one of the `wanted` columns."""
+    missing = [column for column in wanted if column not in table.columns]
+    if missing:
+        raise _refused(f"{name} with a column {missing[0]}", list(table.columns))
+
+
 def of_kind(name: str, value, kind: type):
     """Return a value that is a `kind`; a ValueError for all else."""
     if not isinstance(value, kind):
         raise _refused(f"{name} a {kind.__name__}", type(value).__name__)
     return value
+
+
+def kinds(function: Callable) -> Callable:
+    """Refuse arguments of other kinds than `function` is annotated with; a ValueError.
+
+    Numbers and arrays, which have many types, are left to `function` itself.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args, **kwargs):
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            kind = _hints(function).get(name)
+            if kind is not None and not _fits(value, kind):
+                raise _refused(f"{name} of kind {_named(kind)}", value)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+@functools.cache
+def _hints(function):
+    return get_type_hints(function)
+
+
+def _fits(value, kind) -> bool:
+    of = get_args(kind)
+    base = get_origin(kind) or kind
+    if base is UnionType:
+        return any(_fits(value, one) for one in of)
+    if not isinstance(base, type) or base in (int, float, np.ndarray, Sequence):
+        return True
+    if base is bool:
+        return isinstance(value, bool | np.bool_)
+    if of and base in (list, tuple):
+        return isinstance(value, list | tuple) and all(_fits(one, of[0]) for one in value)
+    if of and issubclass(base, Mapping):
+        return isinstance(value, base) and all(_fits(one, of[1]) for one in value.values())
+    return isinstance(value, PathLike if issubclass(base, PathLike) else base)
+
+
+def _named(kind) -> str:
+    if get_origin(kind) is UnionType:
+        return " or ".join(map(_named, get_args(kind)))
+    name = "None" if kind is type(None) else getattr(kind, "__name__", str(kind))
+    of = get_args(kind)
+    return f"{name} of {_named(of[-1])}" if of and name in ("list", "dict", "Mapping") else name
+
+
+def one_line(said: object, most: int = 500) -> str:
+    r"""Put a message, or an error with its kind, on one line: its beginning and its end.
+
+    The line has at most `most` characters.
+
+    Examples
+    --------
+    >>> one_line("expected bread,\n  got a stone"), one_line("0123456789" * 5, 20)
+    ('expected bread, got a stone', '01234567 ... 3456789')
+    """
+    text = f"{type(said).__name__}: {said}" if isinstance(said, Exception) else str(said)
+    if len(text) > 4 * most:  # before its spaces are looked at
+        text = f"{text[: 2 * most]} {text[-2 * most :]}"
+    text = " ".join(text.split())
+    if len(text) <= most:
+        return text
+    head = (most - 4) // 2
+    return f"{text[:head]} ... {text[head + 5 - most :]}"
 
 
 def extra(module: str, what: str, name: str):
@@ -87,4 +177,4 @@ def _first_wrong(array, n):
 
 def _refused(expected, got):
     got = str(got) if isinstance(got, np.generic | np.dtype) else reprlib.repr(got)
-    return ValueError(f"expected {expected}, got {' '.join(got.split())}")
+    return ValueError(f"expected {expected}, got {one_line(got)}")

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, places, truths, whole
+from facelab.checks import kinds, numbers, of_kind, places, truths, whole
 
 ROLES = ("train", "dev", "test", "")
 CHECKS = {"left": places, "right": places, "same": truths, "fold": places}  # of pairs
@@ -37,7 +37,8 @@ class Pairs:
     known_errors: np.ndarray | None = None
 
     def __post_init__(self):
-        if self.role not in ROLES:
+        of_kind("name", self.name, str)
+        if of_kind("role", self.role, str) not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
         n = np.size(self.left)
         defaults = {"fold": np.zeros(n), "weights": np.ones(n), "known_errors": np.zeros(n, bool)}
@@ -203,6 +204,9 @@ class Split:
     leaking: str = ""
 
     def __post_init__(self):
+        for part in ("train", "dev", "test"):
+            of_kind(part, getattr(self, part), Faces)
+        of_kind("name", self.name, str)
         for (a, b), n in self.shared_people().items():
             if n and not self.leaking:
                 raise ValueError(f"expected disjoint people, got {n} in {a} and {b} of {self.name}")
@@ -237,6 +241,7 @@ def draw_people(faces: Faces, n_people: int, seed: int) -> tuple[str, ...]:
     return tuple(faces.names[k] for k in np.sort(drawn))
 
 
+@kinds
 def draw_pairs(
     faces: Faces, n_same: int, n_different: int, seed: int, name: str, role: str = ""
 ) -> Pairs:

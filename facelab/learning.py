@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from facelab.augmentation import for_batches
-from facelab.checkpoints import one_line
+from facelab.checks import one_line
 from facelab.faces import Faces
 from facelab.losses import MeanOverPairs
 from facelab.samplers import Batch, draw

@@ -1,13 +1,14 @@
 """What pytorch-metric-learning lacks: the source study's contrastive loss, and AdaCos."""
 
 import math
-from numbers import Integral, Real
 
 import torch
 from pytorch_metric_learning import distances, losses, reducers
 from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import nn
 from torch.nn import functional
+
+from facelab.checks import real, whole
 
 
 class MeanOverPairs(reducers.MultipleReducers):
@@ -55,8 +56,9 @@ class ContrastiveLoss(losses.ContrastiveLoss):
     """
 
     def __init__(self, margin: float):
-        if not isinstance(margin, Real) or not 0 < margin <= 2:
-            raise ValueError(f"expected a margin in (0, 2], got {margin!r}")
+        margin = real("margin", margin, 0, 2)
+        if not margin:
+            raise ValueError("expected margin above 0, got 0")
         squared = distances.LpDistance(power=2)  # of embeddings scaled to unit length
         super().__init__(0, margin**2, distance=squared, reducer=MeanOverPairs())
 
@@ -80,9 +82,7 @@ def adacos_scale(num_classes: int) -> float:
     >>> round(adacos_scale(5749), 2)
     12.24
     """
-    if not isinstance(num_classes, Integral) or num_classes < 3:
-        raise ValueError(f"expected at least 3 classes, got {num_classes!r}")
-    return math.sqrt(2) * math.log(num_classes - 1)
+    return math.sqrt(2) * math.log(whole("num_classes", num_classes, 3) - 1)
 
 
 class AdaCos(nn.Module):
@@ -100,8 +100,7 @@ class AdaCos(nn.Module):
 
     def __init__(self, num_classes: int, embedding_size: int, dynamic: bool = True):
         scale = torch.tensor(adacos_scale(num_classes))
-        if not isinstance(embedding_size, Integral) or embedding_size < 1:
-            raise ValueError(f"expected an embedding_size of at least 1, got {embedding_size!r}")
+        whole("embedding_size", embedding_size, 1)
         super().__init__()
         self.dynamic = dynamic
         self.W = nn.Parameter(torch.empty(num_classes, embedding_size))

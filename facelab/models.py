@@ -16,12 +16,13 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 from torchvision.ops import SqueezeExcitation
 
-from facelab.checkpoints import one_line
-from facelab.checks import real, whole
+from facelab.checks import kinds, one_line, real, whole
 
+WIDEST = 65_536  # values of an embedding, channels, pixels of a side
 ANY_OTHER = "facelab.export_onnx(model, path, image_size=...) writes any other network"
 
 
+@kinds
 def siamese_cnn(
     embedding_size: int = 128,
     image_size: int = 64,
@@ -51,8 +52,10 @@ def siamese_cnn(
     One-shot Image Recognition", 2015.
     """
     _check(embedding_size, dropout)
-    image_size = whole("image_size", image_size, 1)
-    channels = [whole("channels", width, 1) for width in np.atleast_1d(channels)]
+    image_size = whole("image_size", image_size, 1, WIDEST)
+    channels = [whole("channels", width, 1, WIDEST) for width in np.atleast_1d(channels)]
+    if not channels:
+        raise ValueError("expected channels of a block or more, got none")
     shrink = 2 ** len(channels)
     if image_size % shrink or image_size < shrink:
         raise ValueError(f"expected an image_size that is a multiple of {shrink}, got {image_size}")
@@ -69,6 +72,7 @@ def siamese_cnn(
     return nn.Sequential(*layers)
 
 
+@kinds
 def residual_cnn(
     embedding_size: int = 128,
     image_size: int = 64,
@@ -114,6 +118,7 @@ class Residual(nn.Module):
         return functional.relu(images + self.change(images))
 
 
+@kinds
 def resnet50(
     embedding_size: int = 128, pretrained: bool = False, dropout: float = 0.0
 ) -> nn.Module:
@@ -150,10 +155,11 @@ def resnet50(
 
 
 def _check(embedding_size, dropout) -> None:
-    whole("embedding_size", embedding_size, 1)
+    whole("embedding_size", embedding_size, 1, WIDEST)
     real("dropout", dropout, 0, 0.999)
 
 
+@kinds
 def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:
     """Write the weights in float16, and what is needed to use them, to a safetensors file.
 
@@ -186,6 +192,7 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
     save_file(kept, path, about)
 
 
+@kinds
 def load_network(path: str | Path) -> tuple[nn.Module, dict]:
     """Read a network that `save_network` wrote: in float32, ready to embed, and its settings.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from facelab.checks import whole
+from facelab.checks import kinds, whole
 from facelab.faces import Faces
 
 
@@ -29,6 +29,7 @@ class Batch(NamedTuple):
     pairs: tuple[np.ndarray, ...] | None = None
 
 
+@kinds
 def shuffled(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Yield every image once in random order; a last, smaller batch is left out."""
     batch_size = whole("batch_size", batch_size, 1)
@@ -39,6 +40,7 @@ def shuffled(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterato
         yield Batch(order[start : start + batch_size])
 
 
+@kinds
 def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Yield random pairs, as many same as different ones.
 
@@ -69,6 +71,7 @@ def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> I
         yield Batch(np.array(rows), pairs)
 
 
+@kinds
 def people_by_images(
     faces: Faces, batch_size: int, rng: np.random.Generator, images_per_person: int = 4
 ) -> Iterator[Batch]:

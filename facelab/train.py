@@ -1,11 +1,10 @@
 """`fit`, the one training loop of the study, and `embed`."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -21,6 +20,7 @@ from torch.utils.data import Sampler
 
 from facelab.augmentation import to_float
 from facelab.checkpoints import Checkpoint, describe
+from facelab.checks import kinds, places, real, whole
 from facelab.faces import Faces
 from facelab.learning import Function, Learner, embeddings_of
 from facelab.progress import Progress
@@ -56,6 +56,7 @@ class Training(NamedTuple):
     settings: dict
 
 
+@kinds
 def fit(
     model: nn.Module,
     train: Faces,
@@ -63,7 +64,7 @@ def fit(
     miner: Callable | None = None,
     *,
     epochs: int,
-    sampler: Callable = shuffled,
+    sampler: Callable | Sampler = shuffled,
     batch_size: int = 128,
     lr: float = 1e-3,
     loss_lr: float | None = None,
@@ -120,10 +121,15 @@ def fit(
     """
     watch = {} if watch is None else watch
     keep_best = {} if keep_best is None else keep_best
-    numbers = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "lr": lr}
-    numbers |= {"loss_lr": lr if loss_lr is None else loss_lr, "weight_decay": weight_decay}
-    _check_numbers(numbers)
-    _check_parts(model, loss, miner, sampler, optimizer, scheduler, augment, fabric)
+    epochs = whole("epochs", epochs, 1)
+    batch_size = whole("batch_size", batch_size, 1)
+    seed = whole("seed", seed, 0)
+    lr = real("lr", lr, 0)
+    loss_lr = None if loss_lr is None else real("loss_lr", loss_lr, 0)
+    weight_decay = real("weight_decay", weight_decay, 0)
+    for part in (loss, miner, sampler, augment):
+        if isinstance(part, type):
+            raise ValueError(f"expected a made {part.__name__}, got the class; add ()")
     _check_faces(train, batch_size, loss)
     _check_watched(watch, keep_best, model)
     if checkpoint and Path(checkpoint).is_dir():
@@ -164,9 +170,9 @@ def fit(
     groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
     own = list(loss.parameters())
     if own:
-        own_lr = float(lr if loss_lr is None else loss_lr)  # NumPy's would not load again
+        own_lr = lr if loss_lr is None else loss_lr
         groups.append({"params": own, "lr": own_lr, "weight_decay": 0.0})
-    opt = optimizer(groups, lr=float(lr))
+    opt = optimizer(groups, lr=lr)
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:
         parts["scheduler"] = scheduler(opt)
@@ -239,41 +245,7 @@ def _is_under_fabric_run() -> bool:
     return os.environ.get("LT_CLI_USED", "0") != "0"
 
 
-def _check_numbers(numbers: Mapping) -> None:
-    least = {"epochs": 1, "batch_size": 1}
-    for name, value in numbers.items():
-        is_whole = name in ("epochs", "batch_size", "seed")
-        kind = Integral if is_whole else Real
-        is_number = isinstance(value, kind) and not isinstance(value, bool)
-        if not is_number or not least.get(name, 0) <= value < math.inf:
-            number = f"{'a whole' if is_whole else 'a finite'} number"
-            at_least = f"of at least {least.get(name, 0)}"
-            raise ValueError(f"expected {name} to be {number} {at_least}, got {value!r}")
-
-
-def _check_parts(model, loss, miner, sampler, optimizer, scheduler, augment, fabric) -> None:
-    is_sampler = isinstance(sampler, Sampler)
-    wanted = {
-        "a torch.nn.Module as model": (model, isinstance(model, nn.Module)),
-        "loss(embeddings, labels, mined)": (loss, callable(loss)),
-        "miner(embeddings, labels) or None": (miner, miner is None or callable(miner)),
-        "sampler(faces, batch_size, rng)": (sampler, is_sampler or callable(sampler)),
-        "optimizer(parameter_groups, lr=lr)": (optimizer, callable(optimizer)),
-        "scheduler(optimizer) or None": (scheduler, scheduler is None or callable(scheduler)),
-        "augment(images, generator) or None": (augment, augment is None or callable(augment)),
-        "a Fabric or None": (fabric, fabric is None or isinstance(fabric, Fabric)),
-    }
-    for what, (part, is_right) in wanted.items():
-        if not is_right:
-            raise ValueError(f"expected {what}, got an object of {type(part).__name__}")
-    for part in (loss, miner, sampler, augment):
-        if isinstance(part, type):
-            raise ValueError(f"expected a made {part.__name__}, got the class; add ()")
-
-
 def _check_faces(train: Faces, batch_size: int, loss) -> None:
-    if not isinstance(train, Faces):
-        raise ValueError(f"expected Faces to train on, got {type(train).__name__}")
     if batch_size > len(train):
         most = f"{len(train)}, the images there are to train on"
         raise ValueError(f"expected a batch_size of at most {most}, got {batch_size}")
@@ -298,20 +270,17 @@ def _check_scheduler(scheduler, epochs: int) -> None:
 
 
 def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:
-    for name, given in {"watch": watch, "keep_best": keep_best}.items():
-        if not isinstance(given, Mapping):
-            raise ValueError(f"expected {name} as a dict by name, got {type(given).__name__}")
     for name, faces in watch.items():
         if not isinstance(name, str) or not name or name in HISTORY.split():
             raise ValueError(f"expected names of watched faces that no column has, got {name!r}")
-        if not isinstance(faces, Faces) or not faces.pairs:
+        if not faces.pairs:
             raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
         if len(set(faces.pairs.same.tolist())) < 2:
             raise ValueError(f"expected same and different pairs, got one kind in {name!r}")
     if not keep_best.keys() <= watch.keys():
         raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
     for name, kept in keep_best.items():
-        if not isinstance(kept, nn.Module) or _shapes(kept) != _shapes(model):
+        if _shapes(kept) != _shapes(model):
             raise ValueError(f"expected a network like the model to keep, got another on {name!r}")
 
 
@@ -352,6 +321,7 @@ def _table(watched: list[tuple], watch: Mapping[str, Faces]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=WATCHED)
 
 
+@kinds
 def embed(
     model: nn.Module,
     faces: Faces,
@@ -371,8 +341,8 @@ def embed(
     fabric : lightning_fabric.Fabric, optional
         Compute at its precision instead of the model's own.
     """
-    if rows is None:
-        rows = np.arange(len(faces))
+    rows = np.arange(len(faces)) if rows is None else places("rows", rows, len(faces))
+    batch_size = whole("batch_size", batch_size, 1)
     if not len(rows):
         raise ValueError("expected images to embed, got none")
     weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from facelab.checks import of_kind, real, whole
+from facelab.checks import kinds, real, whole
 from facelab.faces import Faces, Split, draw_pairs, draw_people
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
@@ -12,6 +12,7 @@ MOST_PAIRS = 500  # of each kind, in what is drawn
 FEWEST = 2  # people with pairs in each part: one alone is no ground for an interval
 
 
+@kinds
 def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     """Split by LFW's View 1, the one for choosing a model.
 
@@ -34,6 +35,7 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     return Split(train, dev, test, "View 1")
 
 
+@kinds
 def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> Split:
     """Split by one fold, 0..9, of LFW's View 2, the one for reporting.
 
@@ -53,6 +55,7 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     return Split(train, dev, test, name)
 
 
+@kinds
 def all_lfw(faces: Faces) -> Split:
     """Train on everyone, as studies do that quote 5,749 classes; what is tested was learned.
 
@@ -66,6 +69,7 @@ def all_lfw(faces: Faces) -> Split:
     return Split(faces.with_pairs(None), dev, test, "all LFW", leaking)
 
 
+@kinds
 def split_people(faces: Faces, dev: float = 0.25, test: float = 0.25, seed: int = 0) -> Split:
     """Split any faces into train, dev and test people, nobody in two of them, with drawn pairs.
 
@@ -111,7 +115,7 @@ def _too_few(faces: Faces, n: int, smallest: float) -> str:
 
 def _protocol_of(faces: Faces):
     """LFW's lists of people and pairs, which only `facelab.load_lfw` brings."""
-    if of_kind("faces", faces, Faces).protocol is None:
+    if faces.protocol is None:
         got = f"got {faces}; split_people needs none"
         raise ValueError(f"expected faces with LFW's lists of people and pairs, {got}")
     return faces.protocol

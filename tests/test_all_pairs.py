@@ -154,7 +154,7 @@ def test_the_area_is_exact_beyond_64_bits():
     [
         ({"embeddings": np.ones(3)}, r"a table of numbers, got float64 of shape \(3,\)"),
         ({"embeddings": np.zeros((3, 2))}, "length above 0, got 0.0 in row 0"),
-        ({"labels": np.zeros(2)}, r"expected labels of shape \(3,\), got \(2,\)"),
+        ({"labels": np.zeros(2)}, r"expected labels of shape \(3,\), got shape \(2,\)"),
         ({"labels": np.zeros(3)}, "expected both kinds, got 3 same, 0 different"),
         ({"labels": np.arange(3)}, "expected both kinds, got 0 same, 3 different"),
         ({"n_bins": 3}, r"power of two from 1 to 2\*\*24, got 3"),

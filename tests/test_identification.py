@@ -173,9 +173,12 @@ def test_each_pair_of_a_person_is_searched_among_the_distractors():
         (lambda x: fl.search(x, x, 5), "expected k of 1 to 4 entries, got 5"),
         (lambda x: fl.search(x, x, 0), "expected k of 1 to 4 entries, got 0"),
         (lambda x: fl.search(x, x * [[1], [1], [0], [1]]), "gallery from entry 0: expected embedd"),
-        (lambda x: fl.identify(x, [1], x, [1] * 4), "expected 4 and 4 people, got 1 and 4"),
+        (
+            lambda x: fl.identify(x, [1], x, [1] * 4),
+            "expected probe_people of shape (4,), got",
+        ),
         (lambda x: fl.with_distractors(x, [1, 2, 3, 4], x), "two probes or more, got none"),
-        (lambda x: fl.with_distractors(x, [1], x), "expected 4 people, got 1"),
+        (lambda x: fl.with_distractors(x, [1], x), "expected people of shape (4,), got shape (1,)"),
         (lambda x: fl.identify(x, [1] * 4, x, [1] * 4).cmc(0), "expected 1 to any ranks, got 0"),
     ],
 )

@@ -66,7 +66,7 @@ def test_gradient_pulls_same_and_pushes_different_images():
 
 @pytest.mark.parametrize("margin", [0, -1, 2.5, math.nan, "1"])
 def test_impossible_margins_are_refused(margin):
-    with pytest.raises(ValueError, match=f"expected a margin .* got {margin!r}"):
+    with pytest.raises(ValueError, match=f"expected margin .*got {margin!r}"):
         ContrastiveLoss(margin)
 
 
@@ -101,11 +101,11 @@ def test_adacos_leaves_its_scale_alone_outside_training_and_when_fixed():
 
 
 def test_adacos_needs_three_people():
-    with pytest.raises(ValueError, match="at least 3 classes, got 2"):
+    with pytest.raises(ValueError, match="num_classes .*3 or more, got 2"):
         AdaCos(2, 4)
-    with pytest.raises(ValueError, match="at least 3 classes, got nan"):
+    with pytest.raises(ValueError, match="num_classes .*3 or more, got nan"):
         AdaCos(math.nan, 4)
-    with pytest.raises(ValueError, match="embedding_size of at least 1, got 0"):
+    with pytest.raises(ValueError, match="embedding_size .*1 or more, got 0"):
         AdaCos(3, 0)
 
 

@@ -90,7 +90,7 @@ def test_an_exported_network_says_how_to_use_it(onnx_file):
 @needs_onnx
 def test_a_module_is_exported_with_its_size_alone(tmp_path, some_faces):
     model = fl.siamese_cnn(8, 16, channels=(4,))
-    with pytest.raises(ValueError, match="expected the image_size"):
+    with pytest.raises(ValueError, match="expected image_size"):
         fl.export_onnx(model, tmp_path / "n.onnx")
     fl.export_onnx(model, tmp_path / "n.onnx", image_size=16)
     expected = fl.embed(model, some_faces)

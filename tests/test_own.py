@@ -231,7 +231,7 @@ def test_drawn_people_stay_drawn_under_any_name(album):
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "8", True, None, 10**6, float("nan")])
 def test_sizes_are_whole_and_not_too_large(album, size):
-    with pytest.raises(ValueError, match="expected whole sizes from 1 to 4096 pixels, got image"):
+    with pytest.raises(ValueError, match="expected image_size a whole number from 1 to 4,096, got"):
         load(album, image_size=size)
 
 

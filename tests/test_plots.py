@@ -266,7 +266,7 @@ def test_distances_shade_exactly_the_errors_of_the_report():
     fp, fn = counts["fp"], counts["fn"]
     assert f"different: {fp} of 500 accepted, FAR {fp / 500:.1%}" in legend_of(ax)
     assert f"same: {fn} of 500 rejected, FRR {fn / 500:.1%}" in legend_of(ax)
-    assert "threshold 1.080" in legend_of(ax)
+    assert "threshold 1.08" in legend_of(ax)
     assert f"{fp + fn} of 1,000 pairs fall on the wrong side" in title(ax)
     assert caption(ax).endswith("threshold: best accuracy and best F1 on dev")
 

@@ -775,14 +775,14 @@ def test_a_report_refuses_what_does_not_fit(change, message):
         (lambda r: r.rates(np.full(120, -1)), "a weight of 0 or more for each pair, got -1"),
         (lambda r: r.rates(np.full(120, np.nan)), "a weight of 0 or more .*, got nan"),
         (lambda r: r.rates(np.ones(3)), r"a weight of 0 or more .* in shape \(3,\)"),
-        (lambda r: compare(r, 0.5), "expected b a Report, got 'float'"),
+        (lambda r: compare(r, 0.5), "expected b of kind Report, got 0.5"),
         (lambda r: compare_all(r, {"a": r}, "tpr"), r"a metric of \['accuracy'.*, got 'tpr'"),
         (lambda r: holm([0.5, 1.5]), r"expected p values from 0 to 1, got \[0.5, 1.5\]"),
         (lambda r: mean_of(["a"]), "expected numbers, one per seed, got <U1"),
         (lambda r: pool_folds([]), "expected reports with thresholds above 0, got None"),
         (lambda r: pool_folds([replace(r, threshold=0)]), "thresholds above 0, got 0.0"),
-        (lambda r: every_pair("faces"), "expected faces a Faces, got 'str'"),
-        (lambda r: verify(np.eye(2), r, 0.5), "expected faces a Faces, got 'Report'"),
+        (lambda r: every_pair("faces"), "expected faces of kind Faces, got 'faces'"),
+        (lambda r: verify(np.eye(2), r, 0.5), "expected faces of kind Faces, got Report"),
     ],
 )
 def test_verification_refuses_what_it_cannot_work_with(call, message):
@@ -1162,7 +1162,7 @@ def test_one_seed_says_nothing_of_how_sure_it_is():
 def test_estimates_refuse_what_cannot_be_paired():
     with pytest.raises(ValueError, match=r"at least 1, got shape \(0,\)"):
         mean_of([])
-    with pytest.raises(ValueError, match="as many values of a as of b, got 1 and 2"):
+    with pytest.raises(ValueError, match="expected b of shape \\(1,\\), got shape \\(2,\\)"):
         difference_of([0.5], [0.5, 0.6])
     with pytest.raises(ValueError, match=r"common seeds, each seed once, got \[0\] and \[1\]"):
         difference_of(pd.Series([0.5], [0]), pd.Series([0.5], [1]))

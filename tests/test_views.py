@@ -105,7 +105,7 @@ def test_views_need_the_lists_of_lfw(small_faces):
     for view in (view1, lambda faces: view2(faces, 0), all_lfw):
         with pytest.raises(ValueError, match="expected faces with LFW's lists .*, got Faces"):
             view(replace(small_faces, protocol=None))
-        with pytest.raises(ValueError, match="expected faces a Faces, got 'str'"):
+        with pytest.raises(ValueError, match="expected faces of kind Faces, got 'lfw'"):
             view("lfw")
 
 

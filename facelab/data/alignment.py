@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
 from tqdm.contrib.concurrent import thread_map
 
-from facelab.checks import extra
+from facelab.checks import extra, kinds
 from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import open_picture
 from facelab.data.drawn.people import mark_as_drawn
@@ -29,6 +29,7 @@ SAVE_EVERY = 200  # images between two writes of the landmarks
 SHOWN = 12  # images on the contact sheet
 
 
+@kinds
 def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -> pd.DataFrame:
     """Write every photo of a folder with its face turned, scaled and moved to the template.
 

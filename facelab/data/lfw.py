@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import kinds
 from facelab.data.copies import Copy, find, own_source
 from facelab.data.packing import Photos, check_sizes, pack
 from facelab.data.protocol import Protocol, official
@@ -16,6 +17,7 @@ CHECKSUMS = Path(__file__).with_name("lfw_checksums.npz")
 CROP = 128  # central pixels of LFW's 250 a side that hold the face
 
 
+@kinds
 def load_lfw(
     root: str | Path, image_size: int = 64, crop: int | None = CROP, progress: bool = True
 ) -> Faces:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from facelab.checks import kinds
 from facelab.data.copies import is_drawn, own_source
 from facelab.data.decoding import SUFFIXES
 from facelab.data.drawn.people import MARK
@@ -53,6 +54,7 @@ class Album:
             warnings.warn(f"{self.folder}: {got}", stacklevel=3)
 
 
+@kinds
 def load_faces(
     folder: str | Path, image_size: int = 64, crop: int | None = None, progress: bool = True
 ) -> Faces:

@@ -8,11 +8,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import whole
 from facelab.data.cache import cache_dir, made_once
 from facelab.data.decoding import Decoded, decode_all
 
@@ -47,10 +47,9 @@ class Packed:
 
 def check_sizes(image_size: int, crop: int | None) -> None:
     """Raise a ValueError unless these are sizes of images in pixels."""
-    for size in (image_size, *([] if crop is None else [crop])):
-        if isinstance(size, bool) or not isinstance(size, Integral) or not 0 < size <= MOST_SIDE:
-            got = f"image_size={image_size!r}, crop={crop!r}"
-            raise ValueError(f"expected whole sizes from 1 to {MOST_SIDE} pixels, got {got}")
+    whole("image_size", image_size, 1, MOST_SIDE)
+    if crop is not None:
+        whole("crop", crop, 1, MOST_SIDE)
 
 
 def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> Packed:

@@ -6,23 +6,25 @@ into a message at the start: photos, the distance of two new ones, and resampled
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
 import anywidget
 import IPython.display
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
 from facelab import plots
+from facelab.checks import kinds
 from facelab.data.copies import find
 from facelab.data.decoding import decode
 from facelab.explorer.payload import front_end, intervals, opening, pack, payload
 from facelab.explorer.shown import Film, Shown
 from facelab.faces import Faces, Pairs
-from facelab.train import embed
+from facelab.train import Training, embed
 from facelab.verification import Report, distances
 
 PREVIEW = 128  # pixels of a side of a photo beside its pair
@@ -32,7 +34,13 @@ MOST_SAID = 300  # characters of an error message
 KINDS = ("ready", "intervals", "photos", "measure")  # of requests
 
 
-def explore(reports, films=None, faces=None, model=None):
+@kinds
+def explore(
+    reports: Report | Mapping[str, Report] | list[Shown],
+    films: Training | pd.DataFrame | Mapping | None = None,
+    faces: Faces | None = None,
+    model: torch.nn.Module | Callable | Mapping | None = None,
+):
     """Show reports as something to touch, an `Explorer`; the first one also as a plain figure.
 
     No report and a `model` without `faces` are ValueErrors. Where `load_shown` found none, the page

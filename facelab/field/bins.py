@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import kinds
 from facelab.faces import Faces, Pairs
 from facelab.field.streamed import Streamed, tenths
 
@@ -25,6 +26,7 @@ OPCODES = re.compile(
 )
 
 
+@kinds
 def load_bin(path: str | Path, image_size: int = 112) -> Faces:
     """Load a verification set of InsightFace's, for example ``agedb_30.bin``, with its pairs.
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import extra
+from facelab.checks import extra, kinds, whole
 from facelab.faces import Faces
 from facelab.models import load_network
 from facelab.progress import Progress
@@ -66,6 +66,7 @@ class OnnxModel:
         return found
 
 
+@kinds
 def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
     """Read a network from an ONNX file, for `verify` and ``Run.verify``.
 
@@ -127,6 +128,7 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
     return OnnxModel(session, about)
 
 
+@kinds
 def embeddings_of(path: str | Path, image_ids: Sequence[str]) -> Callable[[Faces], np.ndarray]:
     """Return a function from `Faces` to the embeddings that a ``.npy`` file has of them.
 
@@ -191,6 +193,7 @@ class _UnitLength(nn.Module):
         return functional.normalize(self.network(images))
 
 
+@kinds
 def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -> dict:
     """Write a network to an ONNX file that gives embeddings of unit length, and check it.
 
@@ -218,9 +221,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     if not isinstance(network, nn.Module):
         network, known = load_network(network)
         settings = known | settings
-    if not isinstance(settings.get("image_size"), int):
-        raise ValueError(f"expected the image_size of the network, got {settings or 'none'}")
-    side = settings["image_size"]
+    side = whole("image_size", settings.get("image_size"), 1)
     about = settings | STUDY
     was_training = network.training
     wrapped = _UnitLength(network).eval().cpu()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.checks import whole
+from facelab.checks import one_each, whole
 from facelab.progress import Progress
 from facelab.verification.sweep import unit_length
 
@@ -126,10 +126,8 @@ def identify(
     open-set.
     """
     n_gallery = _fitting(probes, gallery)
-    if (len(probe_people), len(gallery_people)) != (len(probes), n_gallery):
-        got = f"{len(probe_people)} and {len(gallery_people)}"
-        raise ValueError(f"expected {len(probes)} and {n_gallery} people, got {got}")
-    both = np.concatenate([np.asarray(probe_people), np.asarray(gallery_people)])
+    whose = one_each("probe_people", probe_people, len(probes))
+    both = np.concatenate([whose, one_each("gallery_people", gallery_people, n_gallery)])
     _, person = np.unique(both, return_inverse=True)
     probe, entry = _own(person[: len(probes)], person[len(probes) :])
     own = _distances(probes, gallery, probe, entry)  # of each probe to each entry of its person
@@ -166,8 +164,7 @@ def with_distractors(
     """
     whole("n_ranks", n_ranks, 1)
     n_distractors = _fitting(probes, distractors)
-    if len(people) != len(probes):
-        raise ValueError(f"expected {len(probes)} people, got {len(people)}")
+    people = one_each("people", people, len(probes))
     _, person = np.unique(people, return_inverse=True)
     left, right = _own(person, person)
     left, right = left[left != right], right[left != right]

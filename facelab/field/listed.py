@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import kinds
 from facelab.faces import Faces
 from facelab.field.streamed import files_as_faces, paired, tenths
 
@@ -32,6 +33,7 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
         raise ValueError(f"{path}: expected lines {form}, got none")
 
 
+@kinds
 def load_pair_list(
     path: str | Path, images: str | Path, image_size: int = 112, crop: int | None = None
 ) -> Faces:
@@ -61,6 +63,7 @@ def load_pair_list(
     return paired(faces, *ends.T, same, tenths(same), name)
 
 
+@kinds
 def load_cfp(
     root: str | Path, kind: str = "FP", image_size: int = 112, crop: int | None = None
 ) -> Faces:
@@ -100,6 +103,7 @@ def load_cfp(
     return paired(faces, *map(np.array, zip(*pairs, strict=True)), name)
 
 
+@kinds
 def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None) -> Faces:
     """Load AgeDB's folder of ``NUMBER_NAME_AGE_SEX.jpg``, without pairs.
 
@@ -121,6 +125,7 @@ def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None)
     return files_as_faces(files, people, map(int, numbers), "AgeDB", image_size, crop)
 
 
+@kinds
 def load_image_list(
     path: str | Path,
     images: str | Path,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from facelab.checks import kinds, real
 from facelab.faces import Faces, Split
 from facelab.progress import Progress
 from facelab.views import hold_out
@@ -28,6 +29,7 @@ def normal_name(name: str) -> str:
     return " ".join(sorted(re.findall(r"[^\W_]+", plain)))
 
 
+@kinds
 def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
     """List the people and the photos of `train` that `test` has too.
 
@@ -42,8 +44,7 @@ def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
         ids; ``correlation``, nan for names. ``train.select(set(train.names) - set(table.person))``
         leaves them out.
     """
-    if not 0 < alike < 1:
-        raise ValueError(f"expected a correlation between 0 and 1, got {alike}")
+    alike = real("alike", alike, 0, 1)
     rows = []
     in_test = {}
     for name in test.names:
@@ -63,6 +64,7 @@ def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["by", "person", "train", "test", "correlation"])
 
 
+@kinds
 def across(
     train: Faces, test: Faces, remove: bool = False, dev_people: float = 0.15, seed: int = 0
 ) -> Split:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facelab.checks import extra
+from facelab.checks import extra, kinds
 from facelab.data.cache import cache_dir
 from facelab.faces import Faces
 from facelab.progress import Progress
@@ -19,6 +19,7 @@ VALUES = 128  # of an embedding
 NEW, FOUND, NOT_FOUND = 0, 1, 2  # what is known of an image
 
 
+@kinds
 def dlib_network(
     aligned: bool = True, progress: bool = True
 ) -> Callable[[Faces], np.ma.MaskedArray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import kinds
 from facelab.faces import Faces
 from facelab.field.listed import matched
 from facelab.field.streamed import Streamed, numbers_of
@@ -18,6 +19,7 @@ AT_ONCE = 100_000  # records whose heads are checked together
 MOST_KEYS = 2**24  # up to which float32, in which key 0 tells their number, counts
 
 
+@kinds
 def load_rec(path: str | Path, image_size: int = 112, progress: bool = True) -> Faces:
     """Load a training set of InsightFace's, for example CASIA or MS1MV2, without pairs.
 

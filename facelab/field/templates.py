@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from facelab.checks import kinds
 from facelab.faces import Faces
 from facelab.field.listed import matched
 from facelab.field.streamed import MOST_SAID, files_as_faces, numbers_of, paired
@@ -71,6 +72,7 @@ class Templates:
         return unit_length(sums).astype(np.float32)
 
 
+@kinds
 def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -> Templates:
     """Load IJB-B or IJB-C in InsightFace's layout: ``meta`` and ``loose_crop``.
 
@@ -107,6 +109,7 @@ def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -
     return _templates(places, people[template], template, media, name, pairs, image_size, crop)
 
 
+@kinds
 def load_ytf(
     root: str | Path,
     frames: str = "aligned_images_DB",
@@ -138,6 +141,7 @@ def load_ytf(
     return _templates(places, people, template, template, "YTF", pairs, image_size, crop)
 
 
+@kinds
 def load_iqiyi(
     path: str | Path, frames: str | Path, image_size: int = 112, crop: int | None = None
 ) -> Templates:
@@ -209,6 +213,7 @@ def _templates(places, people, template, media, name, pairs, image_size, crop) -
     return Templates(images, template, media, faces)
 
 
+@kinds
 def tar_table(report: Report, fars: tuple[float, ...] = IJB_FARS) -> pd.DataFrame:
     """Return TAR at each FAR, as IJB-B and IJB-C are reported: far, tar, note.
 

@@ -7,14 +7,17 @@ import pandas as pd
 import seaborn as sns
 from scipy.spatial import KDTree
 
-from facelab.checks import whole
+from facelab.checks import kinds, whole
+from facelab.faces import Faces
 from facelab.plots.palette import COLOURS, DIFFERENT, SAME
 from facelab.plots.style import describe, legend, new_axes, new_panels
+from facelab.verification import Report
 
 LINE = 1.42  # from one line of images to the next; an image is 1 wide and high
 
 
-def plot_faces(faces, people=5, images=8, rows=None, ax=None):
+@kinds
+def plot_faces(faces: Faces, people=5, images=8, rows=None, ax=None):
     """Show faces with their names: those with the most images, a line each, or given rows.
 
     `people` counts the lines, `images` the most to a line; `rows` are row numbers of `faces`.
@@ -31,7 +34,8 @@ def plot_faces(faces, people=5, images=8, rows=None, ax=None):
     return describe(_draw_lines(ax, faces, lines), title, faces)
 
 
-def plot_mistakes(report, faces, n=5, ax=None):
+@kinds
+def plot_mistakes(report: Report, faces: Faces, n=5, ax=None):
     """Show the worst mistakes: the nearest `n` different pairs and the farthest `n` same pairs.
 
     A pair whose label is known to be wrong is marked with an asterisk, and all of them are counted.
@@ -61,7 +65,8 @@ def plot_mistakes(report, faces, n=5, ax=None):
     return describe(ax, title, report, note=note)
 
 
-def plot_images_per_person(faces, ax=None):
+@kinds
+def plot_images_per_person(faces: Faces, ax=None):
     """Draw how many people have how many images, on logarithmic axes."""
     ax = ax or new_axes()
     images, people = np.unique(faces.counts, return_counts=True)

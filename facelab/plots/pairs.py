@@ -6,28 +6,31 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from facelab.checks import kinds
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
 from facelab.plots.style import caption_of, data_of, describe, legend, new_axes, span
+from facelab.verification import Calibration, Report
 
 RATES = {"f1": COLOURS[6], "accuracy": COLOURS[3], "precision": COLOURS[2], "recall": COLOURS[0]}
 DET_TICKS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
 DOT = {"marker": "o", "mfc": "white", "mec": INK, "ls": "", "zorder": 3}
 
 
-def plot_distances(report, ax=None):
+@kinds
+def plot_distances(report: Report, ax=None):
     """Draw the distances of same and of different pairs; the strong areas are the errors.
 
     Each kind's histogram has area 1. The threshold is an edge of their common bins.
     """
     ax = ax or new_axes()
     low, high = report.distances.min(), report.distances.max()
-    width = max((high - low) / 40, 1e-3)
+    width = max((high - low) / 40, 1e-6)
     first = np.floor((low - report.threshold) / width)
     last = np.ceil((high - report.threshold) / width) + 1
     bins = report.threshold + width * np.arange(first, last + 1)
     _draw_kind(ax, bins, report, True, "same: {:,} of {:,} rejected, FRR {:.1%}", SAME)
     _draw_kind(ax, bins, report, False, "different: {:,} of {:,} accepted, FAR {:.1%}", DIFFERENT)
-    ax.axvline(report.threshold, color=INK, label=f"threshold {report.threshold:.3f}")
+    ax.axvline(report.threshold, color=INK, label=f"threshold {report.threshold:.3g}")
     ax.set_ylim(0, 1.45 * ax.dataLim.ymax)  # room for the legend
     ax.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none")
     n_wrong = np.sum(report.accepted != report.same)
@@ -36,7 +39,8 @@ def plot_distances(report, ax=None):
     return describe(ax, title, report, "distance", "density (area 1 each)", note)
 
 
-def plot_roc(reports, log=False, ax=None):
+@kinds
+def plot_roc(reports: Report | dict[str, Report], log: bool = False, ax=None):
     """Draw the ROC of one report, or of several by name: same against different pairs accepted.
 
     With `log` on a logarithmic axis, and with the true accept rate at a false accept rate of 1 %.
@@ -58,7 +62,8 @@ def plot_roc(reports, log=False, ax=None):
     return ax
 
 
-def plot_det(reports, ax=None):
+@kinds
+def plot_det(reports: Report | dict[str, Report], ax=None):
     """Draw the two kinds of error of one report, or of several by name, against one another.
 
     On normal-deviate axes; the dots are the equal error rates (Martin et al., "The DET curve in
@@ -78,7 +83,8 @@ def plot_det(reports, ax=None):
     return ax
 
 
-def plot_thresholds(report, ax=None):
+@kinds
+def plot_thresholds(report: Report, ax=None):
     """Draw precision, recall, F1 and accuracy over all thresholds, and the chosen ones.
 
     Accuracy is read at the threshold of best accuracy, the other three at that of best F1.
@@ -103,7 +109,8 @@ def plot_thresholds(report, ax=None):
     return describe(ax, title, report, "threshold: accept when distance is below", "rate", note)
 
 
-def plot_calibration(calibration, report, ax=None):
+@kinds
+def plot_calibration(calibration: Calibration, report: Report, ax=None):
     """Draw how often pairs are same against how probable that was said to be, in bins of pairs.
 
     The reliability diagram of a `Calibration` on the report of other people, same and different

@@ -3,14 +3,25 @@
 from textwrap import fill
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
+from facelab import checks
+from facelab.checks import kinds
 from facelab.plots.palette import CYCLE, DIFFERENT, GREY
 from facelab.plots.style import data_of, describe, legend, new_axes, new_panels, number, span
 
 
-def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=None):
+@kinds
+def plot_epochs(
+    history: pd.DataFrame,
+    columns: str | list[str] = "loss",
+    by: str | None = None,
+    reference: dict | None = None,
+    log: bool = False,
+    ax=None,
+):
     """Draw lines over epochs; where several trainings share a line, their mean.
 
     `history` is that of `fit`, or several below one another: ``epoch, source, synthetic`` and the
@@ -21,6 +32,7 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
     ax = ax or new_axes()
     columns = [columns] if isinstance(columns, str) else columns
     keys = ["epoch", by] if by else ["epoch"]
+    checks.columns("history", history, [*keys, *columns, "source", "synthetic"])
     lines = history.melt(keys, columns, "column").dropna(subset="value")
     lines["line"] = lines[by] if by else lines["column"].map(_words)
     means = lines.groupby(["line", "epoch"], sort=False)["value"].mean()
@@ -42,13 +54,15 @@ def plot_epochs(history, columns="loss", by=None, reference=None, log=False, ax=
     return describe(ax, title, data_of(history), "epoch", what, note)
 
 
-def plot_watched(distances, column="distance", reference=None):
+@kinds
+def plot_watched(distances: pd.DataFrame, column: str = "distance", reference: dict | None = None):
     """Draw the mean of a column over same and over different watched pairs, a panel per split.
 
     `distances` are the watched pairs of `fit`: ``epoch, split, same, source, synthetic`` and
     `column`; `reference` is as in `plot_epochs`.
     """
     keys = ["split", "source", "synthetic", "epoch", "same"]
+    checks.columns("distances", distances, [*keys, column])
     means = distances.groupby(keys, sort=False, as_index=False)[column].mean()
     means["pairs"] = means["same"].map({True: "same", False: "different"})
     means = means.sort_values("same", ascending=False, kind="stable")  # the first line is blue

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import filelock
 
+from facelab.checks import one_line
 from facelab.study.cluster import run_on
 from facelab.study.execute import execute
 from facelab.study.provenance import tracked
@@ -27,7 +28,7 @@ from facelab.study.settings import (
     shipped,
     source_cells,
 )
-from facelab.study.writing import one_line, portable, relative, without_places, write_json
+from facelab.study.writing import portable, relative, without_places, write_json
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "*.pt*"

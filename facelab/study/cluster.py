@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from facelab.checks import extra
-from facelab.study.writing import one_line
+from facelab.checks import extra, one_line
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Kernels keep the variables of `execute`, and a notebook that ends its worker is not tried again.

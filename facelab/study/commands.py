@@ -21,7 +21,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except (ValueError, OSError, ImportError) as e:
-            from facelab.study.writing import one_line
+            from facelab.checks import one_line
 
             click.echo(f"facelab: {one_line(str(e))}", err=True)
             context.exit(2)

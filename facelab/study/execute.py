@@ -12,8 +12,9 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
+from facelab.checks import one_line
 from facelab.progress import IN_BATCH
-from facelab.study.writing import one_line, relative, without_places
+from facelab.study.writing import relative, without_places
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

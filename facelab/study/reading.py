@@ -10,7 +10,7 @@ from pathlib import Path
 
 import fastjsonschema
 
-from facelab.study.writing import one_line
+from facelab.checks import one_line
 
 SCHEMA = 2
 LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")

@@ -16,11 +16,12 @@ import joblib
 import pandas as pd
 
 from facelab.baselines import raw_pixels
+from facelab.checks import kinds, one_line
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
 from facelab.study.reading import loaded, opened, read_record, read_runs
 from facelab.study.record import Run
-from facelab.study.writing import numbered, one_line
+from facelab.study.writing import numbered
 from facelab.train import embed
 from facelab.verification import Calibration, Report, auc, same_result
 
@@ -37,6 +38,7 @@ NUMBERS = ["threshold", "dev_auc", *BUDGET, *(f"{rate}{end}" for rate in RATES f
 NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
 
 
+@kinds
 def load_results(folder: str | Path) -> pd.DataFrame:
     """Read what every finished run below `folder` verified on test pairs, one row a method.
 
@@ -75,6 +77,7 @@ def _report(place: Path, entry: dict, read: Callable = loaded) -> Report | None:
     return read(load, place / entry["file"], f"a report on {entry['split']}")
 
 
+@kinds
 def results_of(run: Run) -> pd.DataFrame:
     """Return the rows of `load_results` for a run that is not finished yet."""
     return _table(_rows(run.record(), lambda entry: run.reports[entry["method"], entry["split"]]))
@@ -112,6 +115,7 @@ def _rows(record: dict, report_of: Callable[[dict], Report | None]) -> list[dict
     return rows
 
 
+@kinds
 def comparable(results: pd.DataFrame) -> pd.DataFrame:
     """Keep the largest group of results on the very same pairs of strangers, each network once.
 
@@ -135,6 +139,7 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(kept, columns=[*results.columns, "also"])
 
 
+@kinds
 def trainings(folder: str | Path) -> pd.DataFrame:
     """Read every recorded training, one row each: chapter, method, seed, trial and settings.
 
@@ -158,12 +163,14 @@ def _words(setting):
     return f"{name}({', '.join(own)})" if own else name
 
 
+@kinds
 def differing(trainings: pd.DataFrame) -> list[str]:
     """Name the settings of `trainings` in which they differ, but for the seed."""
     settings = trainings.columns.difference(NOT_SETTINGS, sort=False)
     return [name for name in settings if trainings[name].astype(str).nunique() > 1]
 
 
+@kinds
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
     """Read what the explorer can show of the finished runs below `folder`; see `shown_in`."""
     records, problems = {}, []

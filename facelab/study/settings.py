@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import yaml
 
-from facelab.study.writing import one_line, relative
+from facelab.checks import one_line
+from facelab.study.writing import relative
 
 HERE = Path(__file__).parent
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets

@@ -51,23 +51,6 @@ def label(name: str) -> str:
     return " ".join(numbered(name)).strip()
 
 
-def one_line(text: str, most: int = 500) -> str:
-    r"""Put a message on one line of at most `most` characters: its beginning and its end.
-
-    Examples
-    --------
-    >>> one_line("expected bread,\n  got a stone"), one_line("0123456789" * 5, 20)
-    ('expected bread, got a stone', '01234567 ... 3456789')
-    """
-    if len(text) > 4 * most:  # before its spaces are looked at
-        text = f"{text[: 2 * most]} {text[-2 * most :]}"
-    text = " ".join(text.split())
-    if len(text) <= most:
-        return text
-    head = (most - 4) // 2
-    return f"{text[:head]} ... {text[head + 5 - most :]}"
-
-
 def relative(path: str | Path, start: str | Path = ".") -> Path:
     """Return a path as seen from `start`; on another drive of Windows there is none but its own."""
     try:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.checks import whole
+from facelab.checks import one_each, whole
 from facelab.verification.sweep import eer, unit_length
 
 STEPS = 2**23  # per unit of distance
@@ -51,9 +51,7 @@ def all_pairs(
     (1, 2, 0.7071, 1.0, 1.0, 0.0)
     """
     x = unit_length(embeddings)
-    labels = np.asarray(labels)
-    if labels.shape != (len(x),):
-        raise ValueError(f"expected labels of shape ({len(x)},), got {labels.shape}")
+    labels = one_each("labels", labels, len(x))
     if (labels != labels).any():  # nan: one person to NumPy
         raise ValueError("expected labels that say whom each image shows, got nan")
     n_bins = whole("n_bins", n_bins, 1, LARGEST)

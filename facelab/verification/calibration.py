@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, of_kind, real, truths, whole
+from facelab.checks import kinds, numbers, of_kind, one_each, real, truths, whole
 from facelab.faces import Faces, Pairs
 from facelab.verification.report import Report, percentiles, resampled_weights, supported, verify
 from facelab.verification.sweep import Sweep, best
@@ -137,6 +137,7 @@ class Calibration:
         return halves(np.ones(len(report)), report.same)
 
 
+@kinds
 def calibrate(
     embeddings: np.ndarray, faces: Faces, pairs: Pairs | None = None, *, n: int = 200, seed: int = 0
 ) -> Calibration:
@@ -157,7 +158,6 @@ def calibrate(
     """
     n = whole("n", n, 20, 100_000)
     seed = whole("seed", seed, 0)
-    faces = of_kind("faces", faces, Faces)
     faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
     report = verify(embeddings, faces, 1.0)
     same, weights = report.same, faces.pairs.weights
@@ -194,7 +194,9 @@ def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None
     0.7075
     """
     log_lr, same = numbers("log_lr", log_lr), truths("same", same)
-    weights = np.ones(len(same)) if weights is None else weights
+    one_each("log_lr", log_lr, same.size)
+    weights = np.ones(len(same)) if weights is None else numbers("weights", weights, 0)
+    one_each("weights", weights, same.size)
     cost = np.logaddexp(0, np.where(same, -log_lr, log_lr)) / np.log(2)
     return float(halves(weights, same) @ cost)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from facelab.checks import of_kind
+from facelab.checks import kinds, numbers, one_each
 from facelab.verification.report import FEWEST, Report, resampled_rates
 
 
@@ -47,9 +47,8 @@ def difference_of(a, b) -> Estimate:
     (n_seeds,), are paired by place. Anything else is a ValueError.
     """
     if not (isinstance(a, pd.Series) and isinstance(b, pd.Series)):
-        if len(a) != len(b):
-            raise ValueError(f"expected as many values of a as of b, got {len(a)} and {len(b)}")
-        return mean_of(np.subtract(a, b))
+        a, b = numbers("a", a), numbers("b", b)
+        return mean_of(a - one_each("b", b, a.size))
     seeds = a.index.intersection(b.index)
     if seeds.empty or not (a.index.is_unique and b.index.is_unique):
         got = f"{[*a.index]} and {[*b.index]}"
@@ -75,6 +74,7 @@ class Folds(NamedTuple):
     table: pd.DataFrame
 
 
+@kinds
 def over_folds(reports: list[Report]) -> Folds:
     """Average the accuracy of View 2's folds, one fold in each report, at its own threshold.
 
@@ -110,6 +110,7 @@ class Comparison(NamedTuple):
         return Estimate(row["difference"], row["low"], row["high"], row["error"], int(row["n"]))
 
 
+@kinds
 def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
     """Compare two reports on the same pairs in the same order, each at its own thresholds.
 
@@ -117,11 +118,12 @@ def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
     for both cancels. p is two-sided: twice the share of resampled differences on the other side
     of zero. McNemar's test would take pairs that share a person for independent.
     """
-    reports = [of_kind("a", a, Report), of_kind("b", b, Report)]
+    reports = [a, b]
     drawn_a, drawn_b = resampled_rates(reports, n, seed)
     return _comparison(a, b, drawn_b - drawn_a)
 
 
+@kinds
 def compare_all(
     reference: Report, reports: dict[str, Report], metric: str = "auc", seed: int = 0
 ) -> pd.DataFrame:

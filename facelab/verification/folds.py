@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from facelab.checks import kinds
 from facelab.verification.report import OF_PAIRS, Report
 
 
+@kinds
 def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     """Return one report of all folds' pairs, for curves and lists of mistakes.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import betaincinv
 
-from facelab.checks import numbers, of_kind, places, real, truths, whole
+from facelab.checks import kinds, numbers, places, real, truths, whole
 from facelab.faces import Faces
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 from facelab.verification.thresholds import RULES, Threshold, distances_of, people_of
@@ -269,6 +269,7 @@ class Report:
             return cls(**{k: v if v.ndim else v.item() for k, v in file.items()})
 
 
+@kinds
 def verify(
     embeddings: np.ndarray, faces: Faces, threshold: Threshold | float, *, seen: str = ""
 ) -> Report:
@@ -278,7 +279,7 @@ def verify(
     recorded as given. If people chose the threshold who are tested here, `seen` has to say in
     words why, for example ``"people it was trained on"``; else it is a ValueError.
     """
-    pairs = of_kind("faces", faces, Faces).pairs
+    pairs = faces.pairs
     apart = distances_of(embeddings, faces)
     chosen = {"threshold": threshold}
     if isinstance(threshold, Threshold):

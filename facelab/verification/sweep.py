@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from facelab.checks import numbers, real, truths
+from facelab.checks import kinds, numbers, real, truths
+from facelab.faces import Pairs
 
 PIECE = 2**16  # pairs that are measured at once
 FARS = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
@@ -28,7 +29,8 @@ def unit_length(embeddings: np.ndarray) -> np.ndarray:
     return x / length[:, None]
 
 
-def distances(embeddings: np.ndarray, pairs) -> np.ndarray:
+@kinds
+def distances(embeddings: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Measure how far apart the two images of each pair lie on the unit sphere, in [0, 2].
 
     Embeddings, (n_images, embedding_size), are normalised here; one without a direction is a

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.checks import of_kind
+from facelab.checks import kinds, one_line
 from facelab.faces import Faces, Pairs
 from facelab.verification.sweep import Sweep, best, distances, too_few
 
@@ -49,6 +49,7 @@ class Threshold:
         return f"Threshold({best}; {self.name}: {pairs} of {len(self.people):,} people)"
 
 
+@kinds
 def fit_threshold(
     embeddings: np.ndarray,
     faces: Faces,
@@ -69,9 +70,8 @@ def fit_threshold(
     that strangers reach is another one: a `Report` has it, with its interval.
     """
     if by not in CHOICES or (by == "far") != (far is not None):
-        got = f"by={by!r} and far={far!r}"
+        got = one_line(f"by={by!r} and far={far!r}", 100)
         raise ValueError(f"expected by in {CHOICES}, and `far` with 'far' alone, got {got}")
-    faces = of_kind("faces", faces, Faces)
     faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
     pairs = faces.pairs
     apart = distances_of(embeddings, faces)
@@ -107,6 +107,7 @@ def people_of(faces: Faces) -> frozenset[str]:
     return frozenset(faces.names[k] for k in labels)
 
 
+@kinds
 def every_pair(faces: Faces) -> Pairs:
     """Return all same pairs and up to 10,000 different ones, weighted for a threshold.
 
@@ -115,7 +116,7 @@ def every_pair(faces: Faces) -> Pairs:
     person has an equal share, and half for the different ones. Name and role are those of any
     pairs that `faces` carries.
     """
-    rows_of = of_kind("faces", faces, Faces).rows_by_person()
+    rows_of = faces.rows_by_person()
     of_same = [rows[np.stack(np.triu_indices(len(rows), 1))] for rows in rows_of]
     same = np.concatenate(of_same, axis=1)  # (2, n_same)
     pairs_of = np.array([part.shape[1] for part in of_same])  # (n_people,)
