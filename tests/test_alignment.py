@@ -117,6 +117,22 @@ def test_a_folder_of_people_is_aligned_and_loaded_again(tmp_path):
     assert len(faces) == 3
 
 
+def test_photos_that_cannot_be_read_are_all_listed_before_any_is_searched(tmp_path, monkeypatch):
+    monkeypatch.setattr("facelab.data.alignment._detector", object)
+    searched = "facelab.data.alignment._nearest_face"
+    monkeypatch.setattr(searched, lambda *_: pytest.fail("searched"))
+    for person in ("A", "B"):
+        (tmp_path / "mine" / person).mkdir(parents=True)
+        Image.new("RGB", (90, 90)).save(tmp_path / "mine" / person / "IMG_1.JPG")
+        (tmp_path / "mine" / person / "IMG_2.JPG").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(ValueError, match="mine: 2 of 4 images are unusable") as error:
+        fl.align(tmp_path / "mine", tmp_path / "out", progress=False)
+    lines = str(error.value).splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == ["A/IMG_2.JPG", "B/IMG_2.JPG"]
+    with pytest.raises(FileNotFoundError, match="expected a folder of people or a CSV at .*none"):
+        fl.align(tmp_path / "none", tmp_path / "out")
+
+
 @needs_detector
 def test_a_drawn_face_is_found_or_counted_and_a_second_call_searches_no_more(tmp_path, monkeypatch):
     faces = {"Anna": TEMPLATE + 69, "Bert": TEMPLATE + 69}

@@ -23,7 +23,7 @@ from facelab.faces import Faces
 from facelab.models import siamese_cnn
 from facelab.study.execute import WIDGET, strip
 from facelab.train import Training, embed
-from facelab.verification import Report
+from facelab.verification import Report, calibrate_report
 
 ROOT = Path(__file__).parents[1]
 
@@ -149,23 +149,24 @@ def test_intervals_of_few_people_or_without_a_mistake_are_those_of_the_report():
             assert got["low"][row, k] < got["high"][row, k]
 
 
-def test_intervals_hold_every_button_and_bands_split_all_pairs(report):
+def test_intervals_hold_every_button(report):
     got = payload.intervals(report, n=50)
     chosen = [value for value, _ in payload.buttons(report).values()]
     assert set(chosen) <= set(got["thresholds"])
-    assert got["bands"][0] < report.distances.min()
-    assert got["bands"][-1] > report.distances.max()
-    assert len(got["share_low"]) == len(got["bands"]) - 1
-    assert (got["share_low"] <= got["share_high"]).all()
 
 
-def test_the_share_of_same_pairs_in_a_band_lies_in_its_interval(report):
-    got = payload.intervals(report)
-    band = np.digitize(report.distances, got["bands"]) - 1
-    for k in range(len(got["bands"]) - 1):
-        same, different = ((band == k) & report.same, (band == k) & ~report.same)
-        s, d = same.sum() / report.same.sum(), different.sum() / (~report.same).sum()
-        assert got["share_low"][k] - 1e-6 <= s / (s + d) <= got["share_high"][k] + 1e-6
+def test_what_a_distance_says_is_the_networks_calibration_else_one_of_the_runs_pairs(report):
+    own = calibrate_report(report, n=100)
+    got = payload.resampled(Shown("a run", report))["calibration"]
+    np.testing.assert_array_equal(got["log_lr"], np.float32(own.log_lr))
+    np.testing.assert_array_equal(got["low"], np.float32(own.low))
+    assert "this run's pairs" in got["on"]
+    kept = replace(own, log_lr=own.log_lr + 1)
+    got = payload.resampled(Shown("a run", report, calibration=kept))["calibration"]
+    np.testing.assert_array_equal(got["log_lr"], np.float32(kept.log_lr))
+    assert "dev people" in got["on"]
+    of_few = payload.resampled(Shown("few", a_report(n=12, people=3)))
+    assert of_few["calibration"] is None and of_few["n"]
 
 
 def test_many_pairs_get_fewer_resamples():

@@ -22,7 +22,7 @@ import pytest
 
 from facelab.explorer import payload
 from facelab.explorer.shown import Film, Shown
-from facelab.verification import Calibration, Report
+from facelab.verification import Calibration, Report, calibrate_report
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120_000  # ms; on an idle machine everything is there in a few seconds
@@ -353,16 +353,20 @@ def try_everything(page, shown):
     whole = [text.replace("_", " ") for text in (report.left_ids[5], report.right_ids[5])]
     assert page.locator(".fl-whole").all_inner_texts() == whole
 
-    # How sure: of a run with a calibration that of Python, else the pairs at such a distance.
-    assert "pairs at such a distance" in page.locator(".fl-sure").inner_text()
-    page.locator("select.fl-which").select_option("1")
+    # How sure: what Python says by the network's calibration, else by that of the run's own pairs.
     page.locator(".fl-two select").select_option("0.1")
-    told = second.distances[5]
-    page.wait_for_function(shows, arg=float(told))
-    sure = Calibration.of_plain(PLAIN).how_sure(told, prior=0.1).iloc[0]
-    ends = [f"{100 * sure[end]:.1f} %" for end in ("p_same", "p_low", "p_high")]
-    said = page.locator(".fl-sure").inner_text()
-    assert said.startswith("P(same) is {} (95 % interval {} to {})".format(*ends))
+    own, kept = calibrate_report(report, n=100), Calibration.of_plain(PLAIN)
+    runs = (("0", report, own, "the people of this run's pairs"), ("1", second, kept, "dev people"))
+    for number, run, known, on in runs:
+        page.locator("select.fl-which").select_option(number)
+        told = run.distances[5]
+        page.wait_for_function(shows, arg=float(told))
+        page.locator(".fl-sure", has_text="P(same) is").wait_for()
+        sure = known.how_sure(told, prior=0.1).iloc[0]
+        ends = [f"{100 * sure[end]:.1f} %" for end in ("p_same", "p_low", "p_high")]
+        said = page.locator(".fl-sure").inner_text()
+        assert said.startswith("P(same) is {} (95 % interval {} to {})".format(*ends))
+        assert f"calibrated on {on}" in said
     page.locator("select.fl-which").select_option("0")
     settle(page)
 

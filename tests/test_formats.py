@@ -280,6 +280,11 @@ def test_a_bin_that_python_2_wrote_is_read(tmp_path):
         faces = fl.load_bin(write_bin(tmp_path / "old.bin", data), image_size=8)
         assert shades(faces) == [0, 50, 100, 150]
         assert faces.pairs.same.tolist() == SAME
+    lines = b"".join(b"S" + repr(image)[1:].encode() + b"\na" for image in IMAGES)
+    data = b"((lp0\n" + lines + b"(lp1\nI01\naI00\nat."  # protocol 0, its default
+    faces = fl.load_bin(write_bin(tmp_path / "older.bin", data), image_size=8)
+    assert shades(faces) == [0, 50, 100, 150]
+    assert faces.pairs.same.tolist() == SAME
 
 
 def test_folds_of_a_bin_have_a_tenth_of_both_kinds_each(tmp_path):

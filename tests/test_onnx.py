@@ -24,7 +24,8 @@ def network_file(tmp_path_factory):
     architecture = {"name": "residual_cnn", "embedding_size": 16, "image_size": 16}
     architecture["channels"] = (8, 16)
     model = fl.residual_cnn(**{k: v for k, v in architecture.items() if k != "name"})
-    fl.save_network(path, model, architecture, image_size=16, crop=128, threshold=0.87)
+    about = {"image_size": 16, "crop": 128, "threshold": 0.87, "calibration": {"people": 31}}
+    fl.save_network(path, model, architecture, **about)
     return path
 
 
@@ -103,6 +104,7 @@ def test_the_command_exports(network_file, tmp_path):
     out = tmp_path / "out.onnx"
     done = CliRunner().invoke(main, ["export", str(network_file), str(out)])
     assert done.exit_code == 0 and "threshold 0.87" in done.output
+    assert "calibration of 31 people" in done.output
     assert fl.onnx_model(out).about["threshold"] == 0.87
     refused = CliRunner().invoke(main, ["export", str(out), str(tmp_path / "b.onnx")])
     assert refused.exit_code == 2 and not (tmp_path / "b.onnx").exists()

@@ -11,10 +11,15 @@ from click.testing import CliRunner
 from PIL import Image
 
 import facelab as fl
+from facelab.data.decoding import decode
 from facelab.study.commands import main
 from facelab.study.photos import NETWORK, compare_photos, verify_folder
 from facelab.verification import Calibration
 
+needs_onnx = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")),
+    reason="facelab[onnx] is not installed",
+)
 needs_detector = pytest.mark.skipif(
     importlib.util.find_spec("facenet_pytorch") is None, reason="facelab[align] is not installed"
 )
@@ -73,6 +78,36 @@ def test_two_photos_are_decided_at_the_networks_own_threshold(photos, network):
     assert "threshold 0.500" in said.output
 
 
+@needs_onnx
+def test_an_onnx_file_takes_the_place_of_the_network_that_it_came_from(photos, network, tmp_path):
+    exported = tmp_path / "own.onnx"
+    about = {"flip": True, "training": "my own photos"}
+    fl.export_onnx(network, exported, **about)
+    a, b = (photos / "Person 1" / f"IMG_{k}.JPG" for k in (0, 1))
+    found = compare_photos(a, b, exported)
+    model, _ = fl.load_network(network)
+    pixels = np.stack([decode(photo, 16) for photo in (a, b)])
+    rows = np.arange(2)
+    faces = fl.Faces(pixels, rows, rows, ("a", "b"), rows)
+    left, right = fl.embed(model, faces, flip=True)
+    assert found["distance"] == pytest.approx(np.linalg.norm(left - right), abs=2e-3)
+    report, _ = verify_folder(photos, exported, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
+    (entry,) = record["reports"]
+    assert entry["outside_data"] == "my own photos" and entry["model"]["file"] == "own.onnx"
+    assert len(np.unique(report.people)) == 6
+
+
+def test_a_network_that_says_too_little_is_one_line(photos, tmp_path):
+    about = {"name": "siamese_cnn", "embedding_size": 8, "image_size": 16, "channels": (8, 8)}
+    bare = tmp_path / "bare.safetensors"
+    photo = photos / "Person 1" / "IMG_0.JPG"
+    for settings, missing in (({}, "image_size"), ({"image_size": 16}, "threshold")):
+        fl.save_network(bare, fl.siamese_cnn(8, 16, channels=(8, 8)), about, **settings)
+        with pytest.raises(ValueError, match=f"expected a network with its {missing}, got"):
+            compare_photos(photo, photo, bare)
+
+
 def test_a_ratio_without_an_end_is_null_in_json(network, monkeypatch):
     found = {"distance": 0.2, "lr_high": float("inf")}
     monkeypatch.setattr("facelab.study.photos.compare_photos", lambda *_: found)
@@ -104,6 +139,8 @@ def test_a_calibration_survives_the_way_through_a_file():
     )
     known = fl.calibrate(x, faces, n=20)
     again = Calibration.of_plain(json.loads(json.dumps(known.as_plain())))
+    assert again.n_people == known.n_people == 30 and not again.people
+    assert again.as_plain() == known.as_plain() and "30 people" in repr(again)
     before, after = (one.how_sure([0.4, 0.9, 1.4]) for one in (known, again))
     np.testing.assert_allclose(before, after, rtol=1e-3)
     with pytest.raises(ValueError, match="expected 801 values of low, got 2"):

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import PIL.Image
 import pytest
@@ -11,7 +12,7 @@ from records import add_number, add_report, add_training, make_record, make_repo
 
 from facelab.study.commands import main
 from facelab.study.report import build_report, headlines, spent
-from facelab.study.results import load_results
+from facelab.study.results import comparable, load_results
 from facelab.study.tables import BEGIN, END, results_tables, write_results
 
 SEMIHARD = "triplet + semi-hard | mine"
@@ -79,12 +80,13 @@ def test_each_chapter_shows_its_best_by_dev_auc_and_view_2_comes_first(runs):
     ]
     assert shown == [
         ("07_view2", "ten times", "View 2 test"),
+        ("07_view2", "by hand", "View 2 test"),  # of another category
         ("02_networks", SEMIHARD, "View 1 test"),
         ("03_others", "the same", "View 1 test"),
         ("04_older", "ArcFace", "View 1 test"),
     ]
     rows = headlines(load_results(runs))
-    view2, view1, *_ = rows
+    view2, _, view1, *_ = rows
     assert view2["category"] == "label-free outside data"
     assert (view2["auc"], view2["accuracy"]) == (0.9012, 0.812)
     assert (view2["auc_low"], view2["auc_high"]) == (0.889, 0.913)  # over folds, as recorded
@@ -95,12 +97,12 @@ def test_the_report_opens_with_results_their_intervals_and_category(runs):
     html = build_report(runs).read_text("utf-8")
     table = re.search(r'<table class="results">.*?</table>', html, re.DOTALL)[0]
     listed = re.findall(r"<tr><td>.*?</tr>", table, re.DOTALL)
-    assert len(listed) == 4
+    assert len(listed) == 5
     assert "ten times" in listed[0] and "07 View2" in listed[0] and "<td>View 2</td>" in listed[0]
     assert "0.901" in listed[0] and "0.889 to 0.913" in listed[0]
     assert "81.2%" in listed[0] and "79.8% to 82.6%" in listed[0]
-    assert "label-free outside data" in listed[0]
-    assert "no outside data" in listed[1]
+    assert ">label-free</span>" in listed[0]
+    assert "by hand" in listed[1] and ">none</span>" in listed[1]
 
 
 def test_the_report_tells_the_findings_first_and_leads_to_the_executed_notebooks(runs):
@@ -259,12 +261,28 @@ def test_the_best_of_each_chapter_come_first_and_the_rest_is_folded(runs, tmp_pa
     assert f"| {link} | {m['auc']:.3f} ({low:.3f}–{high:.3f}) | 0.810 ± 0.011 (3) |" in row
     low, high = intervals["accuracy"]
     assert f"| {m['accuracy']:.1%} ({low:.1%}–{high:.1%}) | {m['f1']:.3f} | " in row
-    assert row.endswith("| no outside data |")
+    assert row.endswith("| none |")
     assert len(table_rows(first, "patterns")) == 1
     assert "All others: 2" in folded
     assert len(table_rows(first, "ten times")) == 1
     assert table_rows(folded, "lucky on test") and table_rows(folded, "raw pixels")
     assert "on dev" not in text and "known" not in text
+
+
+def test_the_same_pairs_prepared_otherwise_share_a_table_in_the_order_of_categories(runs, tmp_path):
+    moved = replace(make_report(0.6, 11), source="real faces, aligned")
+    record = make_record("05_aligned")
+    (runs / "05_aligned").mkdir()
+    category = {"category": "label-free outside data", "outside_data": "a detector"}
+    add_report(record, runs / "05_aligned", "aligned", moved, 0.9, **category)
+    write_record(runs / "05_aligned", record)
+    text = results_tables([runs], tmp_path).partition("**View 2**")[0]
+    assert f"**View 1**, {make_report(0.6).source} or real faces, aligned, profile" in text
+    first = text.partition("<details>")[0]
+    (row,) = table_rows(first, "aligned")
+    assert row.endswith("| label-free |")
+    assert first.index(row) > first.index("| patterns |")  # whose AUC is lower
+    assert comparable(load_results(runs))["method"].tolist().count("aligned") == 0
 
 
 def test_one_network_under_two_titles_appears_once(runs, tmp_path):
@@ -299,7 +317,7 @@ def test_view_2_is_the_mean_over_folds_with_its_error(runs, tmp_path):
     view2 = text[text.index("**View 2**") :]
     assert "Mean over 10 folds" in view2
     (row,) = table_rows(view2, "ten times")
-    assert "| 0.901 ± 0.005 | 81.2% ± 0.6% | – | – | – | label-free outside data |" in row
+    assert "| 0.901 ± 0.005 | 81.2% ± 0.6% | – | – | – | label-free |" in row
 
 
 def test_what_is_not_run_is_named(runs, tmp_path):

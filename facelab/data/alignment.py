@@ -13,9 +13,10 @@ from tqdm.contrib.concurrent import thread_map
 
 from facelab.checks import extra, kinds
 from facelab.data.copies import ENDINGS, find
-from facelab.data.decoding import open_picture
+from facelab.data.decoding import decode_all, open_picture
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import find_photos
+from facelab.data.packing import Photos, check, unusable
 from facelab.progress import Progress
 
 SIDE = 112  # pixels of the template
@@ -55,6 +56,12 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     DataFrame
         A row per photo: ``file`` (in `out`), ``faces`` (found; the one nearest the centre counts),
         and the coordinates of the landmarks in pixels of the original, missing without a face.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is nothing, no person, or photos that cannot be read, each of which is listed
+        before any is searched.
 
     References
     ----------
@@ -106,7 +113,7 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool]:
     try:
         copy = find(source)
         return {file: f"{copy.path}/{file}" for file in copy.files()}, copy.synthetic
-    except ValueError:
+    except (ValueError, FileNotFoundError):
         if Path(source).suffix in ENDINGS:  # a damaged archive
             raise
     album = find_photos(source)
@@ -134,6 +141,7 @@ def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFra
     known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
     missing = sorted(set(photos) - set(known["file"]))
     detector = _detector() if missing else None
+    _check_readable([photos[file] for file in missing], progress)
     rows = []
     for file in Progress(missing, "landmarks", disable=not progress):
         n_faces, points = _nearest_face(detector, open_picture(photos[file]))
@@ -144,6 +152,17 @@ def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFra
             _put(path, partial(known.to_csv, index=False))
             rows = []
     return known.set_index("file").loc[list(photos)].reset_index()
+
+
+def _check_readable(files: list[str], progress: bool) -> None:
+    if not files:
+        return
+    folder = os.path.commonpath(map(os.path.dirname, files))
+    names = [os.path.relpath(file, folder) for file in files]
+    photos = Photos(Path(folder), names, files)
+    _, wrong = check(photos, decode_all(files, None, None, "photos", progress))
+    if wrong:
+        raise ValueError(unusable(photos, wrong))
 
 
 def _is_written(path: Path, side: int) -> bool:

@@ -131,7 +131,7 @@ def _write(photos: Photos, shape, crop, progress, folder: Path, stamp: str) -> N
         decoded = decode_all(photos.files, shape[-1], crop, photos.folder.name, progress)
         _, wrong = check(photos, decoded, write)
     if wrong:
-        raise ValueError(_unusable(photos, wrong))
+        raise ValueError(unusable(photos, wrong))
     digest.update(_encode(photos.names))
     note = {"stamp": stamp, "fingerprint": digest.hexdigest(), "written": _written(path)}
     (folder / "note.json").write_text(json.dumps(note, indent=1))
@@ -172,7 +172,8 @@ def _encode(lines: list[str]) -> bytes:
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _unusable(photos: Photos, wrong: dict[str, str]) -> str:
+def unusable(photos: Photos, wrong: dict[str, str]) -> str:
+    """Say how many photos are `wrong`, and list each of them with its reason."""
     n = len(photos.names)
     message = f"{photos.folder}: {len(wrong):,} of {n:,} images are unusable"
     if cache_dir() in photos.folder.parents:

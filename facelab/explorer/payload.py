@@ -12,7 +12,15 @@ import joblib
 import numpy as np
 
 from facelab.explorer.shown import BINS, Shown
-from facelab.verification import Report, percentiles, rates, resampled_weights, supported, units
+from facelab.verification import (
+    Report,
+    calibrate_report,
+    percentiles,
+    rates,
+    resampled_weights,
+    supported,
+    units,
+)
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("numbers.js", "plots.js", "panels.js", "two_photos.js", "explorer.js")
@@ -23,13 +31,14 @@ OF_REPORT += ("f1_threshold", "threshold_from")
 FAR = 0.01  # of the button that accepts as much as this error allows
 MOST_PAIRS = 2**22  # the browser sorts a distance and its pair's number as one float64
 N_GRID = 129  # thresholds at which intervals are computed
+N_CALIBRATED = 100  # resamples of people behind the interval of P(same)
 
 
 def payload(shown: list[Shown], with_intervals: bool = True) -> tuple[dict, list[bytes]]:
     """Turn results into what both hosts of the explorer hand to it, as `pack` packs it.
 
     The explorer opens on the first report, or on the one that `is_best`. The notebook's explorer
-    asks for `intervals` later. Refuses names that are alike, and more than 4,194,304 pairs.
+    asks for `resampled` later. Refuses names that are alike, and more than 4,194,304 pairs.
     """
     names = [one.name for one in shown]
     if len(set(names)) < len(names):
@@ -45,7 +54,7 @@ def payload(shown: list[Shown], with_intervals: bool = True) -> tuple[dict, list
         key = joblib.hash(pairs)
         sets.setdefault(key, pairs)
         run = _run(one) | {"set": list(sets).index(key)}
-        run["intervals"] = intervals(one.report) if with_intervals else None
+        run["intervals"] = resampled(one) if with_intervals else None
         runs.append(run)
     problems = [{"name": one.name, "why": one.problem} for one in shown if one.problem]
     data = {"runs": runs, "sets": list(sets.values()), "films": films, "bins": BINS}
@@ -68,9 +77,6 @@ def _run(shown: Shown) -> dict:
     run |= {name: getattr(report, name) for name in OF_REPORT}
     run |= {name: metrics[name] for name in ("auc", "eer")}
     run["can_measure"] = shown.embed is not None
-    known = shown.calibration
-    ends = ("log_lr", "low", "high")
-    run["calibration"] = known and {end: np.float32(getattr(known, end)) for end in ends}
     return run | {"pairs": report.name, "buttons": buttons(report)}
 
 
@@ -111,6 +117,24 @@ def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
     }
 
 
+def resampled(shown: Shown) -> dict[str, object]:
+    """Return `intervals`, and as ``calibration`` what a distance says, None if nothing is known.
+
+    It holds natural logarithms of likelihood ratios at distances from 0 to 2, ``log_lr, low, high``
+    (801,), and, as ``on``, who calibrated, in words: dev people where the network was kept with its
+    `Calibration`, else the people of the report, if they are enough.
+    """
+    known, on = shown.calibration, "dev people, whom the network has not learned from"
+    if known is None:
+        on = "the people of this run's pairs"
+        try:
+            known = calibrate_report(shown.report, n=N_CALIBRATED)
+        except ValueError:  # too few people, or pairs of one kind
+            return intervals(shown.report) | {"calibration": None}
+    ends = {end: np.float32(getattr(known, end)) for end in ("log_lr", "low", "high")}
+    return intervals(shown.report) | {"calibration": ends | {"on": on}}
+
+
 def intervals(report: Report, n: int | None = None) -> dict[str, object]:
     """Resample people `n` times as `Report.intervals` does, at many thresholds at once.
 
@@ -121,32 +145,23 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
     dict
         ``n``; ``thresholds`` (n_thresholds,), the report's own and those of `buttons` among them;
         ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS`, the report's own where it has
-        them; ``bands`` (n_bands + 1,), distances; ``share_low, share_high`` (n_bands,), of the
-        share of same pairs in each band if there were as many same as different ones in all.
+        them.
     """
     n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
     sweep = report.sweep
     candidates = sweep.thresholds
-    n_bands = int(np.clip(len(report) // 40, 1, 16))  # of about 40 pairs or more
-    inner = _evenly(np.sort(report.distances), n_bands + 1)[1:-1]
-    inner = candidates[np.searchsorted(candidates, inner)]
-    bands = np.unique([candidates[0], *inner, candidates[-1]])
     chosen = [value for value, _ in buttons(report).values() if value is not None]
     chosen += [report.threshold, report.f1_threshold]
-    thresholds = np.unique([*_evenly(candidates, N_GRID), *bands, *chosen])
+    places = np.linspace(0, len(candidates) - 1, N_GRID).round().astype(int)
+    thresholds = np.unique([*candidates[places], *chosen])
     at = sweep.at(thresholds)
-    band = np.searchsorted(thresholds, bands)
-    drawn, shares = [], []
+    drawn = []
     for weights in resampled_weights(report, n, seed=0):
         tp, fp = sweep.accepted(weights, at)  # (n_resamples, n_thresholds)
         n_same, n_different = tp[:, -1:], fp[:, -1:]  # the last threshold accepts every pair
         of_each = rates(tp, fp, n_same, n_different)
         drawn.append([of_each[metric] for metric in METRICS])
-        with np.errstate(invalid="ignore"):  # 0 / 0 is undefined: nan
-            of_same = np.diff(tp[:, band]) / n_same
-            of_different = np.diff(fp[:, band]) / n_different
-            shares.append(of_same / (of_same + of_different))
-    found = {"n": n, "thresholds": thresholds, "bands": bands}
+    found = {"n": n, "thresholds": thresholds}
     tp, fp = sweep.accepted(at=at)
     values = rates(tp, fp, tp[-1], fp[-1])
     tp, fp = sweep.accepted(report.independent.astype(int), at)
@@ -154,13 +169,7 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
     ends = zip(METRICS, *_ends(np.concatenate(drawn, axis=1)), strict=True)
     ends = [supported(name, low, high, values[name], counts[name]) for name, low, high in ends]
     found["low"], found["high"] = np.float32(ends).swapaxes(0, 1)
-    found["share_low"], found["share_high"] = _ends(np.concatenate(shares))
     return found
-
-
-def _evenly(values, n):
-    places = np.linspace(0, len(values) - 1, n)
-    return values[places.round().astype(int)]
 
 
 def _ends(drawn):

@@ -21,7 +21,7 @@ from facelab import plots
 from facelab.checks import kinds
 from facelab.data.copies import find
 from facelab.data.decoding import decode
-from facelab.explorer.payload import front_end, intervals, opening, pack, payload
+from facelab.explorer.payload import front_end, opening, pack, payload, resampled
 from facelab.explorer.shown import Film, Shown
 from facelab.faces import Faces, Pairs
 from facelab.train import Training, embed
@@ -127,7 +127,7 @@ class Explorer(anywidget.AnyWidget):
             raise ValueError(f"expected a run of this explorer, got {name!r}")
         shown = with_report[name]
         if kind == "intervals":
-            meta, out = pack(intervals(shown.report))
+            meta, out = pack(resampled(shown))
             return {"meta": meta}, out
         if kind == "photos":
             return self._photos(shown, message.get("images", ()))

@@ -99,7 +99,7 @@ def _unpickle(path: Path):
     data = path.read_bytes()
     place = str(path)
     try:
-        for k, (opcode, argument, at) in enumerate(pickletools.genops(data)):
+        for k, (opcode, argument, at) in enumerate(_opcodes(data)):
             place = f"{path}, byte {at}"
             if not OPCODES.fullmatch(opcode.name):
                 raise ValueError(f"{ADMITTED}, got {opcode.name}")
@@ -110,6 +110,23 @@ def _unpickle(path: Path):
     except Exception as e:  # whatever a broken pickle makes the parser raise
         reason = " ".join(str(e).split())[:200] or type(e).__name__
         raise ValueError(f"{place}: expected a pickle of images and pairs, got: {reason}") from e
+
+
+def _opcodes(data: bytes):
+    """Yield opcodes, arguments and places as `pickletools.genops` does, which takes ASCII alone."""
+    file = io.BytesIO(data)
+    opcode = None
+    while opcode is None or opcode.name != "STOP":
+        at = file.tell()
+        code = file.read(1).decode("latin-1")
+        if code not in pickletools.code2op:
+            raise ValueError(f"expected an opcode, got {code!r}" if code else "it ends too early")
+        opcode = pickletools.code2op[code]
+        if opcode.name == "STRING":  # how Python 2 wrote bytes in a pickle of text
+            argument = file.readline()
+        else:
+            argument = opcode.arg.reader(file) if opcode.arg else None
+        yield opcode, argument, at
 
 
 class _Unpickler(pickle.Unpickler):

@@ -26,8 +26,8 @@ BATCH = 64  # images
 class OnnxModel:
     """An ONNX file as a function from `Faces` to embeddings; `onnx_model` makes it.
 
-    `about` is what a record has to say of it: file, SHA-256, preprocessing and all else in its
-    metadata.
+    Where its metadata say ``flip``, the embedding of the mirrored image is added. `about` is what
+    a record has to say of it: file, SHA-256, preprocessing and all else in its metadata.
     """
 
     def __init__(self, session, about: dict):
@@ -49,7 +49,11 @@ class OnnxModel:
         out = []
         for start in Progress(range(0, len(faces), BATCH), self.about["file"], delay=5):
             images = faces.batch(slice(start, start + BATCH))[:, channels]  # (B, 3, side, side)
-            out.append(self._run((images - mean) * scale))
+            images = (images - mean) * scale
+            embedded = self._run(images)
+            if self.about.get("flip"):
+                embedded = embedded + self._run(np.ascontiguousarray(images[..., ::-1]))
+            out.append(embedded)
         embeddings = np.concatenate(out)
         _check_finite(embeddings, self.about["file"])
         return embeddings
@@ -73,7 +77,7 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
     It takes images as float32 of shape (B, 3, image_size, image_size), values
     ``(pixel - mean) * scale`` of pixels from 0 to 255, and gives embeddings (B, size), which need
     not be of unit length. What is not given is as the metadata of the file says, if `export_onnx`
-    wrote it, or else as in InsightFace's releases.
+    wrote it, or else as in InsightFace's releases, whose images are aligned.
 
     Parameters
     ----------
@@ -108,7 +112,7 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
         raise ValueError(f"expected an ONNX file, got {path} ({why})") from None
     written = session.get_modelmeta().custom_metadata_map.get("facelab", "{}")
     about = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    about |= INSIGHTFACE | json.loads(written) | preprocessing
+    about |= INSIGHTFACE | (json.loads(written) or {"aligned": True}) | preprocessing
     if about["colours"] not in ("RGB", "BGR"):
         raise ValueError(f"expected colours RGB or BGR, got {about['colours']!r}")
     for name in ("mean", "scale"):

@@ -201,7 +201,7 @@ def align_faces(source, out, margin):
 
 @main.command()
 @click.argument("photos", metavar="FOLDER | A.jpg B.jpg", nargs=-1, required=True)
-@click.option("--model", metavar="FILE", help="A network of save_network. Default: chapter 10's.")
+@click.option("--model", metavar="FILE", help="*.safetensors or *.onnx. Default: chapter 10's.")
 @click.option("--out", default="outputs/photos", show_default=True, help="Where a report goes.")
 @click.option("--prior", default=0.5, show_default=True, help="P(same) before one has looked.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; null: without an end.")
@@ -246,6 +246,8 @@ def export(network, out):
     from facelab.field.exchange import export_onnx
 
     about = export_onnx(network, out)
+    if "calibration" in about:  # which is three tables
+        about = about | {"calibration": f"of {about['calibration']['people']} people"}
     said = ", ".join(f"{key} {value}" for key, value in about.items())
     click.echo(f"{out}: embeddings of unit length; {said}")
 

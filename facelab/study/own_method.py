@@ -15,7 +15,7 @@ from facelab.study.reading import read_record, read_runs
 from facelab.study.record import Run
 from facelab.study.results import comparable, results_in, results_of
 from facelab.study.tables import VIEW1
-from facelab.study.writing import numbered, relative
+from facelab.study.writing import numbered, outside, relative
 from facelab.train import embed
 from facelab.verification import compare_all, difference_of
 from facelab.views import view1
@@ -23,7 +23,7 @@ from facelab.views import view1
 CHAPTER = "03_mining_comparison"
 FREE = ("sampler", "lr", "loss_lr", "weight_decay", "optimizer", "scheduler", "augment")
 
-SHOWN = ["label", "auc", "auc_low", "auc_high", "auc_mean", "auc_error", "auc_n"]
+SHOWN = ["label", "outside data", "auc", "auc_low", "auc_high", "auc_mean", "auc_error", "auc_n"]
 SHOWN += ["gain", "gain_low", "gain_high", "p_holm"]
 
 
@@ -109,6 +109,7 @@ def _beside(own: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     table["label"] = [f"{a} · {b}" for a, b in zip(numbers, table["method"], strict=True)]
     _, *labels = table["label"]
     reports = dict(zip(labels, table["report"][1:], strict=True))
+    table["outside data"] = table["category"].map(outside)
     found = compare_all(table["report"][0], reports)
     found[["difference", "low", "high"]] = -found[["difference", "high", "low"]]
     found.columns = ["label", "gain", "gain_low", "gain_high", "p", "p_holm"]

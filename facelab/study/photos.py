@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache, partial
@@ -12,14 +13,15 @@ import numpy as np
 from facelab.data.alignment import align, aligned, find_landmarks
 from facelab.data.decoding import decode, open_picture
 from facelab.data.own import load_faces
-from facelab.faces import Faces
+from facelab.faces import Faces, Pairs
+from facelab.field.exchange import onnx_model
 from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
 from facelab.study.record import Run
 from facelab.study.report import build_report
 from facelab.study.writing import portable
 from facelab.train import embed
-from facelab.verification import Calibration, Report, calibrate
+from facelab.verification import Calibration, Report, calibrate, distances
 from facelab.views import split_people
 
 NETWORK = Path(__file__).with_name("network.safetensors")  # chapter 10's, of aligned faces
@@ -33,7 +35,8 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     folder : str or Path
         Of people, as in `facelab.load_faces`; photos are aligned first if the network expects it.
     network : str or Path
-        A file of `facelab.save_network`, with ``image_size``, ``crop`` and ``flip``.
+        A file of `facelab.save_network`, with its ``image_size``, or an ONNX file, see
+        `facelab.onnx_model`.
     out : str or Path
         Where aligned photos, record, figures and ``report.html`` go.
 
@@ -43,7 +46,7 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
         Of pairs of the other people, and of the page.
     """
     set_style()
-    model, settings = load_network(network)
+    of_faces, settings = _network(network)
     out, photos = Path(out), folder
     source = f"faces in {Path(folder).name}"
     if settings.get("aligned"):
@@ -60,8 +63,9 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     run.entries["command"] = shlex.join(command)
     run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
     method = Path(network).stem
-    about = {"category": "labelled outside data", "outside_data": "LFW"}
-    of_network = cache(partial(embed, model, flip=settings["flip"]))  # dev people are asked twice
+    about = {"category": "labelled outside data"}
+    about["outside_data"] = settings.get("training", f"what {Path(network).name} has learned from")
+    of_network = cache(of_faces)  # dev people are asked twice
     report = run.verify(method, 0, of_network, dev, test, **about)
     calibration = calibrate(of_network(dev), dev)
     with redirect_stdout(io.StringIO()):  # outside a notebook, figures are shown as words
@@ -79,14 +83,16 @@ def compare_photos(
     """Return the distance of two photos, the decision at the network's threshold, and how sure.
 
     `prior` is P(same) before one has looked. Without a calibration in the network's file, nothing
-    is said about how sure.
+    is said about how sure; without a threshold it is a ValueError.
     """
-    model, settings = load_network(network)
+    of_faces, settings = _network(network)
+    if "threshold" not in settings:
+        expected = f"{network}: expected a network with its threshold"
+        raise ValueError(f"{expected}, got none; facelab verify FOLDER chooses one")
     pixels = np.stack([_framed(photo, settings) for photo in (a, b)])
     rows = np.arange(2)
     faces = Faces(pixels, rows, rows, ("first", "second"), np.ones(2, int))
-    left, right = embed(model, faces, flip=settings["flip"])
-    distance = float(np.linalg.norm(left - right))
+    (distance,) = distances(of_faces(faces), Pairs([0], [1], [False])).tolist()
     threshold = settings["threshold"]
     found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
     if "calibration" in settings:
@@ -94,6 +100,19 @@ def compare_photos(
         (row,) = known.how_sure(distance, prior).to_dict("records")
         found |= {"prior": prior} | row
     return found
+
+
+def _network(path: str | Path) -> tuple[Callable[[Faces], np.ndarray], dict]:
+    """Read a network from a file: what embeds `Faces`, and the settings of the file."""
+    known = {"crop": None, "flip": False}
+    if Path(path).suffix.lower() == ".onnx":
+        model = onnx_model(path)
+        return model, known | model.about
+    model, settings = load_network(path)
+    settings = known | settings
+    if "image_size" not in settings:
+        raise ValueError(f"{path}: expected a network with its image_size, got {[*settings]}")
+    return partial(embed, model, flip=settings["flip"]), settings
 
 
 def _framed(photo: str | Path, settings: dict) -> np.ndarray:

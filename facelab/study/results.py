@@ -116,19 +116,22 @@ def _rows(record: dict, report_of: Callable[[dict], Report | None]) -> list[dict
 
 
 @kinds
-def comparable(results: pd.DataFrame) -> pd.DataFrame:
+def comparable(results: pd.DataFrame, any_images: bool = False) -> pd.DataFrame:
     """Keep the largest group of results on the very same pairs of strangers, each network once.
 
     Rates on different pairs, or on people that a network was trained on, do not belong into one
     ranking; accuracies and F1 compare only where ``rule`` agrees too. What several chapters
-    verified alike is kept once, from the first of them; ``also`` lists its other names.
+    verified alike is kept once, from the first of them; ``also`` lists its other names. With
+    `any_images`, pairs are the same too where their photos were prepared otherwise, as aligned ones
+    are; their ``category`` tells them apart.
     """
     held = results[results["report"].notna() & (results["seen"] == "")]
-    pairs = [
-        (r.source, r.name, r.left_ids.tolist(), r.right_ids.tolist(), r.same.tolist())
-        for r in held["report"]
-    ]
-    questions = pd.Series(map(joblib.hash, pairs), held.index, dtype=str)
+    asked = []
+    for report in held["report"]:
+        images = report.synthetic if any_images else report.source
+        pairs = (report.left_ids.tolist(), report.right_ids.tolist(), report.same.tolist())
+        asked.append(joblib.hash((images, report.name, *pairs)))
+    questions = pd.Series(asked, held.index, dtype=str)
     kept = []
     for row in held[questions.isin(questions.mode()[:1])].to_dict("records"):
         twins = [one for one in kept if same_result(one["report"], row["report"])]

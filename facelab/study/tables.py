@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from facelab.study.reading import read_runs
+from facelab.study.record import CATEGORIES
 from facelab.study.results import comparable, results_in
 from facelab.study.settings import chapters
 from facelab.study.writing import label, numbered, render, write_text
@@ -17,9 +18,9 @@ MOST_ROWS = 10  # of the first table; the rest is folded
 
 
 def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
-    """Keep one row of each chapter: the best by dev AUC; without any, the best by AUC."""
+    """Keep the best of each chapter and category by dev AUC; without any, the best by AUC."""
     ordered = results.sort_values(["dev_auc", "auc"], ascending=False, kind="stable")
-    return ordered.drop_duplicates("chapter").sort_values("chapter")
+    return ordered.drop_duplicates(["chapter", "category"]).sort_values("chapter", kind="stable")
 
 
 def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
@@ -38,18 +39,24 @@ def _study(folder: Path, root: Path) -> dict:
     results["link"] = results["chapter"].map(links)
     tables = []
     for split in (VIEW1, VIEW2):
-        alike = comparable(results[results["split"] == split])
-        alike = alike.sort_values("auc", ascending=False, kind="stable")
+        alike = comparable(results[results["split"] == split], any_images=True)
         for rule, ranked in alike.groupby("rule"):
             best = ranked
             if split == VIEW1:
-                best = best_of_chapters(ranked).sort_values("auc", ascending=False)[:MOST_ROWS]
-            others = ranked.drop(best.index)
+                best = best_of_chapters(ranked).nlargest(MOST_ROWS, "auc")
+            best, others = (_by_category(part) for part in (best, ranked.drop(best.index)))
             rows = {"best": best.to_dict("records"), "others": others.to_dict("records")}
-            tables.append(rows | {"split": split, "rule": rule})
+            sources = dict.fromkeys(report.source for report in ranked["report"])
+            tables.append(rows | {"split": split, "rule": rule, "sources": sources})
     names = [path.stem for path in chapters(root / "notebooks")]
     missing = [label(name) for name in names if name not in links]
     return {"place": folder.relative_to(root).as_posix(), "tables": tables, "missing": missing}
+
+
+def _by_category(results: pd.DataFrame) -> pd.DataFrame:
+    """Order results by what they were allowed to learn from, and by AUC within each category."""
+    ordered = results.sort_values("auc", ascending=False, kind="stable")
+    return ordered.sort_values("category", key=lambda c: c.map(CATEGORIES.index), kind="stable")
 
 
 def _links(records: Mapping[Path, dict], root: Path) -> dict[str, str]:

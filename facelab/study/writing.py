@@ -106,6 +106,15 @@ def slug(title: str) -> str:
     return "-".join(re.findall(r"[a-z0-9.]+", title.lower())) or "untitled"
 
 
+def outside(category: str) -> str:
+    """Return one of LFW's categories as the column "outside data" has it.
+
+    >>> outside("no outside data"), outside("label-free outside data")
+    ('none', 'label-free')
+    """
+    return category.replace("no ", "none ").removesuffix(" outside data")
+
+
 def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
     """Return the `COLUMNS` of a recorded claim in words."""
     value, low, high = (written(claim[key], claim["format"]) for key in ("value", "low", "high"))
@@ -122,7 +131,7 @@ def render(template: str, **values) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    used = (written, numbered, label, claim_row)
+    used = (written, numbered, label, outside, claim_row)
     environment.globals |= {function.__name__: function for function in used}
     return environment.get_template(template).render(values)
 

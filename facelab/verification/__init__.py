@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401, I001
 from facelab.verification.all_pairs import AllPairs, all_pairs
-from facelab.verification.calibration import Calibration, calibrate, cllr
+from facelab.verification.calibration import Calibration, calibrate, calibrate_report, cllr
 from facelab.verification.comparison import Comparison, Estimate, Folds, compare, compare_all
 from facelab.verification.comparison import difference_of, holm, mean_of, over_folds
 from facelab.verification.folds import pool_folds

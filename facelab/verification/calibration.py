@@ -9,7 +9,7 @@ from facelab.checks import kinds, numbers, of_kind, one_each, real, truths, whol
 from facelab.faces import Faces, Pairs
 from facelab.verification.report import Report, percentiles, resampled_weights, supported, verify
 from facelab.verification.sweep import Sweep, best
-from facelab.verification.thresholds import every_pair, people_of
+from facelab.verification.thresholds import every_pair
 
 GRID = np.linspace(0, 2, 801)  # distances at which likelihood ratios are kept
 FEWEST_PEOPLE = 4  # with two images or more: two are held out, two are left to learn from
@@ -30,8 +30,10 @@ class Calibration:
         That of best accuracy. Uncalibrated, threshold - distance is itself taken for the log.
     cllr : dict of str to float
         On held-out people: ``before`` (uncalibrated), ``logistic`` and ``isotonic``.
-    name, people : str, frozenset of str
-        Of the dev pairs, and everyone in them.
+    name, n_people : str, int
+        Of the pairs that calibrated, and how many people are in them.
+    people : frozenset of str
+        Who they are; empty if that is not known any more.
     """
 
     log_lr: np.ndarray
@@ -41,16 +43,18 @@ class Calibration:
     threshold: float
     cllr: dict[str, float]
     name: str
-    people: frozenset[str]
+    n_people: int
+    people: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
-        about = f"{self.method}; {self.name} of {len(self.people):,} people"
+        about = f"{self.method}; {self.name} of {self.n_people:,} people"
         cllrs = f"held out {self.cllr['before']:.3f} before, {self.cllr[self.method]:.3f} after"
         return f"Calibration({about}; Cllr {cllrs})"
 
     def as_plain(self) -> dict[str, object]:
         """Return what `of_plain` reads, as JSON takes it; an open end is None."""
-        plain = vars(self) | {"people": len(self.people)}
+        plain = vars(self) | {"people": self.n_people}
+        del plain["n_people"]
         for end in ("log_lr", "low", "high"):
             rounded = getattr(self, end).round(4).tolist()
             plain[end] = [value if np.isfinite(value) else None for value in rounded]
@@ -58,7 +62,9 @@ class Calibration:
 
     @classmethod
     def of_plain(cls, plain: dict) -> "Calibration":
-        """Return the calibration that `as_plain` described, without its people."""
+        """Return the calibration that `as_plain` described, without the names of its people."""
+        about = dict(plain)
+        n_people = whole("people", about.pop("people", None), 1)
         ends = {"log_lr": np.nan, "low": -np.inf, "high": np.inf}
         arrays = {}
         for end, missing in ends.items():
@@ -66,7 +72,7 @@ class Calibration:
             arrays[end] = np.array(values, float)
             if arrays[end].shape != GRID.shape:
                 raise ValueError(f"expected {len(GRID)} values of {end}, got {len(values)}")
-        return cls(**plain | arrays | {"people": frozenset()})
+        return cls(**about | arrays, n_people=n_people)
 
     def log_ratio(self, distances) -> np.ndarray:
         """Natural logarithm of the likelihood ratio of each distance."""
@@ -144,11 +150,24 @@ def calibrate(
     """Learn from dev people what a distance says, as a likelihood ratio with an interval.
 
     Embeddings have the shape (n_images, embedding_size). Pairs, by default `every_pair`, count by
-    their ``weights``, same and different ones one half each, so that fitted odds are likelihood
-    ratios. Logistic regression of the distance and isotonic regression are each held against
-    people whom they did not see: people are dealt into folds, a fold is predicted from pairs of
-    which both people are in the others, and pairs across folds are left out. The one with the
-    smaller Cllr is fitted to all pairs, and to those of `n` resamples of people.
+    their ``weights``; see `calibrate_report`.
+    """
+    faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
+    report = verify(embeddings, faces, 1.0)
+    return calibrate_report(report, faces.pairs.weights, n=n, seed=seed)
+
+
+def calibrate_report(
+    report: Report, weights: np.ndarray | None = None, *, n: int = 200, seed: int = 0
+) -> Calibration:
+    """Learn from the pairs of a report what a distance says.
+
+    Pairs count by `weights`, (n_pairs,), by default alike, same and different ones one half each,
+    so that fitted odds are likelihood ratios. Logistic regression of the distance and isotonic
+    regression are each held against people whom they did not see: people are dealt into folds, a
+    fold is predicted from pairs of which both people are in the others, and pairs across folds are
+    left out. The one with the smaller Cllr is fitted to all pairs, and to those of `n` resamples of
+    people.
 
     A ratio is bounded by what so many people can say: an event never seen in k independent trials
     has a chance of about 1 / (k + 1) (Laplace's rule of succession), so that ratios lie between
@@ -158,9 +177,8 @@ def calibrate(
     """
     n = whole("n", n, 20, 100_000)
     seed = whole("seed", seed, 0)
-    faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
-    report = verify(embeddings, faces, 1.0)
-    same, weights = report.same, faces.pairs.weights
+    same = report.same
+    weights = np.ones(len(report)) if weights is None else weights
     n_same = len(np.unique(report.people[report.left[same & (weights > 0)]]))
     if n_same < FEWEST_PEOPLE or not weights[~same].any():
         got = f"{n_same} people and {np.count_nonzero(~same):,} different pairs"
@@ -179,7 +197,8 @@ def calibrate(
     low = np.where(np.minimum(low, log_lr) <= bounds[0], -np.inf, np.minimum(low, log_lr))
     high = np.where(np.maximum(high, log_lr) >= bounds[1], np.inf, np.maximum(high, log_lr))
     threshold = float(best(Sweep(report.distances, same), "accuracy", weights))
-    about = {"name": report.name, "people": people_of(faces)}
+    people = frozenset(report.people.tolist())
+    about = {"name": report.name, "n_people": len(people), "people": people}
     return Calibration(log_lr, low, high, method, threshold, cllrs, **about)
 
 

@@ -20,24 +20,14 @@ async function refusal(file) {
 }
 const tooLarge = (width, height) => `has ${width} x ${height} pixels; a photo has ${count(MOST_PIXELS)} or fewer`;
 
-/** Where a distance lies among the pairs of a run, in words and numbers. */
+/** Where a distance lies among the pairs of a run, and what it says. */
 function verdict(run, threshold, d, prevalence) {
   const share = (kind) => below(kind.distances, d) / kind.distances.length;
   const lines = [];
   if (run.nDifferent) lines.push(`Nearer than ${percent(1 - share(run.different))} of the different pairs`);
   if (run.nSame) lines.push(`Farther than ${percent(share(run.same))} of the same pairs`);
-  const got = run.intervals, result = { lines, accepted: d < threshold };
-  if (run.calibration) return { ...result, sure: calibrated(run.calibration, d, prevalence) };
-  if (!got || !run.nSame || !run.nDifferent) return result;
-  const bands = got.bands, k = Math.min(Math.max(below(bands, d) - 1, 0), bands.length - 2);
-  const [low, high] = [bands[k], bands[k + 1]];
-  const inside = (kind) => below(kind.distances, high) - below(kind.distances, low);
-  const s = inside(run.same), n = inside(run.different);
-  const balanced = (s / run.nSame) / (s / run.nSame + n / run.nDifferent);
-  // Bayes: the odds of a same pair, times those at which same and different pairs are met.
-  const met = (p) => (p * prevalence) / (p * prevalence + (1 - p) * (1 - prevalence));
-  return { ...result, low, high, same: s, different: n, share: met(balanced),
-    ends: [met(got.share_low[k]), met(got.share_high[k])] };
+  const known = run.intervals?.calibration;
+  return { lines, accepted: d < threshold, sure: known && calibrated(known, d, prevalence) };
 }
 
 /** P(same) at a distance, and its 95 % interval, from logarithms of likelihood ratios at distances from 0 to 2. */
@@ -286,7 +276,7 @@ function photosPanel(host, on) {
   }
   function tell(why = "") {
     for (const part of [facts, sure, figure, truth]) part.replaceChildren();
-    prevalence.parentNode.hidden = distance === null;
+    prevalence.parentNode.hidden = distance === null || !run.intervals?.calibration;
     node.dataset.distance = distance ?? "";
     if (distance === null) {
       message.textContent = why || "Pick two images, or upload two photos.";
@@ -305,17 +295,9 @@ function photosPanel(host, on) {
     if (v.sure) {
       const [p, low, high] = v.sure.map((share) => percent(share, 1));
       sure.append("P(same) is ", make("strong", { text: p }), ` (95 % interval ${low} to ${high}), ` +
-        "calibrated on dev people, whom the network has not learned from.");
-    }
-    if (v.low !== undefined) {
-      const [low, high] = v.ends;
-      const ends = Number.isFinite(low) ? ` (95 % interval ${percent(low, low < 0.1 ? 1 : 0)} to ${percent(high, high < 0.1 ? 1 : 0)})` : "";
-      sure.append(make("strong", { text: percent(v.share, v.share < 0.1 ? 1 : 0) }),
-        ` of the pairs at such a distance, ${band(v.low)} to ${band(v.high)}, show one person${ends}. ` +
-        `${plural(v.same, "same pair")} and ${plural(v.different, "different pair")} of this run say so.`);
-    }
+        `calibrated on ${run.intervals.calibration.on}.`);
+    } else if (!run.intervals) sure.textContent = "Resampling people for P(same) …";
   }
-  const band = (edge) => (edge > 0.01 ? written(edge, 2) : shown(edge));
   function draw() {
     const width = Math.max(260, figure.clientWidth), height = 96, edges = binEdges([run]);
     const low = Math.min(edges[0], distance), high = Math.max(edges.at(-1), distance);
