@@ -1,6 +1,7 @@
 """The command line: what it prints, and what it exits with."""
 
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -225,6 +226,23 @@ def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):
     assert result.stderr == "facelab: stopped; 'facelab run --resume' goes on from here\n"
     monkeypatch.setattr("facelab.study.settings.lay_out", stop)
     assert facelab("new", "study").stderr == "facelab: stopped\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a signal to one process is POSIX's")
+def test_ctrl_c_in_a_running_kernel_prints_one_line_after_the_bars(tmp_path):
+    cell = "import sys, time; print('begun', file=sys.stderr, flush=True); time.sleep(300)"
+    write_notebook(tmp_path / "notebooks" / "00_x.ipynb", cell)
+    (tmp_path / "own.yaml").write_text("EPOCHS: 3")
+    command = [sys.executable, "-m", "facelab", "run", "--profile", "own.yaml"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "begun" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    said = [line for line in rest.splitlines() if line and not line.startswith("[1/1] 00_x: ")]
+    assert said == ["facelab: stopped; 'facelab run --resume' goes on from here"]
 
 
 def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):

@@ -40,6 +40,7 @@ def main():
             stream.reconfigure(errors="replace")
     logging.basicConfig(format="%(message)s")  # to stderr, where bars are too
     logging.getLogger("facelab").setLevel("INFO")
+    logging.getLogger("papermill").setLevel("CRITICAL")  # what fails is told once, by facelab
 
 
 def _complete(context, parameter, begun: str) -> list[CompletionItem]:
