@@ -174,19 +174,26 @@ def test_notebooks_that_came_with_facelab_are_not_opened_to_be_changed(facelab, 
         (["run", "-p"], "E", ["EPOCHS"]),
         (["run", "00", "-p"], "si", ["SIZE"]),
         (["run", "01", "-p"], "si", []),
+        (["run", "00", "-p", "SIZE"], "", ["32"]),
+        (["run", "00", "-p", "EPOCHS", "3", "-p", "WAY"], "", ["by", "for"]),
+        (["run", "00", "-p", "WAY"], "f", ["for"]),
+        (["run", "00", "-p", "FLIP"], "", ["False", "True"]),
+        (["run", "-p", "NONE"], "", []),
+        (["run", "-p", "SIZE", "32"], "01", ["01_y"]),
     ],
 )
 def test_a_shell_completes_notebooks_profiles_and_parameters(
     facelab, tmp_path, words, begun, expected
 ):
-    more = f"{PARAMETERS}SIZE = 32  # pixels [16, 64] step 16\n"
+    more = f"{PARAMETERS}SIZE = 32  # pixels [16, 64] step 16\nWAY = 'by'  # {{by, for}}\n"
+    more += "FLIP = True  # mirrored too\n"
     write_notebook(tmp_path / "notebooks" / "00_x.ipynb", parameters=more)
     write_notebook(tmp_path / "notebooks" / "01_y.ipynb", parameters=PARAMETERS)
     (tmp_path / "own.yaml").write_text("EPOCHS: 3")
     shell = ShellComplete(main, {}, "facelab", "_FACELAB_COMPLETE")
     found = shell.get_completions(words, begun)
     assert sorted(item.value for item in found) == expected
-    if expected == ["SIZE"]:
+    if "SIZE" in expected or "32" in expected:
         assert found[0].help == "pixels [16, 64] step 16"
 
 

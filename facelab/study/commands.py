@@ -43,8 +43,16 @@ def main():
     logging.getLogger("papermill").setLevel("CRITICAL")  # what fails is told once, by facelab
 
 
+class _Kept(click.Command):
+    """Keeps the words after its name, for click does not say which of two an option lacks."""
+
+    def parse_args(self, context, words):
+        context.obj = list(words)
+        return super().parse_args(context, words)
+
+
 def _complete(context, parameter, begun: str) -> list[CompletionItem]:
-    """Complete the name of a notebook, of a profile, or of a parameter, with what it is."""
+    """Complete a notebook, a profile, a parameter's name or its value, with what it is."""
     from facelab.study import settings
 
     folder = settings.notebooks_folder()
@@ -53,16 +61,19 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
     elif parameter.name == "profile":
         known = dict.fromkeys([*settings.profiles(), *map(str, Path().glob("*.yaml"))])
     else:
-        known = {}
+        own = {}
         named = context.params["notebooks"] or context.args  # click's, before -p has two words
         for path in settings.find_notebooks(named, folder):
-            own = settings.described_parameters(path)
-            known |= {name: parameter.comment for name, parameter in own.items()}
+            own |= settings.described_parameters(path)
+        known = {name: one.comment for name, one in own.items()}
+        *_, before, last = ["", "", *context.obj]
+        if before in parameter.opts:  # its value is asked for
+            known = dict.fromkeys(own[last].offered(), known[last]) if last in own else {}
     fits = [name for name in known if name.lower().startswith(begun.lower())]
     return [CompletionItem(name, help=known[name]) for name in fits]
 
 
-@main.command(add_help_option=False)
+@main.command(cls=_Kept, add_help_option=False)
 @click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1, shell_complete=_complete)
 @click.option(
     "--profile", default="smoke", show_default=True, help=PROFILE, shell_complete=_complete

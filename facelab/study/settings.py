@@ -124,6 +124,13 @@ class Parameter(NamedTuple):
     default: object
     comment: str
 
+    def offered(self) -> list[str]:
+        """Return values to choose from: those of a closed set, or else the default."""
+        text, _ = limits(self.comment)
+        if text.startswith("{"):
+            return text[1:-1].split(", ")
+        return ["True", "False"] if isinstance(self.default, bool) else [str(self.default)]
+
     def checked(self, name: str, value: object) -> object:
         """Return `value` in the default's type; what is out of the limits is a ValueError."""
         value = convert(name, value, self.default)
