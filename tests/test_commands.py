@@ -1,6 +1,7 @@
 """The command line: what it prints, and what it exits with."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from records import make_record, write_record
 from test_batch import PARAMETERS, write_notebook
 
-from facelab.study.commands import main
+from facelab.study.commands import LAB, main
 from facelab.study.results import load_results
 from facelab.study.settings import LAID_OUT, notebooks_folder
 
@@ -127,13 +128,21 @@ def test_a_mistake_of_the_user_is_one_line_and_exits_with_2(facelab, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
+def files_below(folder):
+    there = [path for path in folder.rglob("*") if path.is_file()]
+    names = {path.relative_to(folder).as_posix() for path in there}
+    return {name for name in names if "checkpoints/" not in name}
+
+
 def test_new_lays_out_a_study_that_run_lab_and_compare_work_in_and_overwrites_nothing(
     facelab, monkeypatch
 ):
     assert facelab("new", "study").exit_code == 0
-    names = [path.name for path in (ROOT / "notebooks").glob("*.ipynb")]
-    assert sorted(path.name for path in Path("study/notebooks").iterdir()) == sorted(names)
-    assert len(Path("study/README.md").read_text().splitlines()) == 3
+    kept = {place: files_below(place / "notebooks") for place in (ROOT, Path("study"))}
+    of_book = {"_config.yml", "_toc.yml"}
+    assert kept[Path("study")] == kept[ROOT] - of_book > {"glossary.md"}
+    text = Path("study/README.md").read_text()
+    assert all(Path("study", file).is_file() for file in re.findall(r"\]\((.+?)\)", text))
     committed = load_results(ROOT / "outputs" / "lfw-cpu")
     assert len(load_results("study/outputs/lfw-cpu")) == len(committed) > 0
     Path("study/notebooks/00_faces_and_pairs.ipynb").write_text("mine")
@@ -204,6 +213,7 @@ def test_lab_opens_a_study_in_jupyterlab_with_memory_settings_that_the_user_has_
     started = []
     monkeypatch.setattr("os.execve", lambda *call: started.append(call))
     monkeypatch.setattr("facelab.study.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
     assert facelab("lab", "study", "--port", "9999", "--no-browser", "--ip=::1").exit_code == 0
     ((program, command, environment),) = started
     assert program == command[0] == sys.executable
@@ -211,7 +221,11 @@ def test_lab_opens_a_study_in_jupyterlab_with_memory_settings_that_the_user_has_
         "-m", "jupyterlab", "study", "--port", "9999", "--no-browser", "--ip=::1"
     ]  # fmt: skip
     assert environment == os.environ | {"MALLOC_MMAP_THRESHOLD_": "7"}
+    assert environment["JUPYTER_CONFIG_PATH"] == f"{LAB}{os.pathsep}mine"
     assert "MALLOC_MMAP_THRESHOLD_" not in os.environ  # nor in any other program
+    (tmp_path / "study" / "README.md").write_text("# Begin here")
+    assert facelab("lab", "study").exit_code == 0
+    assert started[1][1][3:] == ["study", "--LabApp.default_url=/lab/tree/README.md"]
 
 
 def test_memory_settings_of_ones_own_win():

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 PROFILE = "smoke, lfw-cpu, lfw, or a YAML file."
+LAB = Path(__file__).parent / "lab"  # JupyterLab's settings: Markdown is shown, not edited
 OPEN = {"ignore_unknown_options": True}  # of a command that hands options on
 
 
@@ -123,7 +124,7 @@ def new(study):
 @main.command(context_settings=OPEN)
 @click.argument("words", metavar="[DIR] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 def lab(words):
-    """Open a folder's notebooks in JupyterLab.
+    """Open a folder's notebooks in JupyterLab, its README first.
 
     DIR is one of `facelab new`, by default this one; OPTIONS are JupyterLab's.
     """
@@ -132,7 +133,12 @@ def lab(words):
 
     study, options = _dir_and_options(words)
     own_notebooks(study)
-    command = [sys.executable, "-m", "jupyterlab", study, *options]
+    command = [sys.executable, "-m", "jupyterlab", study]
+    if (Path(study) / "README.md").is_file():
+        command.append("--LabApp.default_url=/lab/tree/README.md")
+    command += options
+    paths = [str(LAB), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
     if os.name == "nt":  # where exec returns to the prompt at once
         sys.exit(subprocess.call(command))
     os.execve(sys.executable, command, os.environ | MALLOC)
