@@ -3,6 +3,7 @@
 import math
 import os
 import pickle
+import sys
 import sysconfig
 from functools import cache, partial
 from pathlib import Path
@@ -19,7 +20,9 @@ from facelab.checks import one_line
 from facelab.faces import Faces
 
 PLAIN = (bool, int, float, str)
-LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+# Wherever packages lie: beside this Python, in a user's own folder, or in that of the system.
+PACKAGES = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(torch.__file__).parents[1]), *PACKAGES)
 OF_MODULES = set(vars(nn.Module()))  # weights, buffers, parts and hooks
 
 # What modules note about their own use. Those of pytorch-metric-learning list in

@@ -1,6 +1,8 @@
 """The command line: what it prints, and what it exits with."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -13,7 +15,7 @@ from click.testing import CliRunner
 from records import make_record, write_record
 from test_batch import PARAMETERS, write_notebook
 
-from facelab.study.commands import main
+from facelab.study.commands import LAB, main
 from facelab.study.results import load_results
 from facelab.study.settings import LAID_OUT, notebooks_folder
 
@@ -126,13 +128,21 @@ def test_a_mistake_of_the_user_is_one_line_and_exits_with_2(facelab, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
+def files_below(folder):
+    there = [path for path in folder.rglob("*") if path.is_file()]
+    names = {path.relative_to(folder).as_posix() for path in there}
+    return {name for name in names if "checkpoints/" not in name}
+
+
 def test_new_lays_out_a_study_that_run_lab_and_compare_work_in_and_overwrites_nothing(
     facelab, monkeypatch
 ):
     assert facelab("new", "study").exit_code == 0
-    names = [path.name for path in (ROOT / "notebooks").glob("*.ipynb")]
-    assert sorted(path.name for path in Path("study/notebooks").iterdir()) == sorted(names)
-    assert len(Path("study/README.md").read_text().splitlines()) == 3
+    kept = {place: files_below(place / "notebooks") for place in (ROOT, Path("study"))}
+    of_book = {"_config.yml", "_toc.yml"}
+    assert kept[Path("study")] == kept[ROOT] - of_book > {"glossary.md"}
+    text = Path("study/README.md").read_text()
+    assert all(Path("study", file).is_file() for file in re.findall(r"\]\((.+?)\)", text))
     committed = load_results(ROOT / "outputs" / "lfw-cpu")
     assert len(load_results("study/outputs/lfw-cpu")) == len(committed) > 0
     Path("study/notebooks/00_faces_and_pairs.ipynb").write_text("mine")
@@ -173,19 +183,26 @@ def test_notebooks_that_came_with_facelab_are_not_opened_to_be_changed(facelab, 
         (["run", "-p"], "E", ["EPOCHS"]),
         (["run", "00", "-p"], "si", ["SIZE"]),
         (["run", "01", "-p"], "si", []),
+        (["run", "00", "-p", "SIZE"], "", ["32"]),
+        (["run", "00", "-p", "EPOCHS", "3", "-p", "WAY"], "", ["by", "for"]),
+        (["run", "00", "-p", "WAY"], "f", ["for"]),
+        (["run", "00", "-p", "FLIP"], "", ["False", "True"]),
+        (["run", "-p", "NONE"], "", []),
+        (["run", "-p", "SIZE", "32"], "01", ["01_y"]),
     ],
 )
 def test_a_shell_completes_notebooks_profiles_and_parameters(
     facelab, tmp_path, words, begun, expected
 ):
-    more = f"{PARAMETERS}SIZE = 32  # pixels [16, 64] step 16\n"
+    more = f"{PARAMETERS}SIZE = 32  # pixels [16, 64] step 16\nWAY = 'by'  # {{by, for}}\n"
+    more += "FLIP = True  # mirrored too\n"
     write_notebook(tmp_path / "notebooks" / "00_x.ipynb", parameters=more)
     write_notebook(tmp_path / "notebooks" / "01_y.ipynb", parameters=PARAMETERS)
     (tmp_path / "own.yaml").write_text("EPOCHS: 3")
     shell = ShellComplete(main, {}, "facelab", "_FACELAB_COMPLETE")
     found = shell.get_completions(words, begun)
     assert sorted(item.value for item in found) == expected
-    if expected == ["SIZE"]:
+    if "SIZE" in expected or "32" in expected:
         assert found[0].help == "pixels [16, 64] step 16"
 
 
@@ -196,6 +213,7 @@ def test_lab_opens_a_study_in_jupyterlab_with_memory_settings_that_the_user_has_
     started = []
     monkeypatch.setattr("os.execve", lambda *call: started.append(call))
     monkeypatch.setattr("facelab.study.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
     assert facelab("lab", "study", "--port", "9999", "--no-browser", "--ip=::1").exit_code == 0
     ((program, command, environment),) = started
     assert program == command[0] == sys.executable
@@ -203,7 +221,11 @@ def test_lab_opens_a_study_in_jupyterlab_with_memory_settings_that_the_user_has_
         "-m", "jupyterlab", "study", "--port", "9999", "--no-browser", "--ip=::1"
     ]  # fmt: skip
     assert environment == os.environ | {"MALLOC_MMAP_THRESHOLD_": "7"}
+    assert environment["JUPYTER_CONFIG_PATH"] == f"{LAB}{os.pathsep}mine"
     assert "MALLOC_MMAP_THRESHOLD_" not in os.environ  # nor in any other program
+    (tmp_path / "study" / "README.md").write_text("# Begin here")
+    assert facelab("lab", "study").exit_code == 0
+    assert started[1][1][3:] == ["study", "--LabApp.default_url=/lab/tree/README.md"]
 
 
 def test_memory_settings_of_ones_own_win():
@@ -225,6 +247,23 @@ def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):
     assert result.stderr == "facelab: stopped; 'facelab run --resume' goes on from here\n"
     monkeypatch.setattr("facelab.study.settings.lay_out", stop)
     assert facelab("new", "study").stderr == "facelab: stopped\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a signal to one process is POSIX's")
+def test_ctrl_c_in_a_running_kernel_prints_one_line_after_the_bars(tmp_path):
+    cell = "import sys, time; print('begun', file=sys.stderr, flush=True); time.sleep(300)"
+    write_notebook(tmp_path / "notebooks" / "00_x.ipynb", cell)
+    (tmp_path / "own.yaml").write_text("EPOCHS: 3")
+    command = [sys.executable, "-m", "facelab", "run", "--profile", "own.yaml"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "begun" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    said = [line for line in rest.splitlines() if line and not line.startswith("[1/1] 00_x: ")]
+    assert said == ["facelab: stopped; 'facelab run --resume' goes on from here"]
 
 
 def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):

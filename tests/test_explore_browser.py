@@ -596,7 +596,9 @@ def test_the_explorer_works_in_jupyterlab(page, folder, shown, tmp_path):
     arguments += ["--allow-root"]
     with server(arguments, "/api", tmp_path) as address:
         run_all(page, f"{address}/lab/tree/explore.ipynb?token=token")
-        page.wait_for_selector(".jp-OutputArea-output img")  # the plain figure stands before it
+        page.wait_for_selector(".fl-explorer")
+        plain = page.locator(".jp-OutputArea-output > img")
+        assert plain.count() and not any(one.is_visible() for one in plain.all())
         try_everything(page, shown)
         try_photos(page, folder, shown[0].report)
         try_uploads(page, folder, shown[0].report)

@@ -10,6 +10,7 @@ import facelab as fl
 from facelab.study.commands import main
 from facelab.study.own_method import CHAPTER, compare_method
 
+COMMITTED = Path(__file__).parents[1] / "outputs" / "lfw-cpu"
 BUDGET = {
     "DATA": "faces",
     "IMAGE_SIZE": 16,
@@ -94,9 +95,15 @@ def test_by_default_the_network_the_sampler_and_the_settings_are_the_chapters(st
     model = fl.siamese_cnn(8, 16)
     assert training["weights"] == sum(p.numel() for p in model.parameters())
     assert training["sampler"] == {"name": "people_by_images", "images_per_person": 2}
-    assert training["augment"] == {"name": "augment"}
+    committed = json.loads((COMMITTED / CHAPTER / "run.json").read_text())
+    ranked = [one for one in committed["trainings"] if one["method"] == "triplet + semi-hard"]
+    for setting in ("augment", "optimizer", "scheduler", "weight_decay", "loss_lr"):
+        assert training[setting] == ranked[0][setting], setting
+    assert training["sampler"]["name"] == ranked[0]["sampler"]["name"]
+    run.out.joinpath("triplets_0.pt.part").touch()
     again, _ = compare_method("triplets.py", study)  # replaces its own run
     assert len(again) == len(table)
+    assert not list(study.rglob("*.pt*"))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from torch import nn
 from torch.utils.data import BatchSampler, RandomSampler
 from torchvision.transforms import v2
 
-from facelab import samplers, train
+from facelab import checkpoints, samplers, train
 from facelab.augmentation import augment, to_float
 from facelab.checkpoints import Structure, describe, difference
 from facelab.faces import Faces, draw_pairs
@@ -299,6 +301,16 @@ def test_a_part_is_described_alike_before_and_after_use_in_plain_values(part):
     part(torch.randn(16, 8), torch.arange(16) % 4)
     assert describe(part) == before == json.loads(json.dumps(before))
     assert before["name"] == type(part).__name__
+
+
+def test_packages_are_libraries_wherever_they_lie_and_are_not_read_through(monkeypatch):
+    own = str(Path.home() / ".local" / "lib" / "site-packages")  # of pip install --user
+    monkeypatch.setattr(sys, "path", [*sys.path, own])
+    elsewhere = dict.fromkeys(("stdlib", "purelib", "platlib"), "elsewhere")
+    monkeypatch.setattr("sysconfig.get_paths", lambda *_: elsewhere)
+    libraries = runpy.run_path(checkpoints.__file__)["LIBRARIES"]
+    assert own in libraries
+    assert all(module.__file__.startswith(libraries) for module in (torch, losses))
 
 
 def test_settings_describe_parts_within_parts():

@@ -980,9 +980,20 @@ def test_mistakes_lists_the_nearest_different_and_the_farthest_same_pairs():
     assert mistakes["pair"].tolist() == [2, 3, 4, 7]
     assert mistakes["left_id"].tolist() == ["L2_0001", "L3_0001", "L4_0001", "L7_0001"]
     assert mistakes["right_id"].tolist() == ["R2_0001", "R3_0001", "L4_0002", "L7_0002"]
-    assert mistakes["left_file"].tolist()[:2] == ["L2/L2_0001.jpg", "L3/L3_0001.jpg"]
-    assert mistakes["right_file"].tolist()[2:] == ["L4/L4_0002.jpg", "L7/L7_0002.jpg"]
     assert make_report([0.5, 1.5], [True, False]).mistakes(5).empty
+
+
+@pytest.mark.parametrize(
+    ("source", "synthetic", "is_lfw"),
+    [("LFW deep-funneled", False, True), ("drawn faces", True, True), ("lfw", False, False)],
+)
+def test_files_are_named_where_they_lie_as_in_lfw_and_else_the_ids_stay(source, synthetic, is_lfw):
+    report = make_report([0.2, 1.5], [False, True], source=source, synthetic=synthetic)
+    mistakes = report.mistakes()
+    right = ["R0/R0_0001.jpg", "L1/L1_0002.jpg"] if is_lfw else ["R0_0001", "L1_0002"]
+    assert mistakes["right_file"].tolist() == right
+    paths = ["a/x.png", "b/x.png", "c/x.png", "c/y.png"]  # of load_faces
+    assert replace(report, image_ids=paths).files.tolist() == paths
 
 
 def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):

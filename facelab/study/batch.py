@@ -28,11 +28,10 @@ from facelab.study.settings import (
     shipped,
     source_cells,
 )
-from facelab.study.writing import portable, relative, without_places, write_json
+from facelab.study.writing import portable, relative, remove_checkpoints, without_places, write_json
 
 log = logging.getLogger(__name__)
-CHECKPOINTS = "*.pt*"
-# An old figure must not be shown, and a checkpoint of other parameters not be continued.
+# An old figure must not be shown.
 OF_A_RUN = ("*.npz", "*.safetensors", "*.png", "*.jpg")
 
 
@@ -210,8 +209,9 @@ def run_notebook(job: Job) -> str:
     """Run a notebook and record how it ended; return why it failed, or nothing."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    stale = {"begin": (CHECKPOINTS, *OF_A_RUN), "renew": OF_A_RUN}.get(job.todo, ())
-    for pattern in stale:
+    if job.todo == "begin":  # a checkpoint of other parameters must not be continued
+        remove_checkpoints(folder)
+    for pattern in OF_A_RUN if job.todo in ("begin", "renew") else ():
         for file in folder.glob(pattern):
             file.unlink()
     resumed = any(folder.glob("*.pt"))
@@ -232,6 +232,5 @@ def run_notebook(job: Job) -> str:
     ended = {"status": "failed", "cause": without_places(cause)} if cause else {"status": "done"}
     write_json(file, record | about | {"resumed": resumed} | ended)
     if not cause and not job.keeps:
-        for checkpoint in folder.glob(CHECKPOINTS):
-            checkpoint.unlink()
+        remove_checkpoints(folder)
     return cause

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 PROFILE = "smoke, lfw-cpu, lfw, or a YAML file."
+LAB = Path(__file__).parent / "lab"  # JupyterLab's settings: Markdown is shown, not edited
 OPEN = {"ignore_unknown_options": True}  # of a command that hands options on
 
 
@@ -40,10 +41,19 @@ def main():
             stream.reconfigure(errors="replace")
     logging.basicConfig(format="%(message)s")  # to stderr, where bars are too
     logging.getLogger("facelab").setLevel("INFO")
+    logging.getLogger("papermill").setLevel("CRITICAL")  # what fails is told once, by facelab
+
+
+class _Kept(click.Command):
+    """Keeps the words after its name, for click does not say which of two an option lacks."""
+
+    def parse_args(self, context, words):
+        context.obj = list(words)
+        return super().parse_args(context, words)
 
 
 def _complete(context, parameter, begun: str) -> list[CompletionItem]:
-    """Complete the name of a notebook, of a profile, or of a parameter, with what it is."""
+    """Complete a notebook, a profile, a parameter's name or its value, with what it is."""
     from facelab.study import settings
 
     folder = settings.notebooks_folder()
@@ -52,16 +62,19 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
     elif parameter.name == "profile":
         known = dict.fromkeys([*settings.profiles(), *map(str, Path().glob("*.yaml"))])
     else:
-        known = {}
+        own = {}
         named = context.params["notebooks"] or context.args  # click's, before -p has two words
         for path in settings.find_notebooks(named, folder):
-            own = settings.described_parameters(path)
-            known |= {name: parameter.comment for name, parameter in own.items()}
+            own |= settings.described_parameters(path)
+        known = {name: one.comment for name, one in own.items()}
+        *_, before, last = ["", "", *context.obj]
+        if before in parameter.opts:  # its value is asked for
+            known = dict.fromkeys(own[last].offered(), known[last]) if last in own else {}
     fits = [name for name in known if name.lower().startswith(begun.lower())]
     return [CompletionItem(name, help=known[name]) for name in fits]
 
 
-@main.command(add_help_option=False)
+@main.command(cls=_Kept, add_help_option=False)
 @click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1, shell_complete=_complete)
 @click.option(
     "--profile", default="smoke", show_default=True, help=PROFILE, shell_complete=_complete
@@ -111,7 +124,7 @@ def new(study):
 @main.command(context_settings=OPEN)
 @click.argument("words", metavar="[DIR] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 def lab(words):
-    """Open a folder's notebooks in JupyterLab.
+    """Open a folder's notebooks in JupyterLab, its README first.
 
     DIR is one of `facelab new`, by default this one; OPTIONS are JupyterLab's.
     """
@@ -120,7 +133,12 @@ def lab(words):
 
     study, options = _dir_and_options(words)
     own_notebooks(study)
-    command = [sys.executable, "-m", "jupyterlab", study, *options]
+    command = [sys.executable, "-m", "jupyterlab", study]
+    if (Path(study) / "README.md").is_file():
+        command.append("--LabApp.default_url=/lab/tree/README.md")
+    command += options
+    paths = [str(LAB), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
     if os.name == "nt":  # where exec returns to the prompt at once
         sys.exit(subprocess.call(command))
     os.execve(sys.executable, command, os.environ | MALLOC)

@@ -10,6 +10,7 @@ import papermill
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
 
 from facelab.checks import one_line
@@ -38,6 +39,7 @@ class _ThisPython(AsyncKernelManager):
     transport_encryption = "auto"  # otherwise newer kernels warn on every start
     kernel_spec = KernelSpec(**get_kernel_dict(), env=MALLOC | {IN_BATCH: "1"})
     kernel_spec.argv.append(f"--IPKernelApp.exec_lines={QUIET}")
+    kernel_spec.argv.append("--IPKernelApp.log_level=CRITICAL")  # one that is stopped would tell
 
 
 def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
@@ -63,6 +65,9 @@ def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
         )
     except PapermillExecutionError as e:
         error = f"{e.ename}: {e.evalue}"
+    except KeyboardInterrupt:  # what was under way would tell of its end in tracebacks
+        ensure_event_loop().set_exception_handler(lambda loop, context: None)
+        raise
     except Exception as e:  # the kernel died, or could not be started
         error = f"{type(e).__name__}: {e}"
     try:

@@ -15,7 +15,7 @@ from facelab.study.reading import read_record, read_runs
 from facelab.study.record import Run
 from facelab.study.results import comparable, results_in, results_of
 from facelab.study.tables import VIEW1
-from facelab.study.writing import numbered, outside, relative
+from facelab.study.writing import numbered, relative, remove_checkpoints
 from facelab.train import embed
 from facelab.verification import compare_all, difference_of
 from facelab.views import view1
@@ -84,8 +84,7 @@ def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, 
     gain = difference_of(_aucs(run.record(), method), _aucs(chapter, best))
     run.claim(f"{method} beats {best} on strangers (AUC)", gain, holds=gain.low > 0)
     run.finish()
-    for checkpoint in out.glob("*.pt"):
-        checkpoint.unlink()
+    remove_checkpoints(out)
     return _beside(results_of(run), recorded), run
 
 

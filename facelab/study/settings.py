@@ -21,10 +21,17 @@ from facelab.study.writing import relative
 HERE = Path(__file__).parent
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
 # What came with facelab, and a study of one's own begins with; the wheel takes the same.
-LAID_OUT = ("notebooks/*.ipynb", "outputs/lfw*/*/run.json", "outputs/lfw*/*/*.npz")
-START = """`facelab lab` opens these notebooks; begin with notebooks/00_faces_and_pairs.ipynb.
-`facelab run` executes them all, `facelab run 03 --help` explains one; outputs/smoke/report.html.
-`facelab explore` shows every run in outputs/; those on real faces came with facelab.
+LAID_OUT = ("notebooks/*.ipynb", "notebooks/*.md", "notebooks/solutions/*.ipynb")
+LAID_OUT += ("outputs/lfw*/*/run.json", "outputs/lfw*/*/*.npz")
+START = """# Do these two photos show one person?
+
+- Begin with [00 Faces and pairs](notebooks/00_faces_and_pairs.ipynb). All chapters are in
+  `notebooks`; `facelab lab` opens this page.
+- Look up words in the [glossary](notebooks/glossary.md), and
+  [solutions](notebooks/solutions/00_solutions.ipynb) of the exercises.
+- `facelab run` executes all chapters and writes `outputs/smoke/report.html`; `facelab run 03`
+  executes one, `facelab run 03 --help` explains its parameters.
+- `facelab explore` shows every run in `outputs`; those on real faces came with facelab.
 """
 
 
@@ -124,6 +131,13 @@ class Parameter(NamedTuple):
 
     default: object
     comment: str
+
+    def offered(self) -> list[str]:
+        """Return values to choose from: those of a closed set, or else the default."""
+        text, _ = limits(self.comment)
+        if text.startswith("{"):
+            return text[1:-1].split(", ")
+        return ["True", "False"] if isinstance(self.default, bool) else [str(self.default)]
 
     def checked(self, name: str, value: object) -> object:
         """Return `value` in the default's type; what is out of the limits is a ValueError."""

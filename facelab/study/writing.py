@@ -152,3 +152,9 @@ def write_json(path: Path, value) -> None:
     loose = json.dumps(value, default=np.generic.item)
     strict = json.loads(loose, parse_constant=lambda not_finite: None)
     write_text(path, json.dumps(strict, indent=1, ensure_ascii=False) + "\n")
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run, those that were not written to their end too."""
+    for checkpoint in folder.glob("*.pt*"):
+        checkpoint.unlink()

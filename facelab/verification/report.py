@@ -133,8 +133,11 @@ class Report:
     def files(self) -> np.ndarray:
         """Where each image lies in the folder of its data set, str of shape (n_images,).
 
-        As in LFW, ``NAME/NAME_0001.jpg``; an id that is a path, as `load_faces` gives, stays.
+        ``NAME/NAME_0001.jpg`` for LFW's and for drawn faces; the images of other sets have names
+        of their own, those of `load_faces` paths, or are no files: their ids stay.
         """
+        if not (self.synthetic or self.source.startswith("LFW")):  # as no other set is called
+            return self.image_ids
         images = zip(self.image_ids, self.people, strict=True)
         return np.array([i if "/" in i else f"{person}/{i}.jpg" for i, person in images])
 

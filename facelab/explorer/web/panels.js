@@ -9,7 +9,7 @@ function pairCards(host) {
   let turn = 0;
 
   function photo(image, name) {
-    return make("span", { class: "fl-photo", "data-image": image, role: "img", "aria-label": `${name}: ${image}` },
+    return make("span", { class: "fl-photo", "data-image": image, title: image, role: "img", "aria-label": `${name}: ${image}` },
       make("span", { "aria-hidden": "true", text: initials(name) }));
   }
 
