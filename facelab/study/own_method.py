@@ -15,7 +15,7 @@ from facelab.study.reading import read_record, read_runs
 from facelab.study.record import Run
 from facelab.study.results import comparable, results_in, results_of
 from facelab.study.tables import VIEW1
-from facelab.study.writing import numbered, relative, remove_checkpoints
+from facelab.study.writing import numbered, outside, relative, remove_checkpoints
 from facelab.train import embed
 from facelab.verification import compare_all, difference_of
 from facelab.views import view1
