@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -174,3 +176,21 @@ def test_two_photos_of_lfw_by_the_network_out_of_the_box(lfw_root, tmp_path):
     Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
     with pytest.raises(ValueError, match="expected a face, found none"):
         compare_photos(tmp_path / "grey.png", blair, NETWORK)
+
+
+def test_too_few_people_are_refused_before_their_photos_are_aligned(photos, tmp_path):
+    for person in range(7, 12):
+        for photo in sorted((photos / f"Person {person}").iterdir())[1:]:
+            photo.unlink()
+    with pytest.raises(ValueError, match="8 people with two photos or more.* got 7"):
+        verify_folder(photos, NETWORK, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_names_stray_files_in_one_line(photos, network, tmp_path):
+    (photos / "Person 0" / "notes.txt").write_text("?")
+    words = ["verify", str(photos), "--model", str(network), "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-m", "facelab", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (told,) = [line for line in done.stderr.splitlines() if "notes.txt" in line]
+    assert "Warning" not in told and "warnings.warn" not in done.stderr

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -39,6 +40,7 @@ def main():
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters, as Windows' cp1252
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    warnings.formatwarning = lambda message, *_: f"{message}\n"  # without a line of code
     logging.basicConfig(format="%(message)s")  # to stderr, where bars are too
     logging.getLogger("facelab").setLevel("INFO")
     logging.getLogger("papermill").setLevel("CRITICAL")  # what fails is told once, by facelab

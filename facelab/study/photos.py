@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from facelab.data.alignment import align, aligned, find_landmarks
 from facelab.data.decoding import decode, open_picture
-from facelab.data.own import load_faces
+from facelab.data.own import find_photos, load_faces
 from facelab.faces import Faces, Pairs
 from facelab.field.exchange import onnx_model
 from facelab.models import load_network
@@ -25,6 +26,8 @@ from facelab.verification import Calibration, Report, calibrate, distances
 from facelab.views import split_people
 
 NETWORK = Path(__file__).with_name("network.safetensors")  # chapter 10's, of aligned faces
+
+FEWEST = 8  # four to calibrate on and four to test
 
 
 def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> tuple[Report, Path]:
@@ -48,6 +51,7 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     set_style()
     of_faces, settings = _network(network)
     out, photos = Path(out), folder
+    _check_people(folder)
     source = f"faces in {Path(folder).name}"
     if settings.get("aligned"):
         align(folder, out / "aligned")
@@ -75,6 +79,15 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
             run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
     run.finish()
     return report, build_report(out)
+
+
+def _check_people(folder: str | Path) -> None:
+    """Refuse too few people before their photos are aligned."""
+    photos_of = Counter(photo.person for photo in find_photos(folder).photos)
+    several = sum(n >= 2 for n in photos_of.values())
+    if several < FEWEST:
+        expected = f"{FEWEST} people with two photos or more, half of them to test"
+        raise ValueError(f"{folder}: expected at least {expected}, got {several}")
 
 
 def compare_photos(
