@@ -10,6 +10,7 @@ import PIL.Image
 from facelab.explorer.payload import front_end, inline, payload
 from facelab.study.reading import NOTHING, opened, read_runs
 from facelab.study.results import results_in, shown_in
+from facelab.study.settings import heading
 from facelab.study.tables import VIEW1, VIEW2, best_of_chapters
 from facelab.study.writing import render, write_text
 
@@ -59,7 +60,9 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
         script, style = front_end()
         explorer = {"data": inline(*payload(shown)), "script": script, "style": style}
     best = headlines(results_in(records))
-    page = render("report.html", runs=runs, headlines=best, explorer=explorer)
+    titles = {run["notebook"]: run["title"] for run in runs}
+    about = {"runs": runs, "titles": titles, "headlines": best, "explorer": explorer}
+    page = render("report.html", **about)
     path = out / "report.html"
     write_text(path, page)
     return path
@@ -81,6 +84,7 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) 
         found.setdefault(name, NOTHING | {"notebook": name, "status": "missing", "page": ""})
     for run in found.values():
         run["spent"] = spent(run)
+        run["title"] = heading(out / (run["page"] or f"{run['notebook']}.ipynb"))
     return [found[name] for name in sorted(found)]
 
 

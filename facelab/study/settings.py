@@ -16,7 +16,7 @@ from typing import NamedTuple
 import yaml
 
 from facelab.checks import one_line
-from facelab.study.writing import relative
+from facelab.study.writing import label, relative
 
 HERE = Path(__file__).parent
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
@@ -120,6 +120,13 @@ def title_of(path: Path) -> str:
         r"^# (.+)", "\n".join(source for _, source in source_cells(path)), re.MULTILINE
     )
     return found[1].strip() if found else ""
+
+
+def heading(path: Path) -> str:
+    """Return a notebook's first heading; without one, its name in words."""
+    with suppress(OSError, ValueError):
+        return title_of(path) or label(path.stem)
+    return label(path.stem)
 
 
 class Parameter(NamedTuple):

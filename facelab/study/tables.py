@@ -8,8 +8,8 @@ import pandas as pd
 from facelab.study.reading import read_runs
 from facelab.study.record import CATEGORIES
 from facelab.study.results import comparable, results_in
-from facelab.study.settings import chapters
-from facelab.study.writing import label, numbered, render, write_text
+from facelab.study.settings import chapters, heading
+from facelab.study.writing import numbered, render, write_text
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
@@ -48,8 +48,8 @@ def _study(folder: Path, root: Path) -> dict:
             rows = {"best": best.to_dict("records"), "others": others.to_dict("records")}
             sources = dict.fromkeys(report.source for report in ranked["report"])
             tables.append(rows | {"split": split, "rule": rule, "sources": sources})
-    names = [path.stem for path in chapters(root / "notebooks")]
-    missing = [label(name) for name in names if name not in links]
+    here = chapters(root / "notebooks")
+    missing = [heading(path) for path in here if path.stem not in links]
     return {"place": folder.relative_to(root).as_posix(), "tables": tables, "missing": missing}
 
 
