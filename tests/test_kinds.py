@@ -20,6 +20,7 @@ WRONG = {
     "word": "nonsense",
     "negative": -1,
     "nan": math.nan,
+    "infinite": math.inf,
     "object": Odd(),
     "list": [None],
     "table": np.full((2, 2), np.nan),
@@ -64,6 +65,9 @@ def valid(small_faces, tmp_path_factory):
         "split_people": {"faces": faces, "dev": 0.25, "test": 0.25, "seed": 0},
         "Split": {"train": train, "dev": dev, "test": test, "name": split.name},
         "draw_pairs": {"faces": train} | some,
+        "augment": {"images": torch.zeros(2, 3, 16, 16, dtype=torch.uint8)}
+        | {"generator": torch.Generator()}
+        | dict.fromkeys(("flip", "shift", "scale", "rotate", "contrast", "colour", "erase"), 0.1),
         "shuffled": batches,
         "balanced_pairs": batches,
         "people_by_images": batches | {"images_per_person": 2},

@@ -1,12 +1,9 @@
 import ast
 import re
-from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 import facelab as fl
 
@@ -113,45 +110,3 @@ def test_the_chapter_in_the_readme_runs_and_records(tmp_path, capsys):
     assert (results["auc_n"] == 2).all()
     assert len(names["run"].claims()) == 1
     assert (out / "distances.png").exists()
-
-
-PEOPLE, NUMBERS = np.divmod(np.arange(16), 4)
-BLANK = np.zeros((16, 3, 16, 16), np.uint8)
-FACES = fl.Faces(BLANK, np.arange(16), PEOPLE, tuple("ABCD"), 1 + NUMBERS)
-RANDOM = np.random.default_rng(0)
-IMAGES = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
-POINTS = RANDOM.normal(size=(16, 4))
-CALLS = {
-    "siamese_cnn": (fl.siamese_cnn, {"embedding_size": 4, "image_size": 16, "channels": (2, 2)}),
-    "residual_cnn": (fl.residual_cnn, {"embedding_size": 4, "image_size": 16, "dropout": 0.1}),
-    "resnet50": (fl.resnet50, {"embedding_size": 4, "dropout": 0.1}),
-    "augment": (
-        partial(fl.augment, IMAGES, torch.Generator()),
-        dict.fromkeys(("flip", "shift", "scale", "rotate", "contrast", "colour", "erase"), 0.1),
-    ),
-    "shuffled": (lambda **how: [*fl.shuffled(FACES, rng=RANDOM, **how)], {"batch_size": 4}),
-    "balanced": (lambda **how: [*fl.balanced_pairs(FACES, rng=RANDOM, **how)], {"batch_size": 4}),
-    "people": (
-        lambda **how: [*fl.people_by_images(FACES, rng=RANDOM, **how)],
-        {"batch_size": 4, "images_per_person": 2},
-    ),
-    "lbp": (partial(fl.lbp_histograms, FACES), {"cells": 2, "radii": (1,)}),
-    "search": (partial(fl.search, POINTS, POINTS), {"k": 2}),
-    "with_distractors": (
-        partial(fl.with_distractors, POINTS, PEOPLE, POINTS),
-        {"n_ranks": 2},
-    ),
-    "split_people": (partial(fl.split_people, FACES), {"seed": 0}),
-    "plot_faces": (partial(fl.plot_faces, FACES), {"people": 2, "images": 2}),
-}
-
-
-@pytest.mark.parametrize(
-    ("call", "good", "name"),
-    [(call, good, name) for call, good in CALLS.values() for name in good],
-    ids=[f"{called} {name}" for called, (_, good) in CALLS.items() for name in good],
-)
-def test_numbers_that_make_no_sense_are_refused_in_one_line(call, good, name):
-    for bad in (float("nan"), float("inf"), -1, "x", None):
-        with pytest.raises(ValueError, match="^expected .*, got .*$"):
-            call(**good | {name: bad})
