@@ -21,7 +21,8 @@ _MAP = {
     "augmentation": "augment to_float",
     "samplers": "Batch balanced_pairs people_by_images shuffled",
     "models": "siamese_cnn residual_cnn resnet50 save_network load_network",
-    "baselines": "raw_pixels lbp_histograms lbp_lda whitened_pca embed_lbp search_lbp_lda",
+    "baselines": "raw_pixels whitened_pca lbp_histograms filter_histograms lpq_filters "
+    "bsif_filters pca_lda embed_histograms search_pca_lda",
     "losses": "ContrastiveLoss AdaCos adacos_scale",
     "train": "fit embed",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "

@@ -1,18 +1,24 @@
 """Verifiers from before deep learning, the bar that a network has to clear.
 
-Raw pixels, eigenfaces, and histograms of local binary patterns (how each pixel's ring of eight
-neighbours compares with it) projected onto the directions in which people differ most.
+Raw pixels, eigenfaces, and histograms of what is at each pixel, projected onto the directions in
+which people differ most: local binary patterns, how a ring of eight neighbours compares with it,
+or the signs of what a few filters answer there.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from skimage.feature import local_binary_pattern
 from sklearn.base import clone
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, FastICA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline, make_pipeline
+from torch.nn import functional
 
 from facelab.checks import kinds, numbers, whole
 from facelab.faces import Faces
@@ -45,41 +51,109 @@ def lbp_histograms(
     len(radii) * cells * cells * 59). The Euclidean distance of two such embeddings is the Hellinger
     distance, in which rare patterns count.
     """
-    height, width = faces.packed.shape[2:]
-    most = min(height, width)
-    if not 1 <= whole("cells", cells) <= most:
-        raise ValueError(f"expected 1 to {most} cells a side, got {cells}")
+    cell = _cell_of_pixels(faces, cells)
     radii = np.atleast_1d(numbers("radii", radii, 1))
     if not len(radii):
         raise ValueError("expected a radius or more, got none")
-    rows = np.arange(height) * cells // height
-    columns = np.arange(width) * cells // width
-    cell = rows[:, None] * cells + columns  # (height, width): the cell of each pixel
     pad = int(np.ceil(max(radii)))  # for all radii: the last bits of a code tell its row
     out = np.empty((len(faces), len(radii), cells**2 * PATTERNS), np.float32)
-    for start in range(0, len(faces), _TOGETHER):
-        images = faces.batch(slice(start, start + _TOGETHER))
-        if mirrored:
-            images = images[..., ::-1]
-        grey = np.rint(np.einsum("nchw,c->nhw", images, _LUMINANCE)).astype(np.uint8)
-        grey = np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), "edge")
+    for some, grey in _grey(faces, mirrored, pad):
+        strip = grey.reshape(-1, grey.shape[2])  # the padding keeps neighbours apart
         for k, radius in enumerate(radii):
-            out[start : start + len(grey), k] = _histograms(grey, cell, radius, pad)
+            codes = local_binary_pattern(strip, 8, radius, "nri_uniform").astype(np.int64)
+            codes = codes.reshape(grey.shape)[:, pad:-pad, pad:-pad]  # (n, height, width)
+            out[some, k] = _histograms(codes, cell, PATTERNS)
     return out.reshape(len(faces), -1)
 
 
-def _histograms(grey, cell, radius, pad):
-    """Roots of the shares of each pattern in each cell, (n, n_cells * PATTERNS)."""
-    n = len(grey)
-    strip = grey.reshape(-1, grey.shape[2])  # the padding keeps neighbours apart
-    codes = local_binary_pattern(strip, 8, radius, "nri_uniform").astype(np.int64)
-    codes = codes.reshape(grey.shape)[:, pad:-pad, pad:-pad]  # (n, height, width)
+@kinds
+def filter_histograms(
+    faces: Faces, filters: np.ndarray, cells: int = 8, mirrored: bool = False
+) -> np.ndarray:
+    """Count the signs of what filters answer, as `lbp_histograms` counts its patterns.
+
+    Of k `filters`, (k, size, size) with an odd size, each gives a bit of a pixel's code: whether
+    its answer is above zero. Returned are roots of shares, (n_images, cells * cells * 2**k).
+    """
+    filters = numbers("filters", filters)
+    is_stack = filters.ndim == 3 and filters.shape[1] == filters.shape[2]
+    if not is_stack or not filters.shape[1] % 2 or not 1 <= len(filters) <= 12:
+        raise ValueError(f"expected 1 to 12 filters of an odd size, got shape {filters.shape}")
+    k, size, _ = filters.shape
+    cell = _cell_of_pixels(faces, cells)
+    weights = torch.from_numpy(filters).float()[:, None]  # (k, 1, size, size)
+    out = np.empty((len(faces), cells**2 * 2**k), np.float32)
+    for some, grey in _grey(faces, mirrored, size // 2):
+        answers = functional.conv2d(torch.from_numpy(grey).float()[:, None], weights)
+        bits = (answers > 0).numpy()  # (n, k, height, width)
+        codes = np.einsum("nkhw,k->nhw", bits, 2 ** np.arange(k))
+        out[some] = _histograms(codes, cell, 2**k)
+    return out
+
+
+def lpq_filters(size: int = 9) -> np.ndarray:
+    """Return the filters of local phase quantisation, (8, size, size), float64.
+
+    Real and imaginary parts of the four lowest frequencies of a window, whose phase a symmetric
+    blur leaves as it is (Ojansivu, Heikkilä, ICISP 2008); their decorrelation is left out.
+    """
+    half = whole("size", size, 3, 63) // 2
+    wave = np.exp(-2j * np.pi * np.arange(-half, half + 1) / (2 * half + 1))  # (size,)
+    still = np.ones_like(wave)
+    pairs = [(still, wave), (wave, still), (wave, wave), (wave, wave.conj())]
+    waves = [np.outer(down, across) for down, across in pairs]
+    return np.stack([part for wave in waves for part in (wave.real, wave.imag)])
+
+
+@kinds
+def bsif_filters(faces: Faces, size: int = 9, n_patches: int = 50_000) -> np.ndarray:
+    """Learn filters for binarised statistical image features, (8, size, size), float64.
+
+    The independent components of `n_patches` patches of the luminance of training images (Kannala,
+    Rahtu, ICPR 2012), always the same of the same faces.
+    """
+    size = whole("size", size, 3, min(faces.packed.shape[2:]))
+    n_patches = whole("n_patches", n_patches, 100)
+    grey = np.concatenate([some for _, some in _grey(faces, False, 0)])  # (n_images, height, width)
+    windows = sliding_window_view(grey, (size, size), axis=(1, 2))
+    rng = np.random.default_rng(0)
+    image, top, left = (rng.integers(n, size=n_patches) for n in windows.shape[:3])
+    patches = windows[image, top, left].reshape(n_patches, -1).astype(np.float64)
+    patches -= patches.mean(axis=1, keepdims=True)
+    ica = FastICA(8, random_state=0, max_iter=500, tol=1e-3)
+    with warnings.catch_warnings():  # nearly independent components make filters as well
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return ica.fit(patches).components_.reshape(8, size, size)
+
+
+def _cell_of_pixels(faces, cells):
+    """Return the cell of each pixel, (height, width)."""
+    height, width = faces.packed.shape[2:]
+    cells = whole("cells", cells, 1, min(height, width))
+    rows = np.arange(height) * cells // height
+    columns = np.arange(width) * cells // width
+    return rows[:, None] * cells + columns
+
+
+def _grey(faces, mirrored, pad):
+    """Yield slices of images and their luminance, uint8, gone on with beyond its edges."""
+    for start in range(0, len(faces), _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        images = faces.batch(some)
+        if mirrored:
+            images = images[..., ::-1]
+        grey = np.rint(np.einsum("nchw,c->nhw", images, _LUMINANCE)).astype(np.uint8)
+        yield some, np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), "edge")
+
+
+def _histograms(codes, cell, n_codes):
+    """Roots of the shares of each code in each cell, (n, n_cells * n_codes)."""
     pixels = np.bincount(cell.ravel())[:, None]  # (n_cells, 1)
-    where = np.arange(n)[:, None, None] * len(pixels) + cell  # (n, height, width)
-    bins = where * PATTERNS + codes
-    counts = np.bincount(bins.ravel(), minlength=n * len(pixels) * PATTERNS)
-    shares = counts.reshape(n, len(pixels), PATTERNS) / pixels
-    return np.sqrt(shares).reshape(n, -1)
+    where = np.arange(len(codes))[:, None, None] * len(pixels) + cell  # (n, height, width)
+    bins = where * n_codes + codes
+    counts = np.bincount(bins.ravel(), minlength=len(codes) * len(pixels) * n_codes)
+    shares = counts.reshape(len(codes), len(pixels), n_codes) / pixels
+    return np.sqrt(shares).reshape(len(codes), -1)
 
 
 def whitened_pca(n_values: int = 128) -> PCA:
@@ -92,12 +166,12 @@ def whitened_pca(n_values: int = 128) -> PCA:
     return PCA(n_values, whiten=True, svd_solver="randomized", iterated_power=3, random_state=0)
 
 
-def lbp_lda(n_pca: int = 300, n_lda: int = 128) -> Pipeline:
+def pca_lda(n_pca: int = 300, n_lda: int | None = 128) -> Pipeline:
     """Return a PCA followed by a linear discriminant analysis; fit it on training people.
 
     It looks for directions in which people lie far apart and the images of one person close
     together (Belhumeur, Hespanha, Kriegman, PAMI 19(7), 1997). `n_pca` and `n_lda` are the values
-    after each of the two; `n_lda` is at most `n_pca` and less than the people.
+    after each of the two; `n_lda` is at most `n_pca` and less than the people, or all there are.
     """
     n_pca = whole("n_pca", n_pca, 1)
     n_lda = n_lda if n_lda is None else whole("n_lda", n_lda, 1, n_pca)
@@ -106,39 +180,45 @@ def lbp_lda(n_pca: int = 300, n_lda: int = 128) -> Pipeline:
 
 
 @kinds
-def embed_lbp(
-    estimator, faces: Faces, cells: int, radii: Sequence[float], flip: bool = False
+def embed_histograms(
+    estimator, histograms: Callable, faces: Faces, flip: bool = False
 ) -> np.ndarray:
-    """Project the pattern histograms of every image: (n_images, n_values), float32.
+    """Project the histograms of every image: (n_images, n_values), float32.
 
-    The estimator of scikit-learn is fitted on histograms with the same `cells` and `radii`. With
-    `flip`, the projection of the mirrored image is added, as `facelab.embed` does.
+    The estimator of scikit-learn is fitted on ``histograms(faces)``. With `flip`, the projection
+    of the mirrored image, ``histograms(faces, mirrored=True)``, is added, as `facelab.embed` does.
     """
-    out = estimator.transform(lbp_histograms(faces, cells, radii))
+    out = estimator.transform(histograms(faces))
     if flip:
-        out = out + estimator.transform(lbp_histograms(faces, cells, radii, mirrored=True))
+        out = out + estimator.transform(histograms(faces, mirrored=True))
     return out.astype(np.float32)
 
 
 @kinds
-def search_lbp_lda(
-    train: Faces, dev: Faces, cells: list[int], n_pca: list[int], n_lda: list[int], radii=(1, 2)
+def search_pca_lda(
+    train: Faces,
+    dev: Faces,
+    histograms: Callable,
+    cells: list[int],
+    n_pca: list[int],
+    n_lda: list[int],
 ) -> pd.DataFrame:
     """Fit every combination on `train` and measure it on the pairs of `dev`, the best first.
 
-    Columns: ``cells``, ``n_pca``, ``n_lda``, ``dev_auc``. One PCA per grid and one discriminant
-    analysis per PCA size serve all smaller ones: directions come in order of importance.
-    Combinations that the training people are too few for are left out.
+    ``histograms(faces, cells=cells)`` is `lbp_histograms` or `filter_histograms`. Columns:
+    ``cells``, ``n_pca``, ``n_lda``, ``dev_auc``. One PCA per grid and one discriminant analysis
+    per PCA size serve all smaller ones: directions come in order of importance. Combinations that
+    the training people are too few for are left out.
     """
     shared = set(train.names) & set(dev.names)
     if shared:
         raise ValueError(f"expected dev people who are not in train, got {len(shared)} who are")
     trials = []
     for side in cells:
-        seen = lbp_histograms(train, side, radii)
-        unseen = lbp_histograms(dev, side, radii)
+        seen = histograms(train, cells=side)
+        unseen = histograms(dev, cells=side)
         most = min(max(n_pca), *seen.shape)
-        pca, lda = lbp_lda(most, None)
+        pca, lda = pca_lda(most, None)
         pca.fit(seen)
         seen = pca.transform(seen)
         unseen = pca.transform(unseen)

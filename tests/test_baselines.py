@@ -1,18 +1,25 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from facelab.baselines import (
-    embed_lbp,
+    bsif_filters,
+    embed_histograms,
+    filter_histograms,
     lbp_histograms,
-    lbp_lda,
+    lpq_filters,
+    pca_lda,
     raw_pixels,
-    search_lbp_lda,
+    search_pca_lda,
     whitened_pca,
 )
 from facelab.faces import Faces, draw_pairs
 from facelab.verification import auc, distances
+
+ONE_RING = partial(lbp_histograms, radii=(1,))
+OF_FOUR = partial(ONE_RING, cells=4)
 
 
 def make_faces(n_people, per_person, seed, first=0, size=16):
@@ -110,20 +117,20 @@ def test_the_mirrored_histogram_is_that_of_the_mirror_image(train):
 
 
 def test_a_flip_averaged_embedding_is_the_same_for_the_mirror_image(train, test):
-    estimator = lbp_lda(30, 10).fit(lbp_histograms(train, 4, (1,)), train.labels)
+    estimator = pca_lda(30, 10).fit(lbp_histograms(train, 4, (1,)), train.labels)
     for flip in (True, False):
-        a, b = (embed_lbp(estimator, f, 4, (1,), flip) for f in (test, mirrored(test)))
+        a, b = (embed_histograms(estimator, OF_FOUR, f, flip) for f in (test, mirrored(test)))
         assert np.allclose(a, b, atol=1e-4) == flip
 
 
 def test_cells_without_a_pixel_are_refused(train):
-    with pytest.raises(ValueError, match="expected 1 to 16 cells a side, got 17"):
+    with pytest.raises(ValueError, match="expected cells a whole number from 1 to 16, got 17"):
         lbp_histograms(train, 17)
 
 
 def test_discriminant_analysis_separates_strangers_better_than_the_histograms(train, test):
-    estimator = lbp_lda(40, 16).fit(lbp_histograms(train, 4, (1,)), train.labels)
-    projected = embed_lbp(estimator, test, 4, (1,))
+    estimator = pca_lda(40, 16).fit(lbp_histograms(train, 4, (1,)), train.labels)
+    projected = embed_histograms(estimator, OF_FOUR, test)
     assert projected.shape == (len(test), 16)
     learned, before = (
         auc(distances(x, test.pairs), test.pairs.same)
@@ -148,13 +155,14 @@ def test_whitened_directions_have_variance_one_on_the_training_images(train):
 
 
 def test_the_search_finds_what_each_combination_gives_by_itself(train, dev):
-    table = search_lbp_lda(train, dev, [2, 4], [20, 40], [5, 10], radii=(1,))
+    table = search_pca_lda(train, dev, ONE_RING, [2, 4], [20, 40], [5, 10])
     assert len(table) == 8
     assert table.dev_auc.is_monotonic_decreasing
     for trial in table.itertuples():
-        estimator = lbp_lda(trial.n_pca, trial.n_lda)
+        estimator = pca_lda(trial.n_pca, trial.n_lda)
         estimator.fit(lbp_histograms(train, trial.cells, (1,)), train.labels)
-        apart = distances(embed_lbp(estimator, dev, trial.cells, (1,)), dev.pairs)
+        histograms = partial(lbp_histograms, cells=trial.cells, radii=(1,))
+        apart = distances(embed_histograms(estimator, histograms, dev), dev.pairs)
         # the randomised PCA of 20 directions is not exactly the first half of that of 40
         tolerance = 0.002 if trial.n_pca == 40 else 0.05
         assert trial.dev_auc == pytest.approx(auc(apart, dev.pairs.same), abs=tolerance)
@@ -178,7 +186,7 @@ def test_the_search_fits_on_training_people_alone(train, dev, test, monkeypatch)
     spy(PCA)
     spy(LinearDiscriminantAnalysis)
     for unseen in (dev, test):
-        search_lbp_lda(train, unseen, [4], [20], [5], radii=(1,))
+        search_pca_lda(train, unseen, ONE_RING, [4], [20], [5])
     assert fitted.keys() == {PCA, LinearDiscriminantAnalysis}
     np.testing.assert_array_equal(fitted[PCA][0], lbp_histograms(train, 4, (1,)))
     for first, second in fitted.values():  # the people it is measured on change nothing
@@ -188,9 +196,60 @@ def test_the_search_fits_on_training_people_alone(train, dev, test, monkeypatch)
 def test_a_search_on_training_people_is_refused(train, dev):
     shared = replace(dev, names=(train.names[0], *dev.names[1:]))
     with pytest.raises(ValueError, match="expected dev people who are not in train, got 1 who"):
-        search_lbp_lda(train, shared, [4], [20], [5])
+        search_pca_lda(train, shared, ONE_RING, [4], [20], [5])
 
 
 def test_a_search_for_more_directions_than_people_allow_is_refused(train, dev):
     with pytest.raises(ValueError, match="expected sizes that the images of .*24 people"):
-        search_lbp_lda(train, dev, [4], [20], [24], radii=(1,))
+        search_pca_lda(train, dev, ONE_RING, [4], [20], [24])
+
+
+# Filters whose signs are counted
+
+
+def test_codes_of_filters_are_counted_as_loops_would(train):
+    rng = np.random.default_rng(0)
+    one = {"labels": np.zeros(2, int), "names": ("A",), "numbers": np.array([1, 2]), "pairs": None}
+    faces = replace(train, rows=train.rows[:2], **one)
+    filters = rng.normal(size=(3, 3, 3))
+    grey = faces.images.mean(axis=1)  # these images are grey
+    expected = np.zeros((2, 4, 8))
+    for n, image in enumerate(np.pad(grey, ((0, 0), (1, 1), (1, 1)), "edge")):
+        for row in range(16):
+            for column in range(16):
+                window = image[row : row + 3, column : column + 3]
+                bits = [(window * one).sum() > 0 for one in filters]
+                code = sum(2**k for k, bit in enumerate(bits) if bit)
+                expected[n, row // 8 * 2 + column // 8, code] += 1 / 64
+    found = filter_histograms(faces, filters, cells=2)
+    np.testing.assert_allclose(found, np.sqrt(expected).reshape(2, -1), atol=1e-6)
+
+
+def test_the_phase_of_a_wave_is_its_code():
+    filters = lpq_filters(5)
+    assert filters.shape == (8, 5, 5)
+    np.testing.assert_allclose(filters.sum(axis=(1, 2)), 0, atol=1e-12)  # light changes nothing
+    wave = np.cos(2 * np.pi * np.arange(-2, 3) / 5)
+    across = np.outer(np.ones(5), wave)
+    answers = (filters * across).sum(axis=(1, 2))
+    assert answers[0] == pytest.approx(12.5) and abs(answers[1:]).max() < 1e-9
+
+
+def test_learned_filters_find_the_independent_parts_of_patches(train):
+    filters = bsif_filters(train, 5, n_patches=4000)
+    np.testing.assert_array_equal(filters, bsif_filters(train, 5, n_patches=4000))
+    assert filters.shape == (8, 5, 5)
+    np.testing.assert_allclose(filters.sum(axis=(1, 2)), 0, atol=1e-6)  # light changes nothing
+
+
+def test_patterns_of_filters_separate_strangers(train, test):
+    histograms = partial(filter_histograms, filters=lpq_filters(5), cells=4)
+    estimator = pca_lda(40, 16).fit(histograms(train), train.labels)
+    projected = embed_histograms(estimator, histograms, test, flip=True)
+    assert auc(distances(projected, test.pairs), test.pairs.same) > 0.8
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (1, 4, 4), (13, 3, 3), (1, 3, 5)])
+def test_filters_of_another_shape_are_refused(train, shape):
+    with pytest.raises(ValueError, match="expected 1 to 12 filters of an odd size, got shape"):
+        filter_histograms(train, np.zeros(shape))
