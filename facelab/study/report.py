@@ -12,7 +12,7 @@ from facelab.study.reading import NOTHING, opened, read_runs
 from facelab.study.results import results_in, shown_in
 from facelab.study.settings import heading
 from facelab.study.tables import VIEW1, VIEW2, best_of_chapters
-from facelab.study.writing import render, write_text
+from facelab.study.writing import label, render, write_text
 
 
 def spent(run: dict) -> tuple[float, str]:
@@ -84,7 +84,7 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) 
         found.setdefault(name, NOTHING | {"notebook": name, "status": "missing", "page": ""})
     for run in found.values():
         run["spent"] = spent(run)
-        run["title"] = heading(out / (run["page"] or f"{run['notebook']}.ipynb"))
+        run["title"] = heading(out / run["page"]) if run["page"] else label(run["notebook"])
     return [found[name] for name in sorted(found)]
 
 
