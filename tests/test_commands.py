@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -259,6 +260,7 @@ def test_ctrl_c_in_a_running_kernel_prints_one_line_after_the_bars(tmp_path):
         for line in process.stderr:
             if "begun" in line:
                 break
+        time.sleep(1)  # until the batch waits for the kernel again
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 130
