@@ -38,7 +38,7 @@ COMPARED = {
         "ArcFace, (augmentation|dropout 0.3|AdamW.*|lower scale|margin warm-up|sub-centers)": BUDGET
         | {"weights"}
     },
-    "07_view2": {"triplet.*fold.*": {"batch_size", "lr", "epochs", "weights"}},
+    "07_view2": {"margin.*fold.*": {"batch_size", "lr", "epochs", "weights"}},
 }
 
 each = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -257,7 +257,7 @@ def quotes():
     yield f"{100 * number('00', 'accuracy', 'raw pixels')['value']:.1f} % of the pairs"
     cost = claim("00", "costs accuracy")
     yield f"{100 * cost['value']:.1f} points {within(cost, '.1f', 100)}"
-    for method in ("triplet + semi-hard", "LBP + PCA + LDA"):
+    for method in ("margin + distance-weighted", "LBP + PCA + LDA"):
         row = number("07", "accuracy", method, "View 2 test", None)
         yield f"{100 * row['value']:.1f} % ± {100 * row['error']:.1f} %"
     spread = [
