@@ -97,7 +97,9 @@ def lpq_filters(size: int = 9) -> np.ndarray:
     Real and imaginary parts of the four lowest frequencies of a window, whose phase a symmetric
     blur leaves as it is (Ojansivu, Heikkilä, ICISP 2008); their decorrelation is left out.
     """
-    half = whole("size", size, 3, 63) // 2
+    if not whole("size", size, 3, 63) % 2:
+        raise ValueError(f"expected an odd size, got {size}")
+    half = size // 2
     wave = np.exp(-2j * np.pi * np.arange(-half, half + 1) / (2 * half + 1))  # (size,)
     still = np.ones_like(wave)
     pairs = [(still, wave), (wave, still), (wave, wave), (wave, wave.conj())]

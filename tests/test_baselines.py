@@ -235,6 +235,11 @@ def test_the_phase_of_a_wave_is_its_code():
     assert answers[0] == pytest.approx(12.5) and abs(answers[1:]).max() < 1e-9
 
 
+def test_an_even_size_of_filters_is_refused():
+    with pytest.raises(ValueError, match="expected an odd size, got 8"):
+        lpq_filters(8)
+
+
 def test_learned_filters_find_the_independent_parts_of_patches(train):
     filters = bsif_filters(train, 5, n_patches=4000)
     np.testing.assert_array_equal(filters, bsif_filters(train, 5, n_patches=4000))

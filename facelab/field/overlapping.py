@@ -45,6 +45,8 @@ def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
         leaves them out.
     """
     alike = real("alike", alike, 0, 1)
+    if alike in (0, 1):
+        raise ValueError(f"expected a correlation between 0 and 1, got {alike:g}")
     rows = []
     in_test = {}
     for name in test.names:
