@@ -97,7 +97,7 @@ def _end_with(parent: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    if os.getppid() == parent:  # else this is `parent` itself
+    if os.name != "nt" and os.getpid() != parent:  # which may have ended already
         threading.Thread(target=watch, daemon=True).start()
 
 
