@@ -18,6 +18,7 @@ from torchvision.ops import SqueezeExcitation
 
 from facelab.checks import kinds, one_line, real, whole
 
+SMALLEST_OF_RESNET = 17  # pixels a side: of 16, the map before its last stride is one pixel
 WIDEST = 65_536  # values of an embedding, channels, pixels of a side
 ANY_OTHER = "facelab.export_onnx(model, path, image_size=...) writes any other network"
 
@@ -124,7 +125,9 @@ def resnet50(
 ) -> nn.Module:
     """Build torchvision's ResNet-50 with its classifier replaced by an embedding layer.
 
-    It maps images of any size (B, 3, H, W) as `siamese_cnn` does.
+    It maps images (B, 3, H, W) of 17 pixels a side or more as `siamese_cnn` does. Of smaller ones
+    its last stage would see a single pixel, and the gradient of a 3 x 3 convolution with stride 2
+    over one pixel is garbage in bfloat16 on processors with AMX (oneDNN 3.12).
 
     Parameters
     ----------
@@ -151,7 +154,15 @@ def resnet50(
         network.fc = nn.Sequential(nn.Dropout(dropout), linear)
     else:
         network.fc = linear
+    network.register_forward_pre_hook(_refuse_small)
     return network
+
+
+def _refuse_small(network: nn.Module, inputs: tuple) -> None:
+    side = min(inputs[0].shape[2:])
+    if side < SMALLEST_OF_RESNET:
+        least = f"images of at least {SMALLEST_OF_RESNET} pixels a side"
+        raise ValueError(f"expected {least} for ResNet-50, got {side}")
 
 
 def _check(embedding_size, dropout) -> None:

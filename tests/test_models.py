@@ -62,6 +62,13 @@ def test_resnet50_drops_values_before_its_embedding_only_when_asked():
     assert (dropout.p, linear.out_features) == (0.3, 16)
 
 
+def test_resnet50_refuses_images_of_which_its_last_stage_sees_one_pixel():
+    model = models.resnet50(4)
+    assert model(torch.zeros(2, 3, 17, 17)).isfinite().all()
+    with pytest.raises(ValueError, match=r"at least 17 pixels a side for ResNet-50, got 16$"):
+        model(torch.zeros(2, 3, 17, 16))
+
+
 def test_resnet50_has_an_embedding_of_128_values_for_any_image_size():
     model = models.resnet50().eval()
     with torch.inference_mode():
