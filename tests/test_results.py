@@ -303,6 +303,18 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
         again.embed(test)
 
 
+def test_the_explorer_opens_on_the_best_without_outside_data(tmp_path, faces, split):
+    run = Run("09_elsewhere", {"OUT": str(tmp_path / "09_elsewhere"), "PROFILE": "lfw-cpu"})
+    run.uses(faces, "View 1")
+    outside = {"category": "labelled outside data", "outside_data": "other photos"}
+    for method, noise, more in (("worse", 2, {}), ("own", 1, {}), ("other", 0.1, outside)):
+        report = fl.verify(noisy(split[1], noise), split[1], 1.0)
+        run.report(method, 0, report, training="", **more)
+    run.finish()
+    shown = fl.load_shown(tmp_path)
+    assert [one.name for one in shown if one.is_best] == ["09 · own"]
+
+
 def test_what_is_damaged_or_foreign_is_named_and_the_rest_is_shown(folder):
     good = [one.name for one in fl.load_shown(folder)]
     report = next((folder / "03_others").glob("pixels*.npz"))

@@ -20,7 +20,7 @@ from facelab.checks import kinds, one_line
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
 from facelab.study.reading import loaded, opened, read_record, read_runs
-from facelab.study.record import Run
+from facelab.study.record import CATEGORIES, Run
 from facelab.study.writing import numbered
 from facelab.train import embed
 from facelab.verification import Calibration, Report, auc, same_result
@@ -186,8 +186,9 @@ def load_shown(folder: str | Path = "outputs") -> list[Shown]:
 def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     """Return what the explorer can show of records that were read.
 
-    Runs of one profile stand together, the run that finished last first; the best AUC of strangers
-    in real photos is marked. What is damaged or foreign is named, with the reason, and left out.
+    Runs of one profile stand together, the run that finished last first. Marked is the best AUC of
+    strangers in real photos, without outside data if there is such a run. What is damaged or
+    foreign is named, with the reason, and left out.
     """
     runs, shown, problems = [], [], []
     for place, record in records.items():
@@ -247,7 +248,9 @@ def _best_marked(shown: list[Shown]) -> list[Shown]:
         report = one.report
         is_result = report is not None and not report.seen and report.role == "test"
         value = auc(report.distances, report.same) if is_result else math.nan
-        return (0, 0) if math.isnan(value) else (2 - report.synthetic, value)
+        if math.isnan(value):
+            return 0, 0, 0
+        return 2 - report.synthetic, one.category == CATEGORIES[0], value
 
     best = max(shown, key=rank, default=None)
     return [replace(one, is_best=one is best) for one in shown]
