@@ -16,7 +16,7 @@ endif
 help:  ## print these lines
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
-study: $(READY)  ## run every notebook and write outputs/$(PROFILE)/report.html; ARGS=--resume goes on
+study: $(READY)  ## run every notebook, on drawn faces unless PROFILE says others, and write outputs/PROFILE/report.html
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
 
 test: $(READY) lint  ## pass every test: the package, the notebooks, and real LFW where it is

@@ -10,6 +10,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
@@ -39,6 +40,13 @@ def test_every_command_explains_itself(facelab, arguments):
     result = facelab(*arguments.split(), "--help")
     assert result.exit_code == 0
     assert "Usage:" in result.output
+
+
+def test_every_option_says_what_it_is():
+    commands = [*main.commands.values(), *main.commands["data"].commands.values()]
+    found = [one for command in commands for one in command.params if isinstance(one, click.Option)]
+    assert len(found) > 15
+    assert [one.name for one in found if not one.help] == []
 
 
 def test_the_version_is_that_of_the_package(facelab):

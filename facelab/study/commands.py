@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-PROFILE = "smoke, lfw-cpu, lfw, or a YAML file."
+PROFILE = "smoke, lfw-cpu, lfw, across, or a YAML file."
 LAB = Path(__file__).parent / "lab"  # JupyterLab's settings: Markdown is shown, not edited
 OPEN = {"ignore_unknown_options": True}  # of a command that hands options on
 
@@ -36,7 +36,10 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facelab", prog_name="facelab")
 def main():
-    """Metric learning for face verification: run the study, get the data."""
+    """Metric learning for face verification: run the study, get the data.
+
+    To begin: facelab new study; then in that folder facelab lab, or facelab run.
+    """
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters, as Windows' cp1252
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -82,15 +85,25 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
     "--profile", default="smoke", show_default=True, help=PROFILE, shell_complete=_complete
 )
 @click.option(
-    "parameters", "-p", nargs=2, multiple=True, metavar="NAME VALUE", shell_complete=_complete
+    "parameters",
+    "-p",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a notebook's parameter, whatever the profile says.",
+    shell_complete=_complete,
 )
 @click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
 @click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
-@click.option("--force", is_flag=True, help="Overwrite results that git tracks, or of others.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of dask.distributed; local: workers here.")
-@click.option("--keep-checkpoints", is_flag=True, help="Do not delete them when all is done.")
+@click.option(
+    "--force", is_flag=True, help="Overwrite results that git tracks, or of other parameters."
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Run several at once: local, or of dask.distributed."
+)
+@click.option("--keep-checkpoints", is_flag=True, help="Keep checkpoints of what is done.")
 @click.option("--list", "listed", is_flag=True, help="List the notebooks.")
-@click.option("-h", "--help", "explained", is_flag=True, help="This; of NOTEBOOK its parameters.")
+@click.option("-h", "--help", "explained", is_flag=True, help="This; with NOTEBOOK its parameters.")
 @click.pass_context
 def run(context, notebooks, parameters, listed, explained, **options):
     """Execute notebooks (all, or by name: 01) and write a report."""
@@ -221,12 +234,18 @@ def align_faces(source, out, margin):
 
 @main.command()
 @click.argument("photos", metavar="FOLDER | A.jpg B.jpg", nargs=-1, required=True)
-@click.option("--model", metavar="FILE", help="*.safetensors or *.onnx. Default: chapter 10's.")
-@click.option("--out", default="outputs/photos", show_default=True, help="Where a report goes.")
-@click.option("--prior", default=0.5, show_default=True, help="P(same) before one has looked.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; null: without an end.")
+@click.option(
+    "--model", metavar="FILE", help="*.safetensors or *.onnx. Default: chapter 10's network."
+)
+@click.option("--out", default="outputs/photos", show_default=True, help="Where the report goes.")
+@click.option("--prior", default=0.5, show_default=True, help="P(same) before the photos are seen.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; null: an end that is open.")
 def verify(photos, model, out, prior, as_json):
-    """Verify a folder of people, or compare two photos."""
+    """Verify a folder of people, or compare two photos.
+
+    FOLDER holds a folder of photos for each person: half of the people choose the threshold, a
+    report tells of the others. Of two photos: their distance, the decision, and how sure it is.
+    """
     import json
 
     from facelab.study.photos import NETWORK, compare_photos, verify_folder
@@ -279,7 +298,13 @@ def data():
 
 @data.command()
 @click.option("--out", metavar="DIR", default="data", show_default=True, help="Where to.")
-@click.option("--variant", type=click.Choice(["funneled", "original"]), default="funneled")
+@click.option(
+    "--variant",
+    type=click.Choice(["funneled", "original"]),
+    default="funneled",
+    show_default=True,
+    help="Photos in which LFW has lined the faces up, or as they were found.",
+)
 def fetch(out, variant):
     """Download LFW and its lists of pairs; goes on where it stopped."""
     from facelab.data.download import fetch
