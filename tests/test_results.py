@@ -282,6 +282,8 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
         finished = "2999" if file.parent.name == "01_drawn" else "2026"
         record = json.loads(file.read_text()) | {"finished": finished}
         file.write_text(json.dumps(record))
+    cell = {"cell_type": "markdown", "metadata": {}, "source": ["# 02 · Of networks\n", "Text"]}
+    (folder / "02_networks" / "02_networks.ipynb").write_text(json.dumps({"cells": [cell]}))
     shown = {one.name: one for one in fl.load_shown(folder)}
     names = ["a network", "pixels", "another name", "on dev", "leaking"]
     numbers = ["02"] + ["03"] * 4
@@ -292,6 +294,8 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     network = shown["02 · a network · lfw-cpu"]
     assert network.film is not None and network.embed is None
     assert network.data == "lfw"
+    assert network.group == "02 · Of networks · lfw-cpu"  # as the chapter calls itself
+    assert shown["03 · pixels · lfw-cpu"].group == "03 Others · lfw-cpu"
     assert shown["03 · pixels · lfw-cpu"].embed is fl.raw_pixels
     drawn = shown["01 · net · smoke"]
     assert drawn.report.synthetic and drawn.data == "synthetic"

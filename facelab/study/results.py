@@ -21,6 +21,7 @@ from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
 from facelab.study.reading import loaded, opened, read_record, read_runs
 from facelab.study.record import CATEGORIES, Run
+from facelab.study.settings import heading
 from facelab.study.writing import numbered
 from facelab.train import embed
 from facelab.verification import Calibration, Report, auc, same_result
@@ -193,7 +194,7 @@ def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     runs, shown, problems = [], [], []
     for place, record in records.items():
         if record["status"] == "done":
-            runs.append((place, record, _of_list(record)))
+            runs.append((place, record, _of_list(place, record)))
     newest = {}
     for *_, place in runs:
         newest[place.profile] = max(place.finished, newest.get(place.profile, ""))
@@ -215,11 +216,10 @@ class _OfList(NamedTuple):
     title: str
 
 
-def _of_list(record: dict) -> _OfList:
-    number, title = numbered(record["notebook"])
-    return _OfList(
-        record["profile"], record["finished"], number or title, f"{number} {title}".strip()
-    )
+def _of_list(place: Path, record: dict) -> _OfList:
+    number, words = numbered(record["notebook"])
+    title = heading(place / f"{record['notebook']}.ipynb")
+    return _OfList(record["profile"], record["finished"], number or words, title)
 
 
 @contextmanager
