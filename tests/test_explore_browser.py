@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import HTTPError
@@ -22,7 +23,7 @@ import pytest
 
 from facelab.explorer import payload
 from facelab.explorer.shown import Film, Shown
-from facelab.verification import Calibration, Report, calibrate_report
+from facelab.verification import Calibration, Report, calibrate_report, compare
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120_000  # ms; on an idle machine everything is there in a few seconds
@@ -695,6 +696,69 @@ def test_one_run_without_film_and_network_says_what_is_missing(page, shown, tmp_
     assert page.wrong == []
 
 
+def test_comparing_tells_the_intervals_of_the_differences(page, shown, tmp_path):
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    page.locator("[data-tab=compare]").click()
+    settle(page)
+    a, b = (replace(one.report, f1_threshold=one.report.threshold) for one in shown)
+    expected = compare(a, b).table.set_index("metric")
+    cells = page.locator("[data-difference][data-low]")
+    assert cells.count() == 8
+    for cell in cells.all():
+        row = expected.loc[cell.get_attribute("data-difference")]
+        told = [float(cell.get_attribute(f"data-{end}")) for end in ("low", "high")]
+        assert told == pytest.approx([row["low"], row["high"]], abs=0.4 * row["error"])
+        row = cell.locator("xpath=..").inner_text()  # no sign of what is rounded to 0
+        assert re.search(r"[-+−]0\.0+( |$)", row) is None
+    page.locator(".fl-main .fl-grip").focus()
+    page.keyboard.press("Home")  # where no precision is defined
+    settle(page)
+    assert "(" in page.locator("[data-difference=recall]").inner_text()
+    assert page.locator("[data-difference=precision]").inner_text().strip() == ""
+    assert page.wrong == []
+
+
+def test_what_stands_in_a_field_is_whole(page, shown, tmp_path):
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    page.locator(".fl-number").fill("0.8765432")
+    page.locator("[data-tab=two]").click()
+    page.locator("input.fl-text").first.fill("Sarah_Jessica_Parker_0001")
+    room = """n => {
+      const context = document.createElement("canvas").getContext("2d");
+      const style = getComputedStyle(n);
+      context.font = style.font;
+      const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+      return n.clientWidth - padding - context.measureText(n.value).width;
+    }"""
+    assert page.locator("input.fl-text").first.evaluate(room) > 0
+    assert page.locator(".fl-number").evaluate(room) > 15  # its arrows
+
+
+def test_the_plain_figure_goes_when_the_explorer_has_come(page, shown, tmp_path):
+    """Beside one another as JupyterLab nests outputs, with a kernel that answers late."""
+    text = write_page(tmp_path / "page.html", shown).read_text(encoding="utf-8")
+    place = '<div class="jp-OutputArea-child">'
+    PIL.Image.new("RGB", (9, 9)).save(tmp_path / "figure.png")
+    text = text.replace(
+        '<div id="explorer"></div>',
+        f'{place}<img src="figure.png"></div>{place}<div id="explorer"></div></div>',
+    )
+    late = """const model = { off() {}, on: (_, answer) => { window.answer = answer; } };
+    model.send = ({ ask }) => { window.ask = ask; };
+    render({ model, el: document.getElementById("explorer") });
+    const { meta, buffers } = JSON.parse(document.getElementById("data").textContent);
+    const bytes = buffers.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+    window.come = () => answer({ ask, meta }, bytes);</script>"""
+    (tmp_path / "late.html").write_text(text[: text.rindex("mountPage(")] + late, encoding="utf-8")
+    page.goto((tmp_path / "late.html").as_uri())
+    page.get_by_text("Waiting for the kernel").wait_for()
+    assert page.locator("img").first.is_visible()
+    page.evaluate("come()")
+    page.wait_for_selector(".fl-main .fl-grip")
+    assert not page.locator("img").first.is_visible()
+    assert page.wrong == []
+
+
 def test_nothing_jumps_when_the_threshold_moves(page, shown, tmp_path):
     page.goto(write_page(tmp_path / "page.html", shown).as_uri())
     page.wait_for_selector(".fl-main .fl-grip")
@@ -730,7 +794,8 @@ def test_the_notebook_opens_on_committed_results(page, tmp_path):
         assert page.locator("select.fl-which option").count() > 1
         best = page.locator("select.fl-which option:checked")
         assert best.get_attribute("data-name") == "01 · Siamese CNN, margin 1.00, 5 epochs"
-        assert page.locator("select.fl-which optgroup").get_attribute("label").startswith("01 ")
+        group = page.locator("select.fl-which optgroup").get_attribute("label")
+        assert group == "01 · The Siamese baseline"
         assert page.locator(".fl-badge").get_attribute("data-kind") == "chosen"
         assert page.locator(".fl-source .fl-synthetic").count() == 0
         assert page.wrong == []

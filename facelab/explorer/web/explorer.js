@@ -13,8 +13,8 @@ function worth(run, t) {
   if (run.seen) return ["seen", told, `The people of these pairs are no strangers: ${run.seen}.`];
   if (run.role !== "test") return ["chosen", told, ""];
   const result = accuracy && f1 ? "what stands here is a result" : accuracy ?
-    "accuracy, FAR and FRR are results here; those of F1, precision and recall stand at the other one" :
-    "F1, precision and recall are results here; those of accuracy, FAR and FRR stand at the other one";
+    "accuracy, FAR and FRR are results here; F1, precision and recall are at “Chosen for F1”" :
+    "F1, precision and recall are results here; accuracy, FAR and FRR are at “Chosen for accuracy”";
   return ["chosen", told, `The people of these pairs had no say in it, so ${result}.`];
 }
 
@@ -210,10 +210,11 @@ function mount(el, data, host) {
   function need(k) {
     const run = runs[k], say = () => {
       const n = run.intervals?.n;
-      fine.textContent = run.nSame && run.nDifferent ? (n ? `Bars: 95 % intervals of ${count(n)} resamples of the ${count(run.pairSet.people.length)} people, at ` +
-        `${run.intervals.thresholds.length} thresholds; in between, a straight line.` : "Resampling people for the intervals …") :
+      fine.textContent = run.nSame && run.nDifferent ? (n ? `Bars: 95 % intervals, the ${count(run.pairSet.people.length)} people resampled ${count(n)} times.` :
+        "Resampling people for the intervals …") :
         "Without both kinds of pairs some rates are undefined.";
-      fine.title = "People are drawn with replacement, not pairs, because pairs that share a person depend on one another.";
+      fine.title = "People are drawn with replacement, not pairs, because pairs that share a person depend on one another. " +
+        "Between the thresholds of the buttons the ends are interpolated.";
     };
     if (k === state.run) say();
     if (run.intervals || run.asked || !host.intervals) return;

@@ -12,6 +12,8 @@ const MEANING = {
   far: "false accept rate: of the pairs of different people, how many are accepted",
   frr: "false reject rate: of the pairs of one person, how many are rejected",
 };
+const N_DRAWN = 1000; // resamples of people for the intervals of differences
+const MOST_DRAWN = 50_000; // pairs that are resampled here
 const ARRAYS = {
   float64: Float64Array, float32: Float32Array, int32: Int32Array, uint32: Uint32Array,
   uint16: Uint16Array, uint8: Uint8Array,
@@ -100,6 +102,96 @@ function interval(run, metric, threshold) {
   return ends.every(Number.isFinite) ? ends : null;
 }
 
+/** All pairs of a run by distance, and of each whether the next one is farther. */
+function ascending({ same, different, n }) {
+  const pairs = new Uint32Array(n), distances = new Float32Array(n), ends = new Uint8Array(n);
+  for (let k = 0, i = 0, j = 0; k < n; k++) {
+    const kind = !(same.distances[i] > different.distances[j]) && i < same.pairs.length ? same : different;
+    const at = kind === same ? i++ : j++;
+    [pairs[k], distances[k]] = [kind.pairs[at], kind.distances[at]];
+    if (k) ends[k - 1] = distances[k] > distances[k - 1];
+  }
+  ends[n - 1] = 1;
+  return { pairs, distances, ends };
+}
+
+/** Counts at a threshold, AUC and EER, each pair counting as often as `weights` say. */
+function weighed(run, threshold, weights) {
+  const { pairs, distances, ends } = (run.ascending ??= ascending(run)), { same } = run.pairSet;
+  const accepted = below(distances, threshold), all = [0, 0], found = [0, 0];
+  for (let i = 0; i < run.n; i++) all[same[i]] += weights[i];
+  let tp = 0, fp = 0, tpBefore = 0, fpBefore = 0, area = 0, gapBefore = -1, eer = NaN;
+  for (let k = 0; k < run.n; k++) {
+    if (k === accepted) [found[0], found[1]] = [fp, tp];
+    if (same[pairs[k]]) tp += weights[pairs[k]];
+    else fp += weights[pairs[k]];
+    if (!ends[k]) continue;
+    area += ((fp - fpBefore) * (tp + tpBefore)) / 2;
+    const gap = fp / all[0] + tp / all[1] - 1; // FAR − FRR, rises from -1 to 1
+    if (gapBefore < 0 && gap >= 0) eer = (fpBefore + ((fp - fpBefore) * gapBefore) / (gapBefore - gap)) / all[0];
+    [tpBefore, fpBefore, gapBefore] = [tp, fp, gap];
+  }
+  if (accepted === run.n) [found[0], found[1]] = [fp, tp];
+  return { tp: found[1], fp: found[0], fn: all[1] - found[1], tn: all[0] - found[0], auc: area / all[0] / all[1], eer };
+}
+
+/** 1 for each pair that shares nobody with an earlier such pair of its kind, else 0. */
+function independent({ left, right, same, person }) {
+  const met = [new Set(), new Set()];
+  return Uint8Array.from(left, (image, pair) => {
+    const people = [person[image], person[right[pair]]], known = met[same[pair]];
+    if (people.some((one) => known.has(one))) return 0;
+    people.forEach((one) => known.add(one));
+    return 1;
+  });
+}
+
+/**
+ * 95 % intervals of the differences b - a of two runs on the same pairs, [low, high] by metric.
+ *
+ * People are drawn with replacement, the same for both runs, as `compare` of comparison.py does it;
+ * a metric of which fewer than ten pairs are independent has none.
+ */
+function differences(a, ta, b, tb) {
+  const { left, right, same, person, people } = a.pairSet, ends = {}, drawn = {};
+  const n = Math.min(N_DRAWN, a.n > MOST_DRAWN ? 0 : Math.floor(1e7 / a.n)); // a second at most
+  const times = new Uint16Array(people.length), weights = new Float64Array(a.n), random = mulberry(1);
+  const both = (of) => [weighed(a, ta, of), weighed(b, tb, of)];
+  for (let k = 0; k < n; k++) {
+    times.fill(0);
+    for (let j = 0; j < people.length; j++) times[Math.floor(random() * people.length)] += 1;
+    for (let i = 0; i < a.n; i++) weights[i] = times[person[left[i]]] * (same[i] ? 1 : times[person[right[i]]]);
+    const [p, q] = both(weights).map((c) => ({ ...rates(c), auc: c.auc, eer: c.eer }));
+    for (const metric of Object.keys(p)) (drawn[metric] ??= []).push(q[metric] - p[metric]);
+  }
+  const counted = both(independent(a.pairSet)).map(({ tp, fp, fn, tn }) => {
+    const nSame = tp + fn, nDifferent = fp + tn, compared = Math.min(nSame, nDifferent);
+    return { precision: tp + fp, recall: nSame, f1: nSame + fp, accuracy: nSame + nDifferent, far: nDifferent,
+      frr: nSame, auc: compared, eer: compared };
+  });
+  for (const [metric, values] of Object.entries(drawn)) {
+    const known = Float64Array.from(values.filter(Number.isFinite)).sort();
+    if (known.length && counted.every((of) => of[metric] >= 10)) ends[metric] = [0.025, 0.975].map((q) => quantile(known, q));
+  }
+  return { n, ends };
+}
+
+/** The quantile of ascending values, a line between two of them. */
+function quantile(values, q) {
+  const place = q * (values.length - 1), k = Math.floor(place), next = Math.min(k + 1, values.length - 1);
+  return values[k] + (place - k) * (values[next] - values[k]);
+}
+
+/** Random numbers from 0 to 1 (mulberry32, by Tommy Ettinger): the same ones each time. */
+function mulberry(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
 /** The points of the ROC that a figure can tell apart: [far, tar] at ascending thresholds. */
 function rocPoints(run) {
   const s = run.same.distances, d = run.different.distances, points = [[0, 0]];
@@ -160,7 +252,8 @@ function probit(p) {
   return (poly(a, r) * q) / (poly(b, r) * r + 1);
 }
 
-const signed = (text) => (text.startsWith("-") ? `−${text.slice(1)}` : text);
+/** A number with a sign that is written well, and none where it is rounded to 0. */
+const signed = (text) => text.replace(/^[-+](?=0\.0+( |$))/, "").replace("-", "−");
 const count = (n) => n.toLocaleString("en-US");
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 const percent = (x, digits = 1) => (Number.isFinite(x) ? `${(100 * x).toFixed(digits)} %` : "–");

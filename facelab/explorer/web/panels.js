@@ -151,10 +151,9 @@ function comparePanel(host, on) {
     (key) => { mode = key; n = PAGE; on.changed(); });
   const more = make("button", { type: "button", class: "fl-quiet", on: { click: () => { n += PAGE; on.changed(); } } });
   let mode = "a", n = PAGE;
-  const hint = make("p", { class: "fl-hint", text: "Each at its threshold. Whether a difference is more than luck, " +
-    "fl.compare(first, second) tells: it resamples the people of both at once." });
+  const hint = make("p", { class: "fl-hint" });
   const both = make("div", {}, titles[0], first, titles[1], holder, table, hint, note, modes.node, cards.node, more);
-  const lone = make("p", { class: "fl-empty", text: "There is only one run here. Pass several reports, fl.explore({\"first\": …, \"second\": …}), to compare them." });
+  const lone = make("p", { class: "fl-empty", text: "There is only one run here. Run another chapter, or pass several reports, fl.explore({\"first\": …, \"second\": …}), to compare them." });
   const node = make("div", { class: "fl-compare" }, make("label", { class: "fl-row" },
     make("span", { text: "Compare with" }), select), both, lone);
 
@@ -187,15 +186,32 @@ function comparePanel(host, on) {
     table.replaceChildren(make("thead", {}, make("tr", {}, ...["", "First", "Second", "Second − first"].map((text) =>
       make("th", { scope: "col", text })))), make("tbody", {}, ...rows.map(([key, word]) => {
       const [p, q] = values.map((v) => v[key] ?? NaN), sign = q - p > 0 ? "+" : "";
-      const change = key === "threshold" || key === "auc" ? written(q - p) : `${written(100 * (q - p), 1)} points`;
+      const change = key === "auc" ? written(q - p) : `${written(100 * (q - p), 1)} points`;
       return make("tr", {}, make("th", { scope: "row", text: word }), make("td", { text: form(key, p) }),
-        make("td", { text: form(key, q) }), make("td", { text: key === "threshold" || !Number.isFinite(q - p) ? "" : signed(sign + change) }));
+        make("td", { text: form(key, q) }), make("td", {}, key === "threshold" || !Number.isFinite(q - p) ? "" :
+          signed(sign + change), a.pairSet === b.pairSet ? make("small", { "data-difference": key, text: "\u00a0" }) : null));
     })));
+  }
+  let known = { of: [] };
+  function tellIntervals(...of) {
+    if (of.some((value, k) => value !== known.of[k])) known = { of, ...differences(...of) };
+    const { n, ends } = known;
+    hint.textContent = n ? `Each at its threshold. In brackets 95 % intervals of the differences, from ${count(n)} ` +
+      "resamples of the people of both at once: one that holds 0 may be luck." :
+      "Each at its threshold. So many pairs are resampled in Python: fl.compare(first, second).";
+    for (const cell of table.querySelectorAll("[data-difference]")) {
+      const of = ends[cell.dataset.difference];
+      if (!of) continue;
+      Object.assign(cell.dataset, { low: of[0], high: of[1] });
+      const form = (end) => signed(cell.dataset.difference === "auc" ? written(end) : written(100 * end, 1));
+      cell.textContent = `(${form(of[0])} to ${form(of[1])})`;
+    }
   }
   function show(a, ta, b, tb) {
     if (!b) return;
     const comparable = a.pairSet === b.pairSet;
     hint.hidden = modes.node.hidden = cards.node.hidden = !comparable;
+    if (comparable) tellIntervals(a, ta, b, tb);
     more.hidden = true;
     if (!comparable) {
       note.textContent = "The two runs hold different pairs, so there are none on which they could disagree.";
