@@ -11,7 +11,7 @@ import pytest
 import yaml
 from docutils import nodes
 
-from facelab.study.book import write_mathml
+from facelab.study.book import EXPLORE, add_note, write_mathml
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
@@ -38,6 +38,16 @@ def test_every_equation_is_written_as_mathml_with_no_command_left_over():
             assert "\\" not in re.sub("<[^>]+>", "", written), (name, block or inline)
             n_equations += 1
     assert n_equations > 100
+
+
+@pytest.mark.parametrize(("page", "stays"), [(EXPLORE, False), ("notebooks/06_compare", True)])
+def test_the_plain_figure_goes_where_the_explorer_is(page, stays):
+    source = [(ROOT / f"{page}.ipynb").read_text(encoding="utf-8")]
+    add_note(None, page, source)
+    notebook = nbformat.reads(source[0], 4)
+    nbformat.validate(notebook)
+    assert ("image/png" in source[0]) is stays
+    assert ("<iframe" in notebook.cells[0].source) is not stays
 
 
 def entries(part):

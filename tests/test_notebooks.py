@@ -46,9 +46,12 @@ def test_no_path_of_a_machine_is_stored(path):
 def test_no_widget_is_stored_and_an_explorer_has_its_figure(path):
     assert "widgets" not in nbformat.read(path, as_version=4).metadata
     assert "application/vnd.jupyter.widget" not in path.read_text()
-    for cell in code(path):
-        if "fl.explore(" in cell.source:
+    told = ""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and "fl.explore(" in cell.source:
             assert any("image/png" in output.get("data", {}) for output in cell.outputs)
+            assert "run the next cell, and the explorer takes the place" in told.lower()
+        told = cell.source
 
 
 @each

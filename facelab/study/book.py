@@ -48,6 +48,9 @@ def add_note(app, docname: str, source: list[str]) -> None:
     if folder == "notebooks" and docname != EXPLORE:
         first += ", on synthetic faces"  # else a search finds two chapters of one title
     heading["source"] = f"{first}\n\n{said}\n{rest}"
+    if docname == EXPLORE:  # the plain figure goes where the explorer is
+        for cell in notebook["cells"]:
+            cell |= {"outputs": []} if cell["cell_type"] == "code" else {}
     source[0] = json.dumps(notebook)
 
 
