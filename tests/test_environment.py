@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from rattler import MatchSpec
 
 ROOT = Path(__file__).parents[1]
@@ -44,15 +43,6 @@ def test_the_readme_names_both_commands():
     readme = (ROOT / "README.md").read_text()
     assert "make study" in readme
     assert "make test" in readme
-
-
-def test_binder_has_the_cpu_build_of_pytorch_and_a_python_that_the_package_takes():
-    index = "--extra-index-url https://download.pytorch.org/whl/cpu"
-    lines = (ROOT / ".binder/requirements.txt").read_text().splitlines()
-    assert lines[1:] == [index, "-e ."]
-    assert index in (ROOT / "environment.yml").read_text()
-    python = (ROOT / ".binder/runtime.txt").read_text().strip().removeprefix("python-")
-    assert SpecifierSet(PROJECT["requires-python"]).contains(python)
 
 
 def test_what_the_readme_tells_users_of_colab_is_there():
