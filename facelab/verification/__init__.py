@@ -1,7 +1,6 @@
 """Decide from a distance whether two images show one person, and say how sure that is."""
 
 # ruff: noqa: F401, I001
-from facelab.verification.all_pairs import AllPairs, all_pairs
 from facelab.verification.calibration import Calibration, calibrate, calibrate_report, cllr
 from facelab.verification.comparison import Comparison, Estimate, Folds, compare, compare_all
 from facelab.verification.comparison import difference_of, holm, mean_of, over_folds
