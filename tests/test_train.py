@@ -19,11 +19,12 @@ from torch import nn
 from torch.utils.data import BatchSampler, RandomSampler
 from torchvision.transforms import v2
 
-from facelab import checkpoints, samplers, train
+from facelab import samplers, structure, train
 from facelab.augmentation import augment, to_float
-from facelab.checkpoints import Structure, describe, difference
+from facelab.checkpoints import describe, difference
 from facelab.faces import Faces, draw_pairs
 from facelab.losses import AdaCos, ContrastiveLoss
+from facelab.structure import Structure
 
 
 def make_faces(people=12, images=8, noise=40, seed=0):
@@ -308,7 +309,7 @@ def test_packages_are_libraries_wherever_they_lie_and_are_not_read_through(monke
     monkeypatch.setattr(sys, "path", [*sys.path, own])
     elsewhere = dict.fromkeys(("stdlib", "purelib", "platlib"), "elsewhere")
     monkeypatch.setattr("sysconfig.get_paths", lambda *_: elsewhere)
-    libraries = runpy.run_path(checkpoints.__file__)["LIBRARIES"]
+    libraries = runpy.run_path(structure.__file__)["LIBRARIES"]
     assert own in libraries
     assert all(module.__file__.startswith(libraries) for module in (torch, losses))
 
