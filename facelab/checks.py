@@ -35,11 +35,14 @@ def whole(name: str, value, low: float = -np.inf, high: float = np.inf) -> int:
 def places(name: str, values, n: float = np.inf) -> np.ndarray:
     """Return an int64 array of whole numbers from 0 to `n` - 1; a ValueError for all else."""
     array = np.asarray(values)
-    good = array.dtype.kind in "iuf" or not array.size
-    if array.size and good:
-        good = array.min() >= 0 and array.max() < n and (array == np.floor(array)).all()
-    if not good:
-        raise _refused(f"{name} whole numbers{_between(0, n - 1)}", _first_wrong(array, n))
+    if not array.size:
+        return array.astype(np.int64)
+    expected = f"{name} whole numbers{_between(0, n - 1)}"
+    if array.dtype.kind not in "iuf":
+        raise _refused(expected, array.dtype)
+    good = (array >= 0) & (array < n) & (array == np.floor(array))
+    if not good.all():
+        raise _refused(expected, array[~good].flat[0])
     return array.astype(np.int64, copy=False)
 
 
@@ -166,13 +169,6 @@ def _between(low, high):
     if np.isfinite(low) and np.isfinite(high):
         return f" from {low:,} to {high:,}"
     return f" of {low:,} or more" if np.isfinite(low) else ""
-
-
-def _first_wrong(array, n):
-    if array.dtype.kind not in "iuf":
-        return array.dtype
-    good = (array >= 0) & (array < n) & (array == np.floor(array))
-    return array[~good].flat[0]
 
 
 def _refused(expected, got):

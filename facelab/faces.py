@@ -230,17 +230,6 @@ class Split:
         return pd.DataFrame(rows, ["train", "dev", "test"], columns)
 
 
-def draw_people(faces: Faces, n_people: int, seed: int) -> tuple[str, ...]:
-    """Draw `n_people` names at random, in label order; the same for the same seed."""
-    n = len(faces.names)
-    seed = whole("seed", seed, 0)
-    n_people = whole("n_people", n_people)
-    if not 0 < n_people < n:
-        raise ValueError(f"expected to draw between 1 and {n - 1} of {n} people, got {n_people}")
-    drawn = np.random.default_rng(seed).choice(n, n_people, replace=False)
-    return tuple(faces.names[k] for k in np.sort(drawn))
-
-
 @kinds
 def draw_pairs(
     faces: Faces, n_same: int, n_different: int, seed: int, name: str, role: str = ""

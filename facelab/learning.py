@@ -1,6 +1,5 @@
 """One step and one epoch of learning, and what each of them tells."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,17 +22,15 @@ from facelab.faces import Faces
 from facelab.losses import MeanOverPairs
 from facelab.samplers import Batch, draw
 
-FAILURES = (TypeError, ValueError, LookupError, AttributeError, AssertionError, RuntimeError)
-
 
 @contextmanager
 def expecting(what: str) -> Iterator[None]:
     """Say in one line what was expected of a part of the user's own when it fails."""
     try:
         yield
-    except FAILURES as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
         raise ValueError(f"expected {what}, got {one_line(error)}") from error
 
 
@@ -49,6 +46,11 @@ def embeddings_of(network: Callable, images: torch.Tensor) -> torch.Tensor:
     if embeddings.ndim != 2 or len(embeddings) != n:
         raise ValueError(f"expected {what}, got shape {tuple(embeddings.shape)} for {n} images")
     return embeddings.float()
+
+
+def _diverged(what: str, lr: float) -> FloatingPointError:
+    advice = "try a smaller learning rate, or precision='32-true' in the Fabric"
+    return FloatingPointError(f"expected {what}, at a learning rate of {lr:g}; {advice}")
 
 
 class Function(nn.Module):
@@ -103,11 +105,15 @@ class Learner:
             for batch in batches:
                 steps.append(self.step(train, batch, generator))
         finally:  # a miner fails of itself on the embeddings that follow a loss of nan
-            self._check_finite([float(step["loss"]) for step in steps], epoch, len(batches), lr)
+            for number, step in enumerate(steps, start=1):
+                if not step["loss"].isfinite():
+                    where = f"in epoch {epoch}, batch {number} of {len(batches)}"
+                    raise _diverged(f"a finite loss, got {float(step['loss'])} {where}", lr)
         told = pd.DataFrame([{key: float(value) for key, value in step.items()} for step in steps])
         seconds = time.perf_counter() - start
         images = sum(len(batch.rows) for batch in batches)
-        self._check_weights(epoch, lr)
+        if not all(weight.isfinite().all() for weight in self.network.parameters()):
+            raise _diverged(f"finite weights, got others after epoch {epoch}", lr)
         return {
             "epoch": epoch,
             **told.mean().to_dict(),
@@ -200,22 +206,6 @@ class Learner:
             got = f"{type(self.loss).__name__}, which finds nothing to learn in them"
             beside = "a loss of pairs beside a sampler that gives them"
             raise ValueError(f"expected {beside}, got {got}; {advice}")
-
-    def _check_finite(self, losses: list[float], epoch: int, n_batches: int, lr: float) -> None:
-        for number, loss in enumerate(losses, start=1):
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"expected a finite loss, got {loss} in epoch {epoch}, batch {number} of "
-                    f"{n_batches}, at a learning rate of {lr:g}; try a smaller learning rate, or "
-                    "precision='32-true' in the Fabric"
-                )
-
-    def _check_weights(self, epoch: int, lr: float) -> None:
-        if not all(weight.isfinite().all() for weight in self.network.parameters()):
-            raise FloatingPointError(
-                f"expected finite weights, got others after epoch {epoch}, at a learning rate of "
-                f"{lr:g}; try a smaller learning rate, or precision='32-true' in the Fabric"
-            )
 
     @torch.no_grad()
     def _told(self, value, embeddings, labels, mined) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from facelab.checks import kinds, whole
+from facelab.checks import kinds, places, whole
 from facelab.faces import Faces
 
 
@@ -114,8 +114,8 @@ def draw(sampler: Callable | Sampler, faces: Faces, batch_size: int, rng) -> lis
         finally:
             np.random.set_state(before)  # noqa: NPY002
         if drawn and np.ndim(drawn[0]) == 0:
-            whole = len(drawn) - len(drawn) % batch_size
-            drawn = [drawn[start : start + batch_size] for start in range(0, whole, batch_size)]
+            n = len(drawn) - len(drawn) % batch_size
+            drawn = [drawn[start : start + batch_size] for start in range(0, n, batch_size)]
     else:
         drawn = sampler(faces, batch_size, rng)
     if not isinstance(drawn, Iterable):
@@ -135,13 +135,8 @@ def _checked(batch, n_images: int) -> Batch:
     if rows.min() < 0 or rows.max() >= n_images:
         raise ValueError(f"expected {what}, got rows {rows.min()} to {rows.max()}")
     if pairs is not None:
-        pairs = tuple(np.asarray(ends) for ends in pairs)
+        pairs = tuple(places("ends of pairs", ends, len(rows)) for ends in pairs)
         lengths = [len(ends) for ends in pairs]
         if len(pairs) != 4 or lengths[0] != lengths[1] or lengths[2] != lengths[3]:
             raise ValueError(f"expected pairs (anchor, positive, anchor, negative), got {lengths}")
-        places = np.concatenate(pairs)
-        if places.dtype.kind not in "iu" or not np.isin(places, np.arange(len(rows))).all():
-            raise ValueError(
-                f"expected pairs of places 0..{len(rows) - 1} in the batch, got others"
-            )
     return Batch(rows, pairs)

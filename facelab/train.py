@@ -30,8 +30,6 @@ from facelab.verification import auc
 COLLAPSED = 0.05  # mean distance of different people below which all embeddings are one point
 BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}<{remaining}{postfix}"  # epochs done
 WATCHED = ["epoch", "split", "source", "synthetic", "role", "distance", "same"]
-HISTORY = "epoch lr source synthetic images images_per_second seconds loss active mined empty "
-HISTORY += "accuracy same_distance different_distance note"
 
 
 class Training(NamedTuple):
@@ -119,8 +117,8 @@ def fit(
     title : str
         What the bar of progress is called.
     """
-    watch = {} if watch is None else watch
-    keep_best = {} if keep_best is None else keep_best
+    watch = watch or {}
+    keep_best = keep_best or {}
     epochs = whole("epochs", epochs, 1)
     batch_size = whole("batch_size", batch_size, 1)
     seed = whole("seed", seed, 0)
@@ -194,21 +192,21 @@ def fit(
     rows, watched = saved.resume(epochs, fabric.device)
     for faces in (train, *watch.values()):  # an image of each, before any work is lost
         embed(model, faces, np.arange(1), fabric=fabric)
-    remaining = range(len(rows) + 1, epochs + 1)
     silent = not fabric.is_global_zero
     named = f"{title}, epoch" if title else "epoch"
     about = {"total": epochs, "initial": len(rows), "disable": silent, "bar_format": BAR}
     progress = Progress(desc=named, **about)
 
-    for epoch in remaining:
+    for epoch in range(len(rows) + 1, epochs + 1):
         start = time.perf_counter()
         row = learner.learn(train, epoch)
         if fabric.world_size > 1:
             for buffer in model.buffers():  # running means are of a process's own images
                 buffer.copy_(fabric.broadcast(buffer))
-        if scheduler:
-            is_plateau = isinstance(parts["scheduler"], ReduceLROnPlateau)
-            parts["scheduler"].step(*([row["loss"]] if is_plateau else []))
+        if isinstance(parts.get("scheduler"), ReduceLROnPlateau):
+            parts["scheduler"].step(row["loss"])
+        elif scheduler:
+            parts["scheduler"].step()
         for name, faces in watch.items():
             distance = _pair_distances(model, faces, fabric)
             watched.append((epoch, name, torch.from_numpy(distance)))
@@ -271,8 +269,6 @@ def _check_scheduler(scheduler, epochs: int) -> None:
 
 def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:
     for name, faces in watch.items():
-        if not isinstance(name, str) or not name or name in HISTORY.split():
-            raise ValueError(f"expected names of watched faces that no column has, got {name!r}")
         if not faces.pairs:
             raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
         if len(set(faces.pairs.same.tolist())) < 2:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from facelab.checks import kinds, real, whole
-from facelab.faces import Faces, Split, draw_pairs, draw_people
+from facelab.faces import Faces, Split, draw_pairs
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
 # otherwise the size of train would depend on who is drawn more than on how many are.
@@ -132,12 +132,16 @@ def _with_drawn_pairs(faces: Faces, name: str, role: str, seed: int) -> Faces:
 
 
 def hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
-    """Draw people out of `pool`; return the others, and those with dev pairs."""
-    drawable = pool.select(np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES])
+    """Draw the share `dev_people` out of `pool`; return the others, and those with dev pairs."""
+    drawable = np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES]
+    n = len(drawable)
     n_people = round(real("dev_people", dev_people, 0, 1) * len(pool.names))
-    drawn = draw_people(drawable, n_people, seed)
+    if not 0 < n_people < n:
+        raise ValueError(f"expected to draw between 1 and {n - 1} of {n} people, got {n_people}")
+    rng = np.random.default_rng(whole("seed", seed, 0))
+    drawn = set(rng.choice(drawable, n_people, replace=False).tolist())
     dev = _with_drawn_pairs(pool.select(drawn), "dev", "dev", seed)
-    return pool.select(set(pool.names) - set(drawn)), dev
+    return pool.select(set(pool.names) - drawn), dev
 
 
 def _with_train_pairs(train: Faces, pairs, name: str) -> Faces:

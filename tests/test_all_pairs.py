@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from facelab.faces import Pairs
-from facelab.verification import AllPairs, Sweep, all_pairs, best, distances, eer, rates
-from facelab.verification.all_pairs import figures
+from facelab.field.all_pairs import AllPairs, all_pairs, figures
+from facelab.verification import Sweep, best, distances, eer, rates
 
 ROOT = Path(__file__).parent.parent
 
@@ -180,7 +180,7 @@ def test_memory_does_not_grow_with_the_pairs():
     code = """
 import resource, sys
 import numpy as np
-from facelab.verification import all_pairs
+from facelab.field.all_pairs import all_pairs
 n = int(sys.argv[1])
 rng = np.random.default_rng(0)
 x, labels = rng.normal(size=(n, 8)), np.arange(n) // 4

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facelab.faces import Faces, Pairs, Split, draw_pairs, draw_people
+from facelab.faces import Faces, Pairs, Split, draw_pairs
 
 
 def test_selecting_people_relabels_them_in_order_and_keeps_their_images(small_faces):
@@ -155,15 +155,6 @@ def test_a_split_that_shares_people_must_say_so(small_faces):
     with pytest.raises(ValueError, match="disjoint people, got 1 in train and dev of odd"):
         Split(a, b, c, "odd")
     assert Split(a, b, c, "odd", leaking="one person").shared_people()["train", "dev"] == 1
-
-
-def test_drawn_people_are_distinct_ordered_and_repeatable(small_faces):
-    drawn = draw_people(small_faces, 12, seed=3)
-    assert len(set(drawn)) == 12
-    assert list(drawn) == sorted(drawn, key=small_faces.names.index)
-    assert drawn == draw_people(small_faces, 12, seed=3) != draw_people(small_faces, 12, seed=4)
-    with pytest.raises(ValueError, match="between 1 and 39 of 40 people, got 40"):
-        draw_people(small_faces, 40, seed=0)
 
 
 def test_drawn_pairs_are_distinct_true_and_repeatable(small_faces):

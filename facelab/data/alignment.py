@@ -1,7 +1,6 @@
 """Align faces: find five landmarks, and move them to where the field expects them."""
 
 import os
-from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from facelab.data.decoding import decode_all, open_picture
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import find_photos
 from facelab.data.packing import Photos, check, unusable
+from facelab.files import write_whole
 from facelab.progress import Progress
 
 SIDE = 112  # pixels of the template
@@ -84,7 +84,7 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         moved = aligned(open_picture(photos[files[row]]), points[row], margin)
-        _put(path, lambda part: moved.save(part, quality=95, subsampling=0))
+        write_whole(path, partial(moved.save, format="jpeg", quality=95, subsampling=0))
 
     thread_map(write, range(len(files)), desc=out.name, disable=not progress)
     shown = np.linspace(0, len(files) - 1, min(SHOWN, len(files))).astype(int)
@@ -149,7 +149,7 @@ def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFra
         if len(rows) == SAVE_EVERY or file == missing[-1]:
             added = pd.DataFrame(rows, columns=columns)
             known = pd.concat([known, added]) if len(known) else added
-            _put(path, partial(known.to_csv, index=False))
+            write_whole(path, partial(known.to_csv, index=False))
             rows = []
     return known.set_index("file").loc[list(photos)].reset_index()
 
@@ -170,13 +170,6 @@ def _is_written(path: Path, side: int) -> bool:
         return False
     with Image.open(path) as image:
         return image.size == (side, side)
-
-
-def _put(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all, so that a stopped call leaves no half of one."""
-    part = path.with_name(f".{path.name}")
-    write(part)
-    os.replace(part, path)
 
 
 def template() -> np.ndarray:

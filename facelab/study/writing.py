@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import jinja2
 import numpy as np
 
+from facelab.files import write_whole
+
 COLUMNS = ("claim", "measured", "95 % interval", "holds")
 
 
@@ -137,14 +139,8 @@ def render(template: str, **values) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file; others see the whole file or the one before."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # half a file on a full disk
-        raise
+    """Write a text file, whole or not at all."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value) -> None:

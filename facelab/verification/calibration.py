@@ -7,9 +7,10 @@ import pandas as pd
 
 from facelab.checks import kinds, numbers, of_kind, one_each, real, truths, whole
 from facelab.faces import Faces, Pairs
-from facelab.verification.report import Report, percentiles, resampled_weights, supported, verify
+from facelab.verification.intervals import percentiles, supported
+from facelab.verification.report import Report, resampled_weights
 from facelab.verification.sweep import Sweep, best
-from facelab.verification.thresholds import every_pair
+from facelab.verification.thresholds import every_pair, verify
 
 GRID = np.linspace(0, 2, 801)  # distances at which likelihood ratios are kept
 FEWEST_PEOPLE = 4  # with two images or more: two are held out, two are left to learn from
@@ -87,7 +88,7 @@ class Calibration:
         """
         prior = real("prior", prior, 1e-12, 1 - 1e-12)
         distances = np.atleast_1d(numbers("distances", distances, low=0))
-        nearest = np.rint(np.interp(distances, GRID, np.arange(len(GRID)))).astype(int)
+        nearest = _nearest(distances)
         log = self.log_ratio(distances)
         logs = {"": log, "_low": np.minimum(self.low[nearest], log)}
         logs["_high"] = np.maximum(self.high[nearest], log)
@@ -194,12 +195,13 @@ def calibrate_report(
             if w[same].any() and w[~same].any():
                 drawn.append(_fitted(method, report.distances, same, w, bounds))
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    low = np.where(np.minimum(low, log_lr) <= bounds[0], -np.inf, np.minimum(low, log_lr))
-    high = np.where(np.maximum(high, log_lr) >= bounds[1], np.inf, np.maximum(high, log_lr))
+    low, high = np.minimum(low, log_lr), np.maximum(high, log_lr)
+    low = np.where(low <= bounds[0], -np.inf, low)
+    high = np.where(high >= bounds[1], np.inf, high)
     threshold = float(best(Sweep(report.distances, same), "accuracy", weights))
     people = frozenset(report.people.tolist())
-    about = {"name": report.name, "n_people": len(people), "people": people}
-    return Calibration(log_lr, low, high, method, threshold, cllrs, **about)
+    about = (report.name, len(people), people)
+    return Calibration(log_lr, low, high, method, threshold, cllrs, *about)
 
 
 def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -276,12 +278,17 @@ def _bounds(report, among=slice(None)):
     return -np.log(k_same + 1), np.log(k_different + 1)
 
 
+def _nearest(distances):
+    """Places in `GRID` of the distances nearest to these."""
+    return np.rint(np.interp(distances, GRID, np.arange(len(GRID)))).astype(int)
+
+
 def _fitted(method, distances, same, weights, bounds):
     """Fit a method to pairs counted on `GRID`; return log ratios there, within `bounds`."""
     from sklearn.isotonic import IsotonicRegression
     from sklearn.linear_model import LogisticRegression
 
-    place = np.rint(np.interp(distances, GRID, np.arange(len(GRID)))).astype(int)
+    place = _nearest(distances)
     kinds = [np.bincount(place, weights * kind, len(GRID)) for kind in (same, ~same)]
     weights = np.concatenate([0.5 * kind / kind.sum() for kind in kinds])
     used = weights > 0

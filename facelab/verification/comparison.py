@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from facelab.checks import kinds, numbers, one_each
-from facelab.verification.report import FEWEST, Report, resampled_rates
+from facelab.verification.intervals import FEWEST
+from facelab.verification.report import Report, resampled_rates
 
 
 class Estimate(NamedTuple):
@@ -82,8 +83,8 @@ def over_folds(reports: list[Report]) -> Folds:
     Learned-Miller, "Labeled Faces in the Wild", UMass TR 07-49, 2007, section III).
     """
     folds = [np.unique(report.fold).tolist() for report in reports]
-    one_each = len(np.unique(np.concatenate(folds))) == sum(map(len, folds)) == len(reports)
-    if len(reports) < 2 or not one_each:
+    found = [fold for of_report in folds for fold in of_report]
+    if not 2 <= len(reports) == len(found) == len(set(found)):
         raise ValueError(f"expected two reports or more, of one fold each, got folds {folds}")
     rows = []
     for (fold,), report in zip(folds, reports, strict=True):

@@ -1,4 +1,4 @@
-"""Hold tested pairs against thresholds that other people chose, and say how sure the rates are."""
+"""Tested pairs, the thresholds that they are held against, and how sure the rates are."""
 
 import re
 from collections.abc import Iterator
@@ -7,15 +7,13 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import betaincinv
 
-from facelab.checks import kinds, numbers, places, real, truths, whole
-from facelab.faces import Faces
+from facelab.checks import numbers, places, real, truths, whole
+from facelab.verification.intervals import FEWEST, percentiles, supported, units
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
-from facelab.verification.thresholds import RULES, Threshold, distances_of, people_of
 
+RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
 OF_PAIRS = ("distances", "same", "fold", "left", "right", "known_errors")  # arrays of a report
-FEWEST = 10  # independent pairs for which percentiles of resamples are an interval
 MOST_RESAMPLES = 1_000_000
 
 
@@ -64,15 +62,14 @@ class Report:
     known_errors: np.ndarray | None = None
 
     def __post_init__(self):
-        if self.f1_threshold is None:
-            object.__setattr__(self, "f1_threshold", self.threshold)
-        if self.known_errors is None:
-            object.__setattr__(self, "known_errors", np.zeros(np.size(self.same), bool))
         n_images = np.size(self.image_ids)
+        f1 = self.threshold if self.f1_threshold is None else self.f1_threshold
+        no_errors = np.zeros(np.size(self.same), bool)
+        known = no_errors if self.known_errors is None else self.known_errors
         checked = {
             "distances": np.float32(numbers("distances", self.distances, low=0)),
             "same": truths("same", self.same),
-            "known_errors": truths("known_errors", self.known_errors),
+            "known_errors": truths("known_errors", known),
             "fold": places("fold", self.fold),
             "left": places("left", self.left, n_images),
             "right": places("right", self.right, n_images),
@@ -81,7 +78,7 @@ class Report:
             # Against a float64 NumPy compares float32 distances in float64. It rounds a Python
             # float to float32 first, where the midpoint of two neighbours becomes one of them.
             "threshold": np.float64(real("threshold", self.threshold)),
-            "f1_threshold": np.float64(real("f1_threshold", self.f1_threshold)),
+            "f1_threshold": np.float64(real("f1_threshold", f1)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -173,15 +170,19 @@ class Report:
         `tar_at_far`, nan where that refuses. Undefined rates are nan.
         """
         tp, fp = self.sweep.accepted(weights)
-        n_same, n_different = tp[..., -1], fp[..., -1]
-        k, k_f1 = self.sweep.at(np.array([self.threshold, self.f1_threshold]))
-        found = rates(tp[..., k], fp[..., k], n_same, n_different)
-        at_f1 = rates(tp[..., k_f1], fp[..., k_f1], n_same, n_different)
-        found |= {metric: at_f1[metric] for metric in ("f1", "precision", "recall")}
+        found = self._at_thresholds(rates, tp, fp)
         found |= {"auc": area(tp, fp), "eer": eer(tp, fp)}
         for metric, far in FARS.items():
             found[metric] = tar(tp, fp, far) * (np.nan if self.refusal(far) else 1)
         return found
+
+    def _at_thresholds(self, of, tp, fp):
+        """Return ``of(...)``, `rates` or `units`, of counts at `threshold` and `f1_threshold`."""
+        k, k_f1 = self.sweep.at(np.array([self.threshold, self.f1_threshold]))
+        n_same, n_different = tp[..., -1], fp[..., -1]
+        found = of(tp[..., k], fp[..., k], n_same, n_different)
+        at_f1 = of(tp[..., k_f1], fp[..., k_f1], n_same, n_different)
+        return found | {metric: at_f1[metric] for metric in ("f1", "precision", "recall")}
 
     def tar_at_far(self, far: float) -> float:
         """Return the greatest true accept rate with FAR <= `far`; a ValueError with `refusal`."""
@@ -222,10 +223,7 @@ class Report:
     def n_independent(self) -> dict[str, int]:
         """Count the `independent` pairs that each rate is a share of, see `units`."""
         tp, fp = self.sweep.accepted(self.independent.astype(int))
-        k, k_f1 = self.sweep.at(np.array([self.threshold, self.f1_threshold]))
-        counts = units(tp[k], fp[k], tp[-1], fp[-1])
-        at_f1 = units(tp[k_f1], fp[k_f1], tp[-1], fp[-1])
-        counts |= {metric: at_f1[metric] for metric in ("f1", "precision")}
+        counts = self._at_thresholds(units, tp, fp)
         return {metric: int(count) for metric, count in counts.items()}
 
     def table(self, n: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -251,12 +249,18 @@ class Report:
         false_accepts = wrong[~self.same[wrong]]
         false_rejects = wrong[self.same[wrong]][::-1]
         pair = np.concatenate([false_accepts[:n], false_rejects[:n]])
-        kind = np.where(self.same[pair], "false reject", "false accept")
-        table = pd.DataFrame({"kind": kind, "pair": pair, "distance": self.distances[pair]})
-        ids = {"left_id": self.left_ids[pair], "right_id": self.right_ids[pair]}
         files = self.files
-        named = {"left_file": files[self.left[pair]], "right_file": files[self.right[pair]]}
-        return table.assign(**ids, known_error=self.known_errors[pair], **named)
+        columns = {
+            "kind": np.where(self.same[pair], "false reject", "false accept"),
+            "pair": pair,
+            "distance": self.distances[pair],
+            "left_id": self.left_ids[pair],
+            "right_id": self.right_ids[pair],
+            "known_error": self.known_errors[pair],
+            "left_file": files[self.left[pair]],
+            "right_file": files[self.right[pair]],
+        }
+        return pd.DataFrame(columns)
 
     def save(self, path) -> None:
         """Write every field to one ``.npz`` file that `load` reads back, without pickle."""
@@ -270,38 +274,6 @@ class Report:
             if sorted(file.files) != expected:
                 raise ValueError(f"{path}: expected {expected}, got {sorted(file.files)}")
             return cls(**{k: v if v.ndim else v.item() for k, v in file.items()})
-
-
-@kinds
-def verify(
-    embeddings: np.ndarray, faces: Faces, threshold: Threshold | float, *, seen: str = ""
-) -> Report:
-    """Hold the pairs of `faces` against thresholds that other people chose.
-
-    Embeddings have the shape (n_images, embedding_size). A number serves as both thresholds and is
-    recorded as given. If people chose the threshold who are tested here, `seen` has to say in
-    words why, for example ``"people it was trained on"``; else it is a ValueError.
-    """
-    pairs = faces.pairs
-    apart = distances_of(embeddings, faces)
-    chosen = {"threshold": threshold}
-    if isinstance(threshold, Threshold):
-        shared = sorted(threshold.people & people_of(faces))
-        if shared and not seen:
-            got = f"{len(shared)} of the people tested, {shared[0]} first"
-            raise ValueError(f"expected a threshold from other people, or `seen`, got {got}")
-        chosen = {"threshold": threshold.value, "f1_threshold": threshold.f1}
-        chosen |= {"threshold_from": threshold.chosen, "rule": threshold.rule}
-    rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
-    left, right = ends.reshape(2, -1)
-    images = {
-        "image_ids": faces.image_ids[rows],
-        "people": np.array(faces.names)[faces.labels[rows]],
-    }
-    about = {"name": pairs.name, "role": pairs.role, "seen": seen}
-    about |= {"source": faces.source, "synthetic": faces.synthetic}
-    about["known_errors"] = pairs.known_errors
-    return Report(apart, pairs.same, pairs.fold, left, right, **images, **chosen, **about)
 
 
 def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]:
@@ -359,61 +331,3 @@ def same_pairs(a: Report, b: Report) -> bool:
 def same_result(a: Report, b: Report) -> bool:
     """Say whether two reports are of one network: equal distances on equal pairs."""
     return same_pairs(a, b) and np.array_equal(a.distances, b.distances)
-
-
-def percentiles(values: np.ndarray) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile of those values that are defined."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return np.nan, np.nan
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def units(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:
-    """Return of how many pairs each rate is a share, of counts as in `rates`; arrays broadcast.
-
-    Counted among `Report.independent`, they are the trials of `exact`. AUC and EER compare a same
-    pair with a different one: as often as there are pairs of the rarer kind.
-    """
-    compared = np.minimum(n_same, n_different)
-    return {
-        "accuracy": n_same + n_different,
-        "f1": n_same + fp,
-        "precision": tp + fp,
-        "recall": n_same,
-        "far": n_different,
-        "frr": n_same,
-        "auc": compared,
-        "eer": compared,
-        **dict.fromkeys(FARS, n_same),
-    }
-
-
-def exact(metric: str, rate, n) -> tuple[np.ndarray, np.ndarray]:
-    """Return the exact 95 % interval (low, high) of a rate of `n` independent trials.
-
-    Clopper and Pearson's (Biometrika 26(4), 1934), with the trials times the rate as successes, a
-    whole number or not (Korn and Graubard, Survey Methodology 24(2), 1998): of 0 in `n` it is 0
-    to 1 - 0.025 ** (1 / n), and of no trial 0 to 1. F1 = 2 J / (1 + J), where J is the share of
-    the true accepts among pairs that are same or accepted. AUC varies no more than a share of as
-    many trials (Birnbaum and Klose, Annals of Mathematical Statistics 28(4), 1957).
-    """
-    rate, n = np.asarray(rate, float), np.asarray(n, float)
-    share = rate / (2 - rate) if metric == "f1" else rate
-    hits = share * n
-    low = np.where(hits > 0, betaincinv(hits, n - hits + 1, 0.025), 0.0)
-    high = np.where(hits < n, betaincinv(hits + 1, n - hits, 0.975), 1.0)
-    ends = [np.where(np.isnan(rate), np.nan, end) for end in (low, high)]
-    return tuple(2 * end / (1 + end) if metric == "f1" else end for end in ends)
-
-
-def supported(metric: str, low, high, rate, n) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the percentiles `low` and `high` of resamples where they are an interval.
-
-    Where all resamples are alike, or `n`, the independent pairs, are fewer than `FEWEST`, the
-    interval is that of `exact`; arrays broadcast.
-    """
-    resampled = (low < high) & (n >= FEWEST)
-    exact_low, exact_high = exact(metric, rate, n)
-    return np.where(resampled, low, exact_low), np.where(resampled, high, exact_high)

@@ -1,4 +1,4 @@
-"""Choose thresholds on the pairs of people who are not tested."""
+"""Choose thresholds on the pairs of some people, and hold those of others against them."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from facelab.checks import kinds, one_line
 from facelab.faces import Faces, Pairs
+from facelab.verification.report import Report
 from facelab.verification.sweep import Sweep, best, distances, too_few
 
 MOST_DIFFERENT = 10_000
 CHOICES = ("accuracy", "f1", "far", "eer")
-RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,6 +88,46 @@ def fit_threshold(
     value = best(sweep, "tar" if by == "far" else by, pairs.weights, far)
     about = {"by": by, "far": far}
     return Threshold(value, f1, pairs.name, people_of(faces), n_same, n_different, **about)
+
+
+@kinds
+def verify(
+    embeddings: np.ndarray, faces: Faces, threshold: Threshold | float, *, seen: str = ""
+) -> Report:
+    """Hold the pairs of `faces` against thresholds that other people chose.
+
+    Embeddings have the shape (n_images, embedding_size). A number serves as both thresholds and is
+    recorded as given. If people chose the threshold who are tested here, `seen` has to say in
+    words why, for example ``"people it was trained on"``; else it is a ValueError.
+    """
+    pairs = faces.pairs
+    apart = distances_of(embeddings, faces)
+    chosen = {"threshold": threshold}
+    if isinstance(threshold, Threshold):
+        shared = sorted(threshold.people & people_of(faces))
+        if shared and not seen:
+            got = f"{len(shared)} of the people tested, {shared[0]} first"
+            raise ValueError(f"expected a threshold from other people, or `seen`, got {got}")
+        chosen = {"threshold": threshold.value, "f1_threshold": threshold.f1}
+        chosen |= {"threshold_from": threshold.chosen, "rule": threshold.rule}
+    rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
+    left, right = ends.reshape(2, -1)
+    return Report(
+        distances=apart,
+        same=pairs.same,
+        fold=pairs.fold,
+        left=left,
+        right=right,
+        image_ids=faces.image_ids[rows],
+        people=np.array(faces.names)[faces.labels[rows]],
+        **chosen,
+        name=pairs.name,
+        role=pairs.role,
+        source=faces.source,
+        synthetic=faces.synthetic,
+        seen=seen,
+        known_errors=pairs.known_errors,
+    )
 
 
 def distances_of(embeddings: np.ndarray, faces: Faces) -> np.ndarray:

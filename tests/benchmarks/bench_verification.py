@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from harness import bench, seconds
 
-from facelab.verification import Report, Sweep, all_pairs, best
-from facelab.verification.all_pairs import LARGEST, STEPS, pair_keys
+from facelab.field.all_pairs import LARGEST, STEPS, all_pairs, pair_keys
+from facelab.verification import Report, Sweep, best
 from facelab.verification.sweep import unit_length
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

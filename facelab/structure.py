@@ -1,0 +1,228 @@
+"""What the parts of a training do and remember, by path; no addresses."""
+
+import math
+import pickle
+import sys
+import sysconfig
+from functools import cache, partial
+from pathlib import Path
+from random import Random
+from types import CodeType, FunctionType, MethodType, ModuleType
+from zlib import crc32
+
+import numpy as np
+import torch
+from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
+from torch import nn
+
+from facelab.faces import Faces
+
+PLAIN = (bool, int, float, str)
+# Wherever packages lie: beside this Python, in a user's own folder, or in that of the system.
+PACKAGES = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(torch.__file__).parents[1]), *PACKAGES)
+OF_MODULES = set(vars(nn.Module()))  # weights, buffers, parts and hooks
+
+# What modules note about their own use. Those of pytorch-metric-learning list in
+# `_record_these_stats` what they were asked to note when they were made, and note these anyway.
+NOTED = {"training", "collect_stats", "queue_idx", "has_been_filled", "losses_size", "divisor"}
+NOTED |= {"num_triplets", "num_pos_pairs", "num_neg_pairs"}
+NOTED |= {"num_past_filter", "num_above_low", "num_above_high"}
+
+
+class Structure:
+    """All that decides what parts do: settings, code, closures and arrays.
+
+    ``values`` maps a path such as ``"loss.distance.p"`` to a plain value: for a function a checksum
+    of its code, for an array one of its bytes, for a parameter its shape. ``owners`` maps the path
+    of an object to the object, whose attributes may be state that no `state_dict` holds.
+    """
+
+    def __init__(self, parts: dict):
+        self.values = {}
+        self.owners = {}
+        self.seen = {}
+        self._add_all("", parts)
+
+    def _add_all(self, path, parts):
+        for key, part in parts.items():
+            self._add(f"{path}.{key}" if path else str(key), part)
+
+    def _add(self, path, part):
+        if isinstance(part, np.generic):
+            part = part.item()
+        if isinstance(part, np.ndarray) and part.dtype == object:  # whose bytes are addresses
+            part = part.tolist()
+        if part is None or isinstance(part, PLAIN):
+            is_nan = isinstance(part, float) and math.isnan(part)  # not equal to itself
+            self.values[path] = "nan" if is_nan else part
+        elif isinstance(part, (ModuleType, FunctionType, type)):
+            self.values[path] = part.__name__
+            if id(part) not in self.seen and not isinstance(part, ModuleType):
+                self.seen[id(part)] = part
+                add = self._add_class if isinstance(part, type) else self._add_function
+                add(path, part)
+        elif isinstance(part, MethodType):
+            self._add_all(path, {"function": part.__func__, "of": part.__self__})
+        elif isinstance(part, partial):
+            given = dict(enumerate(part.args)) | part.keywords
+            self._add_all(path, {"function": part.func} | given)
+        elif isinstance(part, dict):
+            self._add_all(path, part)
+        elif isinstance(part, (tuple, list)):
+            self._add_all(path, dict(enumerate(part)))
+        elif isinstance(part, Faces):
+            images = part.fingerprint or _checksum(part.packed)
+            self.values[path] = f"{images} {_checksum(part.rows)}"
+        elif isinstance(part, (torch.Tensor, np.ndarray)):
+            self.values[path] = _checksum(part)
+        elif isinstance(part, torch.Generator):
+            self.values[path] = _checksum(part.get_state())
+        elif not hasattr(part, "__dict__") or isinstance(part, Random):
+            self.values[path] = _pickled(part)
+        elif id(part) not in self.seen:  # else it is within itself
+            self.seen[id(part)] = part
+            self._add_object(path, part)
+            del self.seen[id(part)]
+
+    def _add_object(self, path, part):
+        self.owners[path] = part
+        self._add(f"{path}.class", type(part))
+        noted = set()
+        if isinstance(part, ModuleWithRecords):
+            noted = NOTED | set(getattr(part, "_record_these_stats", ()))
+        if isinstance(part, nn.Module):
+            for name, weight in part.named_parameters(recurse=False):
+                self.values[f"{path}.{name}"] = [*weight.shape, weight.requires_grad]
+            self._add_all(path, dict(part.named_children()))
+        self._add_all(path, {k: v for k, v in _attributes(part).items() if k not in noted})
+
+    def _add_function(self, path, function):
+        self.owners[path] = function
+        code = function.__code__
+        self.values[f"{path}.code"] = _code(code)
+        self._add_all(f"{path}.defaults", dict(enumerate(function.__defaults__ or ())))
+        self._add_all(f"{path}.defaults", function.__kwdefaults__ or {})
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        self._add_all(path, {name: _content(cell) for name, cell in cells})
+        self._add_all(path, vars(function))
+        if code.co_filename.startswith(LIBRARIES):
+            return
+        kinds = (*PLAIN, FunctionType, type, partial, tuple, list, dict)
+        for name in sorted(_names(code)):
+            value = function.__globals__.get(name)
+            if isinstance(value, kinds):
+                self._add(f"{path}.{name}", value)
+
+    def _add_class(self, path, kind):
+        for one in kind.__mro__[:-1]:
+            functions = _functions(one)
+            files = [f.__code__.co_filename for f in functions.values()]
+            inner = f"{path}.{one.__name__}"
+            if files and all(file.startswith((*LIBRARIES, "<")) for file in files):
+                self.values[inner] = _code_of(one)
+            else:
+                if files:
+                    self.owners[inner] = one
+                self._add_all(inner, functions | _attributes(one))
+
+    def state(self) -> dict[str, object]:
+        """Return the attributes outside any `state_dict` that a checkpoint can keep, by path."""
+        found = {}
+        for path, owner in self.owners.items():
+            for name, value in _attributes(owner).items():
+                if _can_be_kept(value):
+                    found[f"{path}.{name}"] = _plain(value)
+        return found
+
+    def set_state(self, state: dict[str, object], device) -> None:
+        """Give owners the attributes that `state` returned."""
+        for attribute, value in state.items():
+            path, _, name = attribute.rpartition(".")
+            before = getattr(self.owners[path], name, None)
+            if torch.is_tensor(value):
+                value = value.to(before.device if torch.is_tensor(before) else device)
+            setattr(self.owners[path], name, value)
+
+
+def _attributes(owner) -> dict:
+    """Return what an object, a function or a class holds that no `state_dict` does."""
+    held = dict(vars(owner))
+    if isinstance(owner, nn.Module):
+        held = {name: value for name, value in held.items() if name not in OF_MODULES}
+        held |= {name: getattr(owner, name) for name in owner._non_persistent_buffers_set}
+    if isinstance(owner, type):
+        settings = {k: v for k, v in held.items() if not k.startswith("__")}
+        held = {k: v for k, v in settings.items() if isinstance(v, (*PLAIN, tuple, list, dict))}
+    return held
+
+
+def _can_be_kept(value) -> bool:
+    if type(value) in (list, tuple):
+        return all(map(_can_be_kept, value))
+    if type(value) is dict:
+        return all(isinstance(key, PLAIN) and _can_be_kept(v) for key, v in value.items())
+    if type(value) is torch.Tensor:
+        return not value.requires_grad
+    return type(value) in (type(None), *PLAIN) or isinstance(value, np.generic)
+
+
+def _plain(value):
+    if isinstance(value, np.generic):  # NumPy's would not load again
+        return value.item()
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return type(value)(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _checksum(array) -> str:
+    kind = f"{array.dtype} {list(array.shape)}"
+    if torch.is_tensor(array):
+        array = array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return f"{kind} {crc32(np.ascontiguousarray(array).tobytes()):08x}"
+
+
+def _pickled(part) -> str:
+    try:
+        return f"{type(part).__name__} {crc32(pickle.dumps(part)):08x}"
+    except Exception:  # whatever objects of others raise
+        return type(part).__name__
+
+
+def _code(code: CodeType) -> str:
+    """Return a checksum of what code does, without its file and lines."""
+    constants = []
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            constants.append(_code(constant))
+        elif isinstance(constant, frozenset):  # its order differs between processes
+            constants.append(sorted(map(repr, constant)))
+        else:
+            constants.append(repr(constant))
+    does = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants)
+    return f"{crc32(repr(does).encode()):08x}"
+
+
+@cache
+def _code_of(kind: type) -> str:
+    codes = {name: _code(f.__code__) for name, f in sorted(_functions(kind).items())}
+    return f"{crc32(repr(codes).encode()):08x}"
+
+
+def _functions(kind: type) -> dict[str, FunctionType]:
+    """Return the functions of a class, those of its class methods and properties too."""
+    members = vars(kind).items()
+    members = {k: getattr(m, "__func__", getattr(m, "fget", m)) for k, m in members}
+    return {name: member for name, member in members.items() if isinstance(member, FunctionType)}
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def _content(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
