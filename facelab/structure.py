@@ -71,6 +71,8 @@ class Structure:
             self._add_all(path, part)
         elif isinstance(part, (tuple, list)):
             self._add_all(path, dict(enumerate(part)))
+        elif isinstance(part, (set, frozenset)):  # their order differs between processes
+            self.values[path] = sorted(map(_pickled, part))
         elif isinstance(part, Faces):
             images = part.fingerprint or _checksum(part.packed)
             self.values[path] = f"{images} {_checksum(part.rows)}"

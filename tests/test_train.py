@@ -652,7 +652,8 @@ def in_set(epoch):
 
 
 def structure_of_all():
-    parts = {"a": halved, "b": Flipping(), "c": triplet(), "d": in_set}
+    of_names = partial(closed_over, {"left", "right", "both"})
+    parts = {"a": halved, "b": Flipping(), "c": triplet(), "d": in_set, "e": of_names}
     return sorted(Structure(parts).values.items())
 
 

@@ -36,7 +36,7 @@ OF_SEED = {"value": "", "low": "_low", "high": "_high"}  # what of a row a colum
 OF_MEAN = {"value": "_mean", "low": "_mean_low", "high": "_mean_high", "error": "_error", "n": "_n"}
 ENDS = [*OF_SEED.values(), *OF_MEAN.values()]
 NUMBERS = ["threshold", "dev_auc", *BUDGET, *(f"{rate}{end}" for rate in RATES for end in ENDS)]
-NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film"]
+NOT_SETTINGS = ["chapter", "method", "seed", "seconds", "images_per_second", "film", "watched"]
 
 
 @kinds
