@@ -137,6 +137,13 @@ def test_too_few_or_too_many_people_are_refused(people):
         draw_protocol(people, 0)
 
 
+def test_faces_are_drawn_into_the_working_folder_of_now(drawn, tmp_path, monkeypatch):
+    """`drawn` has left processes behind that draw on, and were started in another folder."""
+    monkeypatch.chdir(tmp_path)
+    synthesize("faces", people=PEOPLE, progress=False, workers=2)
+    assert len(list(tmp_path.glob("faces/lfw-synthetic/*/*.jpg"))) > PEOPLE
+
+
 def test_a_folder_of_drawn_faces_is_never_drawn_over(drawn):
     with pytest.raises(FileExistsError, match="expected no .*lfw-synthetic yet"):
         synthesize(drawn, people=PEOPLE, progress=False)

@@ -126,7 +126,8 @@ def synthesize(
         raise FileExistsError(f"expected no {folder} yet; delete it or choose another folder")
     folder.mkdir(parents=True)
     mark_as_drawn(folder)
-    draw = delayed(partial(_draw_images, folder, seed, os.getpid()))
+    # Processes that drew before may still be in the working folder of then.
+    draw = delayed(partial(_draw_images, folder.absolute(), seed, os.getpid()))
     jobs = [draw(k, name, n) for k, (name, n) in enumerate(protocol.counts.items())]
     done = Parallel(workers, return_as="generator")(jobs)
     list(Progress(done, "drawing faces", people, unit=" people", disable=not progress))
