@@ -117,6 +117,16 @@ def test_what_a_killed_packing_left_is_swept_and_what_a_living_one_makes_is_not(
     assert len(list((cache / "packed").iterdir())) == 1
 
 
+def test_the_lock_of_a_maker_that_was_killed_before_or_after_its_work_is_swept(cache):
+    for name in ("new", "there already"):
+        lock = cache / ".making-0123abcd.lock"
+        cache.mkdir(exist_ok=True)
+        lock.touch()
+        (cache / "there already").mkdir(exist_ok=True)
+        assert made_once(cache / name, lambda folder: None).is_dir()
+        assert {path.name for path in cache.iterdir()} <= {"new", "there already"}
+
+
 def test_threads_that_pack_at_once_get_the_same(copy, cache):
     with ThreadPoolExecutor(4) as pool:
         four = list(pool.map(load, [copy] * 4))

@@ -31,6 +31,8 @@ def made_once(path: Path, make: Callable[[Path], object]) -> Path:
     that cannot be written, or is full, is an OSError that names ``FACELAB_CACHE``.
     """
     if path.exists():
+        with suppress(OSError):  # of a cache that may only be read
+            _sweep(path.parent)
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,13 +69,15 @@ def _make(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _sweep(parent: Path) -> None:
-    """Delete the unfinished folders whose makers have ended: the system has freed their locks."""
-    for place in parent.glob(".making-*[!k]"):
+    """Delete what makers left behind that have ended: the system has freed their locks."""
+    for file in parent.glob(".making-*.lock"):
+        place = file.with_suffix("")
         lock = _lock_of(place)
-        with suppress(Timeout, NotImplementedError), lock.acquire(timeout=0):
-            shutil.rmtree(place, ignore_errors=True)
-        if not place.exists():
-            _forget(lock)
+        with suppress(Timeout, NotImplementedError):
+            with lock.acquire(timeout=0):
+                shutil.rmtree(place, ignore_errors=True)
+            if not place.exists():
+                _forget(lock)
 
 
 def _lock_of(place: Path) -> FileLock:
