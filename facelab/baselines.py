@@ -25,7 +25,6 @@ from facelab.faces import Faces
 from facelab.verification import auc, distances
 
 PATTERNS = 59  # of eight neighbours: 58 with at most two changes along the ring, and all others
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TOGETHER = 256  # images in one strip
 
 
@@ -137,6 +136,11 @@ def _cell_of_pixels(faces, cells):
     return rows[:, None] * cells + columns
 
 
+def luminance(images: np.ndarray) -> np.ndarray:
+    """Weigh red, green and blue as ITU-R BT.601 does: (n, 3, H, W) to float32 (n, H, W)."""
+    return np.einsum("nchw,c->nhw", images, np.array([0.299, 0.587, 0.114], np.float32))
+
+
 def _grey(faces, mirrored, pad):
     """Yield slices of images and their luminance, uint8, gone on with beyond its edges."""
     for start in range(0, len(faces), _TOGETHER):
@@ -144,7 +148,7 @@ def _grey(faces, mirrored, pad):
         images = faces.batch(some)
         if mirrored:
             images = images[..., ::-1]
-        grey = np.rint(np.einsum("nchw,c->nhw", images, _LUMINANCE)).astype(np.uint8)
+        grey = np.rint(luminance(images)).astype(np.uint8)
         yield some, np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), "edge")
 
 

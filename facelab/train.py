@@ -269,6 +269,8 @@ def _check_scheduler(scheduler, epochs: int) -> None:
 
 def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:
     for name, faces in watch.items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"expected watched faces by name, got {name!r}")
         if not faces.pairs:
             raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
         if len(set(faces.pairs.same.tolist())) < 2:

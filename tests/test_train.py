@@ -759,6 +759,8 @@ NAN = float("nan")
         ({"lr": "0.1"}, "lr a finite number of 0 or more, got '0.1'"),
         ({"loss_lr": -1}, "loss_lr a finite number of 0 or more, got -1"),
         ({"weight_decay": -1}, "weight_decay a finite number of 0 or more, got -1"),
+        ({"watch": {"": DEV}}, "watched faces by name, got ''"),
+        ({"watch": {1: DEV}}, "watched faces by name, got 1"),
         ({"watch": DEV}, "watch of kind Mapping of Faces or None, got Faces"),
         ({"watch": {"dev": DEV.with_pairs(DEV.pairs[:9])}}, "got one kind in 'dev'"),
         ({"watch": {"dev": DEV}, "keep_best": {"dev": nn.Linear(2, 2)}}, "a network like the mod"),

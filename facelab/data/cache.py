@@ -30,13 +30,12 @@ def made_once(path: Path, make: Callable[[Path], object]) -> Path:
     first to finish moves it into place. What a killed call has left behind is deleted. A cache
     that cannot be written, or is full, is an OSError that names ``FACELAB_CACHE``.
     """
+    with suppress(OSError):  # of a cache that may only be read
+        _sweep(path.parent)
     if path.exists():
-        with suppress(OSError):  # of a cache that may only be read
-            _sweep(path.parent)
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
         _make(path, make)
     except OSError as e:
         if not _is_of_cache(e, path):

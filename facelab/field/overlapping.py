@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from facelab.baselines import luminance
 from facelab.checks import kinds, real
 from facelab.faces import Faces, Split
 from facelab.progress import Progress
@@ -14,7 +15,6 @@ from facelab.views import hold_out
 
 SIDE = 8  # cells along each side of what two images are compared by
 ALIKE = 0.99  # correlation: on LFW five photos under two names, three of them on its own list
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _TOGETHER = 2048  # images in one product
 
 
@@ -105,7 +105,7 @@ def _cells(faces: Faces) -> np.ndarray:
     out = np.empty((len(faces), SIDE, SIDE), np.float32)
     for start in Progress(range(0, len(faces), _TOGETHER), "overlap", delay=5):
         images = faces.batch(slice(start, start + _TOGETHER))
-        grey = np.einsum("nchw,c->nhw", images, _LUMINANCE)
+        grey = luminance(images)
         sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)
         out[start : start + len(grey)] = sums / sizes
     x = out.reshape(len(faces), -1)
