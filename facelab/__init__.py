@@ -24,7 +24,8 @@ _MAP = {
     "baselines": "raw_pixels whitened_pca lbp_histograms filter_histograms lpq_filters "
     "bsif_filters pca_lda embed_histograms search_pca_lda",
     "losses": "ContrastiveLoss AdaCos adacos_scale",
-    "train": "fit embed",
+    "embedding": "embed",
+    "train": "fit",
     "verification": "distances auc every_pair fit_threshold verify Report over_folds pool_folds "
     "calibrate cllr Estimate mean_of difference_of compare compare_all",
     "plots": "plot_epochs plot_watched plot_mined plot_intervals plot_distances plot_roc plot_det "

@@ -1,8 +1,7 @@
 """One step and one epoch of learning, and what each of them tells."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -17,35 +16,10 @@ from torch import nn
 from torch.nn import functional
 
 from facelab.augmentation import for_batches
-from facelab.checks import one_line
+from facelab.embedding import embeddings_of, expecting
 from facelab.faces import Faces
 from facelab.losses import MeanOverPairs
 from facelab.samplers import Batch, draw
-
-
-@contextmanager
-def expecting(what: str) -> Iterator[None]:
-    """Say in one line what was expected of a part of the user's own when it fails."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise ValueError(f"expected {what}, got {one_line(error)}") from error
-
-
-def embeddings_of(network: Callable, images: torch.Tensor) -> torch.Tensor:
-    """Return the embeddings of a batch, float32 of shape (B, D); any other output is refused."""
-    n, *shape = images.shape
-    shape = ", ".join(map(str, shape))
-    what = f"a model that maps images of shape (B, {shape}) to embeddings of shape (B, D)"
-    with expecting(what):
-        embeddings = network(images)
-    if not torch.is_tensor(embeddings):
-        raise ValueError(f"expected {what}, got a {type(embeddings).__name__}; return the tensor")
-    if embeddings.ndim != 2 or len(embeddings) != n:
-        raise ValueError(f"expected {what}, got shape {tuple(embeddings.shape)} for {n} images")
-    return embeddings.float()
 
 
 def _diverged(what: str, lr: float) -> FloatingPointError:

@@ -1,9 +1,8 @@
-"""`fit`, the one training loop of the study, and `embed`."""
+"""`fit`, the one training loop of the study."""
 
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -14,15 +13,14 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import Sampler
 
-from facelab.augmentation import to_float
 from facelab.checkpoints import Checkpoint, describe
-from facelab.checks import kinds, places, real, whole
+from facelab.checks import kinds, real, whole
+from facelab.embedding import embed
 from facelab.faces import Faces
-from facelab.learning import Function, Learner, embeddings_of
+from facelab.learning import Function, Learner
 from facelab.progress import Progress
 from facelab.samplers import shuffled
 from facelab.verification import auc
@@ -200,28 +198,17 @@ def fit(
     for epoch in range(len(rows) + 1, epochs + 1):
         start = time.perf_counter()
         row = learner.learn(train, epoch)
-        if fabric.world_size > 1:
-            for buffer in model.buffers():  # running means are of a process's own images
-                buffer.copy_(fabric.broadcast(buffer))
-        if isinstance(parts.get("scheduler"), ReduceLROnPlateau):
-            parts["scheduler"].step(row["loss"])
-        elif scheduler:
-            parts["scheduler"].step()
+        _share_running_means(model, fabric)
+        _step(parts.get("scheduler"), row["loss"])
         for name, faces in watch.items():
             distance = _pair_distances(model, faces, fabric)
             watched.append((epoch, name, torch.from_numpy(distance)))
-            score = f"{name}_auc"
-            row[score] = float(auc(distance, faces.pairs.same))
-            if name in keep_best and all(row[score] > before[score] for before in rows):
-                keep_best[name].load_state_dict(model.state_dict())
+            row[f"{name}_auc"] = float(auc(distance, faces.pairs.same))
+        _keep_best(keep_best, model, row, rows)
         row["seconds"] = time.perf_counter() - start
         row["note"] = _note(row)
         rows.append(row)
-        shown = {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
-        progress.set_postfix(shown, refresh=False)
-        progress.update()
-        if row["note"]:
-            progress.write(f"{named} {epoch}: {row['note']}")
+        _tell(progress, f"{named} {epoch}", row)
         if checkpoint and fabric.is_global_zero:
             saved.save(rows, watched)
     progress.close()
@@ -292,6 +279,35 @@ def _identity(faces: Faces) -> dict:
     return {"fingerprint": faces.fingerprint, "pairs": len(faces.pairs), "checksum": checksum}
 
 
+def _share_running_means(model: nn.Module, fabric: Fabric) -> None:
+    """Take the first process's: those of each are of its own images."""
+    if fabric.world_size > 1:
+        for buffer in model.buffers():
+            buffer.copy_(fabric.broadcast(buffer))
+
+
+def _step(scheduler, loss: float) -> None:
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(loss)
+    elif scheduler:
+        scheduler.step()
+
+
+def _keep_best(keep_best: Mapping[str, nn.Module], model: nn.Module, row: dict, rows: list) -> None:
+    for name, kept in keep_best.items():
+        score = f"{name}_auc"
+        if all(row[score] > before[score] for before in rows):
+            kept.load_state_dict(model.state_dict())
+
+
+def _tell(progress: Progress, epoch: str, row: dict) -> None:
+    shown = {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
+    progress.set_postfix(shown, refresh=False)
+    progress.update()
+    if row["note"]:
+        progress.write(f"{epoch}: {row['note']}")
+
+
 def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
     """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
     rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
@@ -317,46 +333,6 @@ def _table(watched: list[tuple], watch: Mapping[str, Faces]) -> pd.DataFrame:
         facts = [epoch, name, faces.source, faces.synthetic, pairs.role, distance, pairs.same]
         tables.append(pd.DataFrame(dict(zip(WATCHED, facts, strict=True))))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=WATCHED)
-
-
-@kinds
-def embed(
-    model: nn.Module,
-    faces: Faces,
-    rows: np.ndarray | None = None,
-    flip: bool = False,
-    batch_size: int = 256,
-    fabric: Fabric | None = None,
-) -> np.ndarray:
-    """Embed images once each: float32 of shape (n_images, D), of unit length.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_images,), optional
-        Which images; default: all, in order.
-    flip : bool
-        Add the embedding of the mirrored image before scaling to unit length.
-    fabric : lightning_fabric.Fabric, optional
-        Compute at its precision instead of the model's own.
-    """
-    rows = np.arange(len(faces)) if rows is None else places("rows", rows, len(faces))
-    batch_size = whole("batch_size", batch_size, 1)
-    if not len(rows):
-        raise ValueError("expected images to embed, got none")
-    weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
-    was_training = model.training
-    model.eval()
-    out = []
-    with torch.inference_mode(), fabric.autocast() if fabric else nullcontext():
-        for start in range(0, len(rows), batch_size):
-            batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
-            images = to_float(batch.to(weight.device)).to(weight.dtype)  # (B, 3, H, W)
-            embeddings = embeddings_of(model, images)  # (B, D)
-            if flip:
-                embeddings = embeddings + embeddings_of(model, images.flip(3))
-            out.append(functional.normalize(embeddings).cpu())
-    model.train(was_training)
-    return torch.cat(out).numpy()
 
 
 def best_precision() -> str:

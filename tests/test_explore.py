@@ -16,13 +16,14 @@ import torch
 
 from facelab import plots
 from facelab.data.lfw import load_lfw
+from facelab.embedding import embed
 from facelab.explorer import page, payload, widget
 from facelab.explorer.shown import Film, Shown
 from facelab.explorer.widget import Explorer, explore
 from facelab.faces import Faces
 from facelab.models import siamese_cnn
 from facelab.study.execute import WIDGET, strip
-from facelab.train import Training, embed
+from facelab.train import Training
 from facelab.verification import Report, calibrate_report
 
 ROOT = Path(__file__).parents[1]

@@ -21,10 +21,11 @@ from facelab import plots
 from facelab.checks import kinds
 from facelab.data.copies import find
 from facelab.data.decoding import decode
+from facelab.embedding import embed
 from facelab.explorer.payload import front_end, opening, pack, payload, resampled
 from facelab.explorer.shown import Film, Shown
 from facelab.faces import Faces, Pairs
-from facelab.train import Training, embed
+from facelab.train import Training
 from facelab.verification import Report, distances
 
 PREVIEW = 128  # pixels of a side of a photo beside its pair

@@ -9,6 +9,7 @@ import pandas as pd
 
 from facelab.augmentation import augment
 from facelab.data.lfw import load_lfw
+from facelab.embedding import embed
 from facelab.models import resnet50, siamese_cnn
 from facelab.samplers import people_by_images
 from facelab.study.reading import read_record, read_runs
@@ -16,7 +17,6 @@ from facelab.study.record import Run
 from facelab.study.results import comparable, results_in, results_of
 from facelab.study.tables import VIEW1
 from facelab.study.writing import numbered, outside, relative, remove_checkpoints
-from facelab.train import embed
 from facelab.verification import compare_all, difference_of
 from facelab.views import view1
 

@@ -14,6 +14,7 @@ import numpy as np
 from facelab.data.alignment import align, aligned, find_landmarks
 from facelab.data.decoding import decode, open_picture
 from facelab.data.own import find_photos, load_faces
+from facelab.embedding import embed
 from facelab.faces import Faces, Pairs
 from facelab.field.exchange import onnx_model
 from facelab.models import load_network
@@ -21,7 +22,6 @@ from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_s
 from facelab.study.record import Run
 from facelab.study.report import build_report
 from facelab.study.writing import portable
-from facelab.train import embed
 from facelab.verification import Calibration, Report, calibrate, distances
 from facelab.views import split_people
 

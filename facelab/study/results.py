@@ -17,13 +17,13 @@ import pandas as pd
 
 from facelab.baselines import raw_pixels
 from facelab.checks import kinds, one_line
+from facelab.embedding import embed
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
 from facelab.study.reading import loaded, opened, read_record, read_runs
 from facelab.study.record import CATEGORIES, Run
 from facelab.study.settings import heading
 from facelab.study.writing import numbered
-from facelab.train import embed
 from facelab.verification import Calibration, Report, auc, same_result
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,79 @@
+"""`embed`, from images to embeddings with any network, and what is said when one does not fit."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn import functional
+
+from facelab.augmentation import to_float
+from facelab.checks import kinds, one_line, places, whole
+from facelab.faces import Faces
+
+
+@kinds
+def embed(
+    model: nn.Module,
+    faces: Faces,
+    rows: np.ndarray | None = None,
+    flip: bool = False,
+    batch_size: int = 256,
+    fabric: Fabric | None = None,
+) -> np.ndarray:
+    """Embed images once each: float32 of shape (n_images, D), of unit length.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_images,), optional
+        Which images; default: all, in order.
+    flip : bool
+        Add the embedding of the mirrored image before scaling to unit length.
+    fabric : lightning_fabric.Fabric, optional
+        Compute at its precision instead of the model's own.
+    """
+    rows = np.arange(len(faces)) if rows is None else places("rows", rows, len(faces))
+    batch_size = whole("batch_size", batch_size, 1)
+    if not len(rows):
+        raise ValueError("expected images to embed, got none")
+    weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
+    was_training = model.training
+    model.eval()
+    out = []
+    with torch.inference_mode(), fabric.autocast() if fabric else nullcontext():
+        for start in range(0, len(rows), batch_size):
+            batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
+            images = to_float(batch.to(weight.device)).to(weight.dtype)  # (B, 3, H, W)
+            embeddings = embeddings_of(model, images)  # (B, D)
+            if flip:
+                embeddings = embeddings + embeddings_of(model, images.flip(3))
+            out.append(functional.normalize(embeddings).cpu())
+    model.train(was_training)
+    return torch.cat(out).numpy()
+
+
+@contextmanager
+def expecting(what: str) -> Iterator[None]:
+    """Say in one line what was expected of a part of the user's own when it fails."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"expected {what}, got {one_line(error)}") from error
+
+
+def embeddings_of(network: Callable, images: torch.Tensor) -> torch.Tensor:
+    """Return the embeddings of a batch, float32 of shape (B, D); any other output is refused."""
+    n, *shape = images.shape
+    shape = ", ".join(map(str, shape))
+    what = f"a model that maps images of shape (B, {shape}) to embeddings of shape (B, D)"
+    with expecting(what):
+        embeddings = network(images)
+    if not torch.is_tensor(embeddings):
+        raise ValueError(f"expected {what}, got a {type(embeddings).__name__}; return the tensor")
+    if embeddings.ndim != 2 or len(embeddings) != n:
+        raise ValueError(f"expected {what}, got shape {tuple(embeddings.shape)} for {n} images")
+    return embeddings.float()
