@@ -26,6 +26,7 @@ from facelab.study.settings import (
     limits,
     notebook_parameters,
     plan,
+    profiles,
     read_profile,
 )
 
@@ -206,7 +207,7 @@ def test_parameters_may_be_lists_over_several_lines_and_have_comments(tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["smoke", "lfw-cpu", "lfw", "across"])
+@pytest.mark.parametrize("name", profiles())
 def test_the_profiles_that_ship_are_flat(name):
     assert "DATA" in read_profile(name)
 
@@ -227,7 +228,7 @@ def test_a_profile_that_is_not_flat_is_refused(tmp_path, text, complaint):
 
 
 def test_an_unknown_profile_is_answered_with_those_there_are():
-    with pytest.raises(ValueError, match=r"lfw-cpu, lfw, smoke.* got 'smok'"):
+    with pytest.raises(ValueError, match=r"lfw-cpu, lfw-resnet50, lfw, smoke.* got 'smok'"):
         read_profile("smok")
 
 
@@ -690,7 +691,7 @@ def test_every_parameter_of_a_chapter_states_its_limits_and_each_profile_keeps_t
     for name, parameter in own.items():
         if name not in FREE and not isinstance(parameter.default, bool):
             assert limits(parameter.comment)[0], name
-    for profile in ("smoke", "lfw-cpu", "lfw", "across"):
+    for profile in profiles():
         values = read_profile(profile)
         for name in values.keys() & own.keys():
             own[name].checked(name, values[name])

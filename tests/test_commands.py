@@ -18,8 +18,8 @@ from records import make_record, write_record
 from test_batch import PARAMETERS, write_notebook
 
 from facelab.study.commands import LAB, main
+from facelab.study.layout import LAID_OUT, notebooks_folder
 from facelab.study.results import load_results
-from facelab.study.settings import LAID_OUT, notebooks_folder
 
 ROOT = Path(__file__).parents[1]
 BROKEN = "raise ValueError('expected bread, got a stone')"
@@ -187,8 +187,12 @@ def test_notebooks_that_came_with_facelab_are_not_opened_to_be_changed(facelab, 
         ([], "ne", ["new"]),
         (["run"], "0", ["00_x", "01_y"]),
         (["run", "01"], "01", ["01_y"]),
-        (["run", "--profile"], "", ["across", "lfw", "lfw-cpu", "own.yaml", "smoke"]),
-        (["run", "--profile"], "lfw-", ["lfw-cpu"]),
+        (
+            ["run", "--profile"],
+            "",
+            ["across", "lfw", "lfw-cpu", "lfw-resnet50", "own.yaml", "smoke"],
+        ),
+        (["run", "--profile"], "lfw-c", ["lfw-cpu"]),
         (["run", "-p"], "E", ["EPOCHS"]),
         (["run", "00", "-p"], "si", ["SIZE"]),
         (["run", "01", "-p"], "si", []),
@@ -254,7 +258,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(facelab, monkeypatch):
     result = facelab("run")
     assert result.exit_code == 130
     assert result.stderr == "facelab: stopped; 'facelab run --resume' goes on from here\n"
-    monkeypatch.setattr("facelab.study.settings.lay_out", stop)
+    monkeypatch.setattr("facelab.study.layout.lay_out", stop)
     assert facelab("new", "study").stderr == "facelab: stopped\n"
 
 

@@ -16,16 +16,15 @@ import filelock
 from facelab.checks import one_line
 from facelab.study.cluster import run_on
 from facelab.study.execute import execute
+from facelab.study.layout import notebooks_folder, shipped
 from facelab.study.provenance import tracked
 from facelab.study.reading import SCHEMA, read_record
 from facelab.study.report import build_report, spent
 from facelab.study.settings import (
     chapters,
     find_notebooks,
-    notebooks_folder,
     plan,
     read_profile,
-    shipped,
     source_cells,
 )
 from facelab.study.writing import portable, relative, remove_checkpoints, without_places, write_json

@@ -60,8 +60,9 @@ class _Kept(click.Command):
 def _complete(context, parameter, begun: str) -> list[CompletionItem]:
     """Complete a notebook, a profile, a parameter's name or its value, with what it is."""
     from facelab.study import settings
+    from facelab.study.layout import notebooks_folder
 
-    folder = settings.notebooks_folder()
+    folder = notebooks_folder()
     if parameter.name == "notebooks":
         known = {path.stem: "" for path in sorted(folder.glob("*.ipynb"))}
     elif parameter.name == "profile":
@@ -111,7 +112,8 @@ def run(context, notebooks, parameters, listed, explained, **options):
         click.echo(context.get_help())
         return
     if listed or explained:
-        from facelab.study.settings import describe, find_notebooks, notebooks_folder, titles
+        from facelab.study.layout import notebooks_folder
+        from facelab.study.settings import describe, find_notebooks, titles
 
         paths = find_notebooks(notebooks, notebooks_folder())
         click.echo("\n".join(map(describe, paths) if explained else titles(paths)))
@@ -131,7 +133,7 @@ def new(study):
 
     The records of the committed runs, on real faces, lie beside them in DIR/outputs.
     """
-    from facelab.study.settings import lay_out
+    from facelab.study.layout import lay_out
 
     click.echo(f"{lay_out(study)} holds the study: cd there, then facelab lab, or facelab run")
 
@@ -144,7 +146,7 @@ def lab(words):
     DIR is one of `facelab new`, by default this one; OPTIONS are JupyterLab's.
     """
     from facelab.study.execute import MALLOC
-    from facelab.study.settings import own_notebooks
+    from facelab.study.layout import own_notebooks
 
     study, options = _dir_and_options(words)
     own_notebooks(study)
@@ -168,7 +170,7 @@ def explore(words):
     address, which holds a token; only this machine is answered.
     """
     from facelab.explorer.page import serve
-    from facelab.study.settings import own_notebooks
+    from facelab.study.layout import own_notebooks
 
     study, options = _dir_and_options(words)
     serve([str(own_notebooks(study) / "explore.ipynb"), "--no-browser", *options])
@@ -184,8 +186,9 @@ def _dir_and_options(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 @click.option("--readme", metavar="FILE", help="Write the tables of results into this file too.")
 def report(folders, readme):
     """Build DIR/report.html anew from the runs in DIR."""
+    from facelab.study.layout import notebooks_folder
     from facelab.study.report import build_report
-    from facelab.study.settings import chapters, notebooks_folder
+    from facelab.study.settings import chapters
     from facelab.study.tables import write_results
 
     expected = [path.stem for path in chapters(notebooks_folder())]

@@ -6,7 +6,6 @@ import io
 import json
 import math
 import re
-import shutil
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -18,57 +17,8 @@ import yaml
 from facelab.checks import one_line
 from facelab.study.writing import label, relative
 
-HERE = Path(__file__).parent
+PROFILES = Path(__file__).parent / "profiles"
 RESERVED = {"OUT", "PROFILE"}  # parameters that the batch itself sets
-# What came with facelab, and a study of one's own begins with; the wheel takes the same.
-LAID_OUT = ("notebooks/*.ipynb", "notebooks/*.md", "notebooks/solutions/*.ipynb")
-LAID_OUT += ("outputs/lfw*/*/run.json", "outputs/lfw*/*/*.npz")
-START = """# Do these two photos show one person?
-
-- Begin with [00 Faces and pairs](notebooks/00_faces_and_pairs.ipynb). All chapters are in
-  `notebooks`; `facelab lab` opens this page.
-- Look up words in the [glossary](notebooks/glossary.md), and
-  [solutions](notebooks/solutions/00_solutions.ipynb) of the exercises.
-- `facelab run` executes all chapters and writes `outputs/smoke/report.html`; `facelab run 03`
-  executes one, `facelab run 03 --help` explains its parameters.
-- `facelab explore` shows every run in `outputs`; those on real faces came with facelab.
-"""
-
-
-def shipped(name: str) -> Path:
-    """Return the folder ``notebooks`` or ``outputs`` that came with facelab."""
-    installed = HERE.parent / name
-    return installed if installed.is_dir() else HERE.parents[1] / name  # of a checkout
-
-
-def notebooks_folder() -> Path:
-    """Return ``notebooks`` in the working folder, or else those that came with facelab."""
-    here = Path("notebooks")
-    return here if here.is_dir() else shipped("notebooks")
-
-
-def own_notebooks(study: str | Path) -> Path:
-    """Return the notebooks in a folder, which may be changed; without them it is a ValueError."""
-    folder = Path(study) / "notebooks"
-    if not folder.is_dir():
-        expected = "expected a folder with notebooks, as 'facelab new DIR' lays one out"
-        raise ValueError(f"{expected}, got {Path(study).resolve()}")
-    return folder
-
-
-def lay_out(study: str | Path) -> Path:
-    """Copy the notebooks, and the records of the committed runs, into a new folder."""
-    study = Path(study)
-    if study.exists() and (not study.is_dir() or any(study.iterdir())):
-        raise ValueError(f"expected a new or an empty folder, got {study}, which holds something")
-    for pattern in LAID_OUT:
-        name, below = pattern.split("/", 1)
-        for file in shipped(name).glob(below):
-            copy = study / name / file.relative_to(shipped(name))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
-    (study / "README.md").write_text(START, encoding="utf-8")
-    return study
 
 
 def chapters(folder: Path) -> list[Path]:
@@ -247,7 +197,7 @@ def _columns(left: list[str], right: list[str]) -> list[str]:
 
 def profiles() -> dict[str, Path]:
     """Return the files of the profiles that ship with the package, by name."""
-    return {path.stem: path for path in sorted((HERE / "profiles").glob("*.yaml"))}
+    return {path.stem: path for path in sorted(PROFILES.glob("*.yaml"))}
 
 
 def read_profile(name: str) -> dict[str, object]:
