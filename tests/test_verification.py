@@ -982,17 +982,11 @@ def test_mistakes_lists_the_nearest_different_and_the_farthest_same_pairs():
     assert make_report([0.5, 1.5], [True, False]).mistakes(5).empty
 
 
-@pytest.mark.parametrize(
-    ("source", "synthetic", "is_lfw"),
-    [("LFW deep-funneled", False, True), ("drawn faces", True, True), ("lfw", False, False)],
-)
-def test_files_are_named_where_they_lie_as_in_lfw_and_else_the_ids_stay(source, synthetic, is_lfw):
-    report = make_report([0.2, 1.5], [False, True], source=source, synthetic=synthetic)
-    mistakes = report.mistakes()
-    right = ["R0/R0_0001.jpg", "L1/L1_0002.jpg"] if is_lfw else ["R0_0001", "L1_0002"]
-    assert mistakes["right_file"].tolist() == right
-    paths = ["a/x.png", "b/x.png", "c/x.png", "c/y.png"]  # of load_faces
-    assert replace(report, image_ids=paths).files.tolist() == paths
+def test_files_are_named_where_they_lie_as_in_lfw_and_else_the_ids_stay():
+    report = make_report([0.2, 1.5], [False, True], source="a set of my own")
+    assert report.mistakes()["right_file"].tolist() == ["R0/R0_0001.jpg", "L1/L1_0002.jpg"]
+    others = ["a/x.png", "L1_x_0001", "R0_1", "c/c_0001"]  # of load_faces, or called otherwise
+    assert replace(report, image_ids=others).files.tolist() == others
 
 
 def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):

@@ -130,13 +130,14 @@ class Report:
     def files(self) -> np.ndarray:
         """Where each image lies in the folder of its data set, str of shape (n_images,).
 
-        ``NAME/NAME_0001.jpg`` for LFW's and for drawn faces; the images of other sets have names
-        of their own, those of `load_faces` paths, or are no files: their ids stay.
+        ``NAME/NAME_0001.jpg`` for images called ``NAME_0001`` after their person, as in LFW; the
+        ids of others stay: those of `load_faces` are paths already.
         """
-        if not (self.synthetic or self.source.startswith("LFW")):  # as no other set is called
-            return self.image_ids
-        images = zip(self.image_ids, self.people, strict=True)
-        return np.array([i if "/" in i else f"{person}/{i}.jpg" for i, person in images])
+        files = []
+        for image_id, person in zip(self.image_ids, self.people, strict=True):
+            as_in_lfw = re.fullmatch(re.escape(person) + r"_\d{4}", image_id)
+            files.append(f"{person}/{image_id}.jpg" if as_in_lfw else image_id)
+        return np.array(files)
 
     @cached_property
     def independent(self) -> np.ndarray:
