@@ -458,7 +458,7 @@ def test_intervals_are_blue_above_zero_vermilion_below_grey_across_and_open_for_
         assert [colours[k] for k in (0, 1, 2, 4)] == [SAME, DIFFERENT, GREY, INK]
         inside = [to_hex(c).upper() for c in diamonds.get_facecolors()]
         assert [inside[k] for k in (0, 1, 2, 4)] == [SAME, DIFFERENT, GREY, "#FFFFFF"]
-        assert [t.get_text() for t in ax.texts] == ["not measured yet"]
+        assert [t.get_text() for t in ax.texts] == ["not measured"]
         assert caption(ax).endswith("open: one seed")
     assert title(left) == "A: 1 above zero, 1 below"
     (rings,) = [line for line in left.lines if line.get_marker() == "o"]
@@ -467,6 +467,8 @@ def test_intervals_are_blue_above_zero_vermilion_below_grey_across_and_open_for_
     assert not len(empty.get_xdata())
     weights = {t.get_text(): t.get_weight() for t in left.get_yticklabels()}
     assert [label for label, weight in weights.items() if weight == "bold"] == ["up"]
+    said = plots.plot_intervals(make_intervals().assign(instead="chapter 08"))
+    assert [t.get_text() for t in said.texts] == ["chapter 08"]
 
 
 def test_a_map_shows_every_photo_and_names_everybody_once():

@@ -3,6 +3,7 @@
 from itertools import cycle
 
 import numpy as np
+import pandas as pd
 
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
 from facelab.plots.style import data_of, describe, legend, new_panels
@@ -11,13 +12,14 @@ from facelab.plots.style import data_of, describe, legend, new_panels
 def plot_intervals(table, bar=None, seeds=None, strong=()):
     """Draw values with their intervals, as a forest plot.
 
-    `table` has ``label, value, low, high, source, synthetic``; a missing value is said, one
-    without ends is that of one seed, drawn open. Optional are ``panel``, with axes of its own;
-    ``group``, which gives the colour; ``metric``, the name of the axis; and ``pairs``. Without
-    groups the colour tells the side of zero: blue above, vermilion below, grey where the interval
-    holds zero. `bar` is the label that the others are held against: its interval becomes a band.
-    `seeds`, with ``label``, ``value`` and any ``panel``, are single trainings: small rings. Labels
-    in `strong` are bold. Returns axes, or an array of them if there are panels.
+    `table` has ``label, value, low, high, source, synthetic``; a value without ends is that of one
+    seed, drawn open; where it is missing, ``instead`` or "not measured" stands in its place.
+    Optional are ``panel``, with axes of its own; ``group``, which gives the colour; ``metric``, the
+    name of the axis; and ``pairs``. Without groups the colour tells the side of zero: blue above,
+    vermilion below, grey where the interval holds zero. `bar` is the label that the others are held
+    against: its interval becomes a band. `seeds`, with ``label``, ``value`` and any ``panel``, are
+    single trainings: small rings. Labels in `strong` are bold. Returns axes, an array if there are
+    panels.
     """
     groups = {}
     if "group" in table:
@@ -56,9 +58,10 @@ def _draw_rows(ax, rows):
     inside = rows["colour"].mask(rows["low"].isna(), "white")
     look = {"s": 70, "marker": "D", "zorder": 3}
     ax.scatter(rows["value"], rows["label"], c=inside, ec=rows["colour"], **look)
-    for label in rows["label"][rows["value"].isna()]:
-        place = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
-        ax.text(0.5, label, "not measured yet", color=GREY, backgroundcolor="white", **place)
+    place = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
+    words = rows["instead"] if "instead" in rows else pd.Series("not measured", rows.index)
+    for row in rows.index[rows["value"].isna()]:
+        ax.text(0.5, rows["label"][row], words[row], color=GREY, backgroundcolor="white", **place)
 
 
 def _describe(ax, rows, panel, bar):
