@@ -225,6 +225,10 @@ def quotes():
         yield f"{auc['value']:.3f} {within(auc, '.3f')} and "
         yield f"{100 * number('02', 'accuracy', method)['value']:.1f} %"
     yield f"below 1, to {number('02', 'loss_lowest', RESNET, split='', seed=None)['value']:.2f} at"
+    large, small = (
+        number("02", "auc", name)["value"] for name in (RESNET, "small CNN, random pairs")
+    )
+    yield f"AUC of {large:.3f} on strangers, one of a twenty-sixth of its weights to {small:.3f}"
     for method in ("random pairs", "contrastive + semi-hard", "margin + uniform histogram"):
         yield mean(number("03", "auc", method, seed=None))
     for method in ("triplet + semi-hard", "triplet + batch-hard", "margin + distance-weighted"):
