@@ -3,7 +3,6 @@
 from itertools import cycle
 
 import numpy as np
-import pandas as pd
 
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
 from facelab.plots.style import data_of, describe, legend, new_panels
@@ -59,9 +58,9 @@ def _draw_rows(ax, rows):
     look = {"s": 70, "marker": "D", "zorder": 3}
     ax.scatter(rows["value"], rows["label"], c=inside, ec=rows["colour"], **look)
     place = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
-    words = rows["instead"] if "instead" in rows else pd.Series("not measured", rows.index)
-    for row in rows.index[rows["value"].isna()]:
-        ax.text(0.5, rows["label"][row], words[row], color=GREY, backgroundcolor="white", **place)
+    for row in rows[rows["value"].isna()].itertuples():
+        words = getattr(row, "instead", "not measured")
+        ax.text(0.5, row.label, words, color=GREY, backgroundcolor="white", **place)
 
 
 def _describe(ax, rows, panel, bar):
