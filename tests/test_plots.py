@@ -230,6 +230,14 @@ def test_epochs_of_methods_are_means_over_seeds_in_a_band_of_one_standard_error(
     assert "one standard error" in caption(ax)
 
 
+def test_epochs_of_one_training_have_no_band_and_take_a_title_of_their_own():
+    alone = make_histories().drop_duplicates(["method", "epoch"])
+    ax = plots.plot_epochs(alone, "dev_auc", by="method", title="What it shows")
+    assert title(ax) == "What it shows"
+    assert "standard error" not in caption(ax)
+    assert not ax.collections
+
+
 def test_watched_panels_show_the_mean_distance_of_each_kind():
     rng = np.random.default_rng(0)
     rows = [(e, s, same) for e in (1, 2) for s in ("dev", "test") for same in (False, True) * 3]

@@ -20,6 +20,7 @@ def plot_epochs(
     by: str | None = None,
     reference: dict | None = None,
     log: bool = False,
+    title: str = "",
     ax=None,
 ):
     """Draw lines over epochs; where several trainings share a line, their mean.
@@ -27,7 +28,7 @@ def plot_epochs(
     `history` is that of `fit`, or several below one another: ``epoch, source, synthetic`` and the
     `columns`, one or several; where one is missing (nan) its epoch is left out. A column `by`, for
     example ``"method"``, gets a line of the one `columns` for each of its values. `reference`,
-    values by name, are horizontal lines.
+    values by name, are horizontal lines. The `title` is by default what the lines end at.
     """
     ax = ax or new_axes()
     columns = [columns] if isinstance(columns, str) else columns
@@ -49,7 +50,7 @@ def plot_epochs(
     ax.set_yscale("log" if log else "linear")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     what = " and ".join(map(_words, columns))
-    title = f"{what[:1].upper()}{what[1:]}: {span(ends)} at the end"
+    title = title or f"{what[:1].upper()}{what[1:]}: {span(ends)} at the end"
     note = "band: one standard error over seeds" if len(means) < len(lines) else ""
     return describe(ax, title, data_of(history), "epoch", what, note)
 
