@@ -50,6 +50,20 @@ def test_the_plain_figure_goes_where_the_explorer_is(page, stays):
     assert ("<iframe" in notebook.cells[0].source) is not stays
 
 
+def test_the_links_of_a_run_lead_to_the_pages_of_the_chapters():
+    page = "outputs/lfw-cpu/09_trained_elsewhere/09_trained_elsewhere"
+    source = [(ROOT / f"{page}.ipynb").read_text(encoding="utf-8")]
+    add_note(None, page, source)
+    heading = nbformat.reads(source[0], 4).cells[0].source
+    links = re.findall(r"\]\((.+?)\)", heading)
+    before, after = "lfw-cpu/08_alignment/08_alignment", "lfw/10_best_recipe/10_best_recipe"
+    assert f"../../../outputs/{before}.ipynb" in links
+    assert f"../../../outputs/{after}.ipynb" in links
+    assert "../../../notebooks/09_trained_elsewhere.ipynb" in links  # on synthetic faces
+    for link in links:
+        assert (ROOT / page).parent.joinpath(link).is_file(), link
+
+
 def entries(part):
     for entry in part.get("chapters", part.get("sections", ())):
         yield from [entry["file"]] if "file" in entry else []

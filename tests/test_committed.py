@@ -444,6 +444,30 @@ def test_the_diary_counts_the_looks_at_test_pairs():
         assert f"{run['test_looks']} in chapter {name[:2]}" in text
 
 
+def linked():
+    for path in sorted(
+        {*ROOT.glob("*.md"), *ROOT.glob("[ont]*/**/*.md"), *ROOT.glob("[on]*/**/*.ipynb")}
+    ):
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".ipynb":
+            cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "markdown"]
+            text = "\n".join("".join(cell["source"]) for cell in cells)
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+            if not link.startswith("http"):
+                yield path, link
+
+
+def test_every_link_leads_somewhere():
+    links = [*linked()]
+    assert len(links) > 100
+    dead = [
+        f"{path.relative_to(ROOT)}: {link}"
+        for path, link in links
+        if not (path.parent / link).exists()
+    ]
+    assert dead == []
+
+
 def test_pictures_open():
     for path in OUT.glob("*/*.jpg"):
         Image.open(BytesIO(path.read_bytes())).verify()

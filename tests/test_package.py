@@ -85,8 +85,8 @@ def code_of_readme(number):
     return blocks[number]
 
 
-def test_the_experiment_in_the_readme_runs_and_prints_what_can_be_read(monkeypatch, capsys):
-    monkeypatch.setattr("matplotlib.pyplot.show", lambda: None)
+def test_the_experiment_in_the_readme_runs_and_can_be_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     code = code_of_readme(0)
     assert "epochs=10" in code
     names = {}
@@ -96,6 +96,7 @@ def test_the_experiment_in_the_readme_runs_and_prints_what_can_be_read(monkeypat
     printed = capsys.readouterr().out
     assert f"{names['report'].metrics()['auc']:.3f}" in printed
     assert "..." not in printed
+    assert Path("distances.png").is_file()
 
 
 def test_the_chapter_in_the_readme_runs_and_records(tmp_path, capsys):

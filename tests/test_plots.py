@@ -389,6 +389,8 @@ def test_mistakes_show_both_images_distance_and_kind():
     row_of = {image: row for row, image in enumerate(faces.image_ids)}
     ids = mistakes[["left_id", "right_id"]].to_numpy().ravel()
     assert [image.get_array()[0, 0, 0] for image in ax.images] == [row_of[i] for i in ids]
+    below = [text.get_text().replace("\n", " ") for text in ax.texts[: len(ids)]]
+    assert below == [image.replace("_", " ") for image in ids]
     for distance in mistakes["distance"]:
         assert f"{distance:.2f}" in said(ax)
     counts = report.metrics()

@@ -13,7 +13,7 @@ from facelab.plots.palette import COLOURS, DIFFERENT, SAME
 from facelab.plots.style import describe, legend, new_axes, new_panels
 from facelab.verification import Report
 
-LINE = 1.42  # from one line of images to the next; an image is 1 wide and high
+LINE = 1.5  # from one line of images to the next; an image is 1 wide and high
 
 
 @kinds
@@ -31,14 +31,16 @@ def plot_faces(faces: Faces, people=5, images=8, rows=None, ax=None):
     else:
         lines = [rows[start : start + images] for start in range(0, len(rows), images)]
         title = f"{len(rows):,} of {len(faces):,} images"
-    return describe(_draw_lines(ax, faces, lines), title, faces)
+    names = faces.names[faces.labels]
+    return describe(_draw_lines(ax, faces, lines, names), title, faces)
 
 
 @kinds
 def plot_mistakes(report: Report, faces: Faces, n=5, ax=None):
     """Show the worst mistakes: the nearest `n` different pairs and the farthest `n` same pairs.
 
-    A pair whose label is known to be wrong is marked with an asterisk, and all of them are counted.
+    Below each image stands its id, for LFW the name of its file without the ending. A pair whose
+    label is known to be wrong is marked with an asterisk, and all of them are counted.
     """
     mistakes = report.mistakes(n)
     ids = mistakes[["left_id", "right_id"]].to_numpy()  # (n_mistakes, 2)
@@ -46,7 +48,8 @@ def plot_mistakes(report: Report, faces: Faces, n=5, ax=None):
     if (rows < 0).any():
         raise ValueError(f"expected the faces of the report, got none of {ids[rows < 0][0]}")
     accepts = mistakes["kind"] == "false accept"
-    ax = _draw_lines(ax, faces, [rows[accepts].ravel(), rows[~accepts].ravel()], gap=0.15)
+    lines = [rows[accepts].ravel(), rows[~accepts].ravel()]
+    ax = _draw_lines(ax, faces, lines, faces.image_ids, gap=0.15)
     for line, of_line, colour in ((0, accepts, DIFFERENT), (1, ~accepts, SAME)):
         box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour}
         look = {"color": colour, "size": "small", "ha": "center", "weight": "bold", "bbox": box}
@@ -100,19 +103,19 @@ def plot_map(maps, people, of):
     return axes
 
 
-def _draw_lines(ax, faces, lines, gap=0.0):
-    """Draw lines of images, the name below each, and a gap behind every pair of them."""
+def _draw_lines(ax, faces, lines, words, gap=0.0):
+    """Draw lines of images, the words for each below it, and a gap behind every pair of them."""
     width = (1.04 + gap / 2) * max(map(len, lines))
     ax = ax or new_axes(1.3 * width + 0.6, 1.3 * LINE * len(lines) + 0.9)
-    wrap = {"width": 13, "break_long_words": False, "max_lines": 2, "placeholder": " …"}
+    wrap = {"width": 13, "break_long_words": False, "max_lines": 3, "placeholder": " …"}
     for k, line in enumerate(lines):
         y = LINE * k
         for column, row in enumerate(line):
             x = 1.04 * column + gap * (column // 2)
             image = faces.batch([row])[0].transpose(1, 2, 0)  # (height, width, 3)
             ax.imshow(image, extent=(x, x + 1, y + 1, y), interpolation="bilinear")
-            name = fill(faces.names[faces.labels[row]].replace("_", " "), **wrap)
-            ax.text(x + 0.5, y + 1.03, name, ha="center", va="top", size="small")
+            below = fill(words[row].replace("_", " "), **wrap)
+            ax.text(x + 0.5, y + 1.03, below, ha="center", va="top", size="small")
     ax.set(xlim=(0, width), ylim=(LINE * len(lines), 0), xticks=[], yticks=[])
     ax.tick_params(length=0)
     sns.despine(ax=ax, left=True, bottom=True)

@@ -9,7 +9,10 @@ import json
 import re
 from pathlib import Path
 
+import yaml
+
 from facelab.explorer.payload import front_end, inline, payload
+from facelab.study.layout import shipped
 from facelab.study.results import load_shown
 from facelab.study.writing import render, write_text
 
@@ -34,15 +37,35 @@ def add_explorer(app, error) -> None:
     write_text(Path(app.outdir) / "_static" / "explorer.html", page)
 
 
+def chapters() -> dict[str, str]:
+    """Return the first page of each chapter in the table of contents, by its notebook's name."""
+    contents = yaml.safe_load((shipped("notebooks") / "_toc.yml").read_text(encoding="utf-8"))
+    pages = [chapter["file"] for chapter in contents["parts"][0]["chapters"]]
+    return {Path(page).name: page for page in pages}
+
+
+def lead_to_chapters(notebook: dict) -> None:
+    """Let the links of a run lead to the pages of the chapters, not to their notebooks."""
+    pages = chapters()
+
+    def page(found: re.Match) -> str:
+        return pages.get(found[1], found[0])
+
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = re.sub(r"\bnotebooks/(\w+)(?=\.ipynb)", page, "".join(cell["source"]))
+
+
 def add_note(app, docname: str, source: list[str]) -> None:
     """Say below the heading of a notebook whose faces its outputs are of."""
     if not source[0].startswith("{"):
         return
     folder, name = docname.rsplit("/", 1)
     said = FRAME if docname == EXPLORE else DRAWN
+    notebook = json.loads(source[0])
     if folder.startswith("outputs/"):
         said = REAL.format(profile=folder.split("/")[1], name=name)
-    notebook = json.loads(source[0])
+        lead_to_chapters(notebook)
     heading = notebook["cells"][0]
     first, _, rest = "".join(heading["source"]).partition("\n")
     if folder == "notebooks" and docname != EXPLORE:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-PROFILE = "smoke, lfw-cpu, lfw, across, or a YAML file."
+PROFILE = "smoke, lfw-cpu, lfw, lfw-resnet50, across, or a YAML file."
 LAB = Path(__file__).parent / "lab"  # JupyterLab's settings: Markdown is shown, not edited
 OPEN = {"ignore_unknown_options": True}  # of a command that hands options on
 
@@ -131,7 +131,7 @@ def run(context, notebooks, parameters, listed, explained, **options):
 def new(study):
     """Lay out the notebooks in a folder of your own.
 
-    The records of the committed runs, on real faces, lie beside them in DIR/outputs.
+    The committed runs, on real faces, lie beside them in DIR/outputs.
     """
     from facelab.study.layout import lay_out
 

@@ -1,4 +1,4 @@
-"""Where a study lies: the notebooks and records that came with facelab, and a copy of one's own."""
+"""Where a study lies: the notebooks and runs that came with facelab, and a copy of one's own."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 # What came with facelab, and a study of one's own begins with; the wheel takes the same.
 LAID_OUT = ("notebooks/*.ipynb", "notebooks/*.md", "notebooks/solutions/*.ipynb")
-LAID_OUT += ("outputs/lfw*/*/run.json", "outputs/lfw*/*/*.npz")
+LAID_OUT += ("outputs/lfw*/*.md", "outputs/lfw*/*.html", "outputs/lfw*/*/*.ipynb")
+LAID_OUT += ("outputs/lfw*/*/*.json", "outputs/lfw*/*/*.npz", "outputs/lfw*/*/*.png")
+LAID_OUT += ("outputs/lfw*/*/*.safetensors",)
 START = """# Do these two photos show one person?
 
 - Begin with [00 Faces and pairs](notebooks/00_faces_and_pairs.ipynb). All chapters are in
@@ -15,7 +17,8 @@ START = """# Do these two photos show one person?
   [solutions](notebooks/solutions/00_solutions.ipynb) of the exercises.
 - `facelab run` executes all chapters and writes `outputs/smoke/report.html`; `facelab run 03`
   executes one, `facelab run 03 --help` explains its parameters.
-- `facelab explore` shows every run in `outputs`; those on real faces came with facelab.
+- `facelab explore` shows every run in `outputs`; those on real faces came with facelab, and what
+  they found stands in [outputs/lfw-cpu](outputs/lfw-cpu/README.md).
 """
 
 
@@ -41,7 +44,7 @@ def own_notebooks(study: str | Path) -> Path:
 
 
 def lay_out(study: str | Path) -> Path:
-    """Copy the notebooks, and the records of the committed runs, into a new folder."""
+    """Copy the notebooks, and the committed runs, into a new folder."""
     study = Path(study)
     if study.exists() and (not study.is_dir() or any(study.iterdir())):
         raise ValueError(f"expected a new or an empty folder, got {study}, which holds something")

@@ -305,11 +305,13 @@ function remarks(problems) {
 /** A page without a kernel: everything is in its JSON. */
 function mountPage(el, { meta, buffers }) {
   const bytes = buffers.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
-  const why = "Photos are not part of a report. fl.explore() in a notebook shows them where the " +
-    "environment variable FACELAB_LFW names a copy of LFW.";
+  const why = "Photos are not part of a report. fl.explore(fl.load_shown()) in a notebook shows them where " +
+    "the environment variable FACELAB_LFW names a copy of LFW.";
   return mount(el, decode(meta, bytes), {
     photos: async () => ({ urls: new Map(), why }),
     measure: null,
+    unmeasured: "It does not run in this page: the network and what would run it (ONNX Runtime Web, 13 MB) " +
+      "would make the page several times as large.",
   });
 }
 

@@ -43,7 +43,7 @@ function photoPicker(host, side, on) {
     "aria-label": `Photo ${side}; arrow keys move an uploaded photo` });
   const whole = make("p", { class: "fl-whole" });
   const name = make("input", { type: "text", class: "fl-text", list: "", placeholder: "name of an image",
-    "aria-label": `Image ${side} of the run`, on: { change: () => pick(name.value.trim()),
+    "aria-label": `Image ${side} of the run`, on: { change: () => { aside = null; pick(name.value.trim()); },
       input: () => run?.pairSet.images.includes(name.value) && pick(name.value) } });
   const zoom = make("input", { type: "range", min: 1, max: 6, step: 0.02, value: 1, "aria-label": `Zoom of photo ${side}`,
     on: { input: () => { untouched = null; paint(); settle(); } } });
@@ -60,6 +60,7 @@ function photoPicker(host, side, on) {
     zoomRow, hint);
   let picture = null, centre = [0.5, 0.5], chosen = null, wait = 0, run = null;
   let untouched = null; // an uploaded file that can be sent as it is
+  let aside = null; // an upload, while a run is shown that cannot measure it
   const context = canvas.getContext("2d");
 
   function paint(target = context, size = FRAME) {
@@ -140,14 +141,19 @@ function photoPicker(host, side, on) {
     }
     centre = [0.5, 0.5];
     zoom.value = 1;
-    name.value = "";
-    whole.textContent = blob.name;
-    chosen = { upload: true };
+    aside = null;
     const small = Math.min(picture.width, picture.height) <= PHOTO && blob.size <= SENT_BYTES;
     untouched = small ? blob : null;
+    place(blob.name);
+    settle();
+  }
+  /** Show what was uploaded, as it lies in the frame. */
+  function place(title) {
+    name.value = "";
+    whole.textContent = title;
+    chosen = { upload: true };
     zoomRow.hidden = hint.hidden = false;
     paint();
-    settle();
   }
   function clear() {
     clearTimeout(wait);
@@ -197,16 +203,24 @@ function photoPicker(host, side, on) {
     }
     return new DataView(await blob.arrayBuffer());
   }
-  /** Show another run: what was uploaded stays, where it can be measured, and what that run has too. */
+  /** Show another run: what was uploaded stays, or waits for a run that can measure it. */
   function use(newRun, measures) {
     const image = chosen?.image;
     run = newRun;
     own.hidden = !measures;
     hint.textContent = `${run.crop ? "The network sees what is inside the dashed square. " : ""}Zoom and drag ` +
       "until the face fills the oval, as in the run's photos.";
-    if (chosen?.upload && measures) paint();
-    else clear();
-    if (run.pairSet.images.includes(image)) pick(image);
+    if (chosen?.upload && measures) {
+      paint();
+      return;
+    }
+    if (chosen?.upload) aside = { picture, centre, untouched, zoom: zoom.value, title: whole.textContent };
+    clear();
+    if (aside && measures) {
+      ({ picture, centre, untouched, zoom: zoom.value } = aside);
+      place(aside.title);
+      aside = null;
+    } else if (run.pairSet.images.includes(image)) pick(image);
   }
   return { node, pick, bytes, use, list: (id) => name.setAttribute("list", id), chosen: () => chosen };
 }
@@ -325,7 +339,7 @@ function photosPanel(host, on) {
       distance = null;
       options.replaceChildren(...run.pairSet.images.slice(0, 20000).map((image) => make("option", { value: image })));
       without.textContent = measures() ? "" : "Photos of your own, and two that are no pair of this run, need its " +
-        "network: in a notebook, fl.explore(report, faces=faces, model=model).";
+        `network: in a notebook, fl.explore(report, faces=faces, model=model). ${host.unmeasured || ""}`;
       for (const picker of pickers) picker.use(run, measures());
       if (pickers.some((picker) => picker.chosen())) measure();
       else random();
