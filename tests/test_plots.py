@@ -212,10 +212,10 @@ def test_epochs_show_every_value_and_say_where_it_ends():
     np.testing.assert_array_equal(auc.get_xdata(), np.arange(5, 41, 5))
     assert (np.asarray(collapse.get_ydata()) == 1.0).all()
     assert legend_of(ax) == ["loss 0.500", "dev AUC 0.800", "collapse 1.00"]
-    assert title(ax) == "Loss and dev AUC: 0.500 to 0.800 at the end"
+    assert title(ax) == "Loss and dev AUC at the end: 0.500 to 0.800"
     alone = plots.plot_epochs(history.head(1))
     assert alone.lines[0].get_marker() == "o"
-    assert title(alone) == "Loss: 1.32 at the end"
+    assert title(alone) == "Loss at the end: 1.32"
     plots.plot_epochs(history.assign(dev_auc=np.nan), "dev_auc").figure.canvas.draw()
 
 

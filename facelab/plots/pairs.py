@@ -12,7 +12,7 @@ from facelab.plots.style import caption_of, data_of, describe, legend, new_axes,
 from facelab.verification import Calibration, Report
 
 RATES = {"f1": COLOURS[6], "accuracy": COLOURS[3], "precision": COLOURS[2], "recall": COLOURS[0]}
-DET_TICKS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
+DET_TICKS = (0.001, 0.01, 0.05, 0.2, 0.5)
 DOT = {"marker": "o", "mfc": "white", "mec": INK, "ls": "", "zorder": 3}
 
 
@@ -30,9 +30,11 @@ def plot_distances(report: Report, ax=None):
     bins = report.threshold + width * np.arange(first, last + 1)
     _draw_kind(ax, bins, report, True, "same: {:,} of {:,} rejected, FRR {:.1%}", SAME)
     _draw_kind(ax, bins, report, False, "different: {:,} of {:,} accepted, FAR {:.1%}", DIFFERENT)
-    ax.axvline(report.threshold, color=INK, label=f"threshold {report.threshold:.3g}")
-    ax.set_ylim(0, 1.45 * ax.dataLim.ymax)  # room for the legend
-    ax.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none")
+    top = ax.dataLim.ymax
+    label = f"threshold {report.threshold:.3g}"
+    ax.vlines(report.threshold, 0, 1.04 * top, color=INK, lw=2.2, label=label)
+    ax.set_ylim(0, 1.45 * top)  # room for the legend
+    ax.legend(loc="upper left")
     n_wrong = np.sum(report.accepted != report.same)
     title = f"{n_wrong:,} of {len(report):,} pairs fall on the wrong side of the threshold"
     note = f"threshold: {report.threshold_from}"
@@ -165,11 +167,11 @@ def _draw_curves(ax, reports, rate, metric, label, title):
     values = pd.Series({name: report.metrics()[metric] for name, report in reports.items()})
     for name, report in reports.items():
         roc = report.roc().eval("frr = 1 - tar")
-        words = f"{fill(name, 26)}\n{label.format(values[name])}"
-        ax.plot(roc["far"], roc[rate], label=words)
+        words = f"{name}: {label}" if name else label
+        ax.plot(roc["far"], roc[rate], label=fill(words.format(values[name]), 34))
     chance = np.linspace(0, 1, 1000)
     ax.plot(chance, chance, color=GREY, lw=1.2, ls=":")
-    legend(ax, labelcolor="linecolor")
+    legend(ax, labelcolor="linecolor", fontsize="small")
     ax.set_box_aspect(1)
     captions = [(caption_of(report), report.synthetic) for report in reports.values()]
     data = data_of(pd.DataFrame(captions, columns=["source", "synthetic"]))

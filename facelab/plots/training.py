@@ -50,7 +50,7 @@ def plot_epochs(
     ax.set_yscale("log" if log else "linear")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     what = " and ".join(map(_words, columns))
-    title = title or f"{what[:1].upper()}{what[1:]}: {span(ends)} at the end"
+    title = title or f"{what[:1].upper()}{what[1:]} at the end: {span(ends)}"
     note = "band: one standard error over seeds" if len(means) < len(lines) else ""
     return describe(ax, title, data_of(history), "epoch", what, note)
 
@@ -73,6 +73,7 @@ def plot_watched(distances: pd.DataFrame, column: str = "distance", reference: d
         name = f"{split} {column}"
         plot_epochs(of_split.rename(columns={column: name}), name, "pairs", reference, ax=ax)
     axes[0].set_ylim(bottom=0)
+    axes[0].set_ylabel(f"mean {_words(column)}")
     return axes
 
 
@@ -87,7 +88,7 @@ def plot_mined(mined, everything, of):
     bins = np.histogram_bin_edges(everything, 60)
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):
         ax.hist(everything, bins, color=GREY, alpha=0.4, label="all negatives")
-        title = f"{name}: {len(picked) / len(everything):.1%}"
+        title = f"{name}: {len(picked) / len(everything):.1%} picked"
         if len(picked):
             median = np.median(picked)
             title = f"{title}, median {number(median)}"
@@ -97,8 +98,7 @@ def plot_mined(mined, everything, of):
         ax.tick_params(labelbottom=True, labelleft=True)
         note = f"{len(picked):,} picked of {len(everything):,}"
         describe(ax, title, of, "distance of a negative", "negatives", note)
-    axes[0].set_ylim(0.7, 30 * max(ax.dataLim.ymax for ax in axes))  # room for the legend
-    axes[0].legend(loc="upper left")
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return axes
 
 
