@@ -174,7 +174,9 @@ class Report:
         found = self._at_thresholds(rates, tp, fp)
         found |= {"auc": area(tp, fp), "eer": eer(tp, fp)}
         for metric, far in FARS.items():
-            found[metric] = tar(tp, fp, far) * (np.nan if self.refusal(far) else 1)
+            found[metric] = tar(tp, fp, far)
+            if self.refusal(far):
+                found[metric] = np.full_like(found[metric], np.nan)
         return found
 
     def _at_thresholds(self, of, tp, fp):
