@@ -74,7 +74,7 @@ def one_each(name: str, values, n: int) -> np.ndarray:
     return array
 
 
-def columns(name: str, table, wanted) -> None:
+def has_columns(name: str, table, wanted) -> None:
     """Refuse a table that lacks one of the `wanted` columns."""
     missing = [column for column in wanted if column not in table.columns]
     if missing:

@@ -192,8 +192,7 @@ def fit(
         embed(model, faces, np.arange(1), fabric=fabric)
     silent = not fabric.is_global_zero
     named = f"{title}, epoch" if title else "epoch"
-    about = {"total": epochs, "initial": len(rows), "disable": silent, "bar_format": BAR}
-    progress = Progress(desc=named, **about)
+    progress = Progress(desc=named, total=epochs, initial=len(rows), disable=silent, bar_format=BAR)
 
     for epoch in range(len(rows) + 1, epochs + 1):
         start = time.perf_counter()

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.study.settings import described_parameters
 from facelab.verification import Report
+
+
+def notebook_parameters(path):
+    """Names and default values of a notebook's parameters."""
+    return {name: own.default for name, own in described_parameters(path).items()}
 
 
 def make_record(notebook="00_x", **entries):

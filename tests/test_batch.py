@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from records import make_record, write_record
+from records import make_record, notebook_parameters, write_record
 
 from facelab.study import batch
 from facelab.study.batch import run_study
@@ -24,7 +24,6 @@ from facelab.study.settings import (
     described_parameters,
     find_notebooks,
     limits,
-    notebook_parameters,
     plan,
     profiles,
     read_profile,
@@ -616,7 +615,7 @@ def test_no_place_of_this_machine_is_recorded_of_a_failed_run_or_of_its_data(qui
     assert record("outputs/tiny", "00_first")["status"] == "failed"
     for place in (str(quick), str(quick.parent), os.path.relpath(faces), ".."):
         assert place not in text
-    begun = batch.portable_values({"DATA": os.path.relpath(faces)})
+    begun = batch.portable({"DATA": os.path.relpath(faces)})
     assert begun == {"DATA": "lfw_funneled"}
 
 

@@ -151,7 +151,7 @@ def test_intervals_of_few_people_or_without_a_mistake_are_those_of_the_report():
 
 
 def test_intervals_hold_every_button(report):
-    got = payload.intervals(report, n=50)
+    got = payload.intervals(report)
     chosen = [value for value, _ in payload.buttons(report).values()]
     assert set(chosen) <= set(got["thresholds"])
 

@@ -9,9 +9,10 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
+from records import notebook_parameters
 
 import facelab as fl
-from facelab.study.settings import chapters, notebook_parameters
+from facelab.study.settings import chapters
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))

@@ -49,7 +49,7 @@ def made_once(path: Path, make: Callable[[Path], object]) -> Path:
 
 def _make(path: Path, make: Callable[[Path], object]) -> None:
     place = path.parent / f".making-{uuid4().hex}"
-    lock = _lock_of(place)
+    lock = FileLock(f"{place}.lock")
     with suppress(NotImplementedError):  # a disk without locks, where nothing is swept either
         lock.acquire()
     try:
@@ -64,27 +64,18 @@ def _make(path: Path, make: Callable[[Path], object]) -> None:
     finally:
         shutil.rmtree(place, ignore_errors=True)
         lock.release()
-        _forget(lock)
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _sweep(parent: Path) -> None:
     """Delete what makers left behind that have ended: the system has freed their locks."""
     for file in parent.glob(".making-*.lock"):
         place = file.with_suffix("")
-        lock = _lock_of(place)
         with suppress(Timeout, NotImplementedError):
-            with lock.acquire(timeout=0):
+            with FileLock(file, timeout=0):
                 shutil.rmtree(place, ignore_errors=True)
             if not place.exists():
-                _forget(lock)
-
-
-def _lock_of(place: Path) -> FileLock:
-    return FileLock(f"{place}.lock")
-
-
-def _forget(lock: FileLock) -> None:
-    Path(lock.lock_file).unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
 
 
 def _is_of_cache(error: OSError, path: Path) -> bool:

@@ -36,9 +36,9 @@ class Copy:
     def files(self) -> list[str]:
         """Return ``NAME/FILE`` of every file that is there, but for hidden ones."""
         files = []
-        for person in _visible(self.path):
+        for person in visible(self.path):
             if person.is_dir():
-                files += [f"{person.name}/{file.name}" for file in _visible(person.path)]
+                files += [f"{person.name}/{file.name}" for file in visible(person.path)]
         return sorted(files)
 
     def match(self, wanted: list[str]) -> tuple[list[str], list[str]]:
@@ -107,9 +107,11 @@ def find(root: str | Path) -> Copy:
     return Copy(path, source, drawn, (path, path.parent, root))
 
 
-def _visible(folder: str | Path) -> list[os.DirEntry]:
+def visible(folder: str | Path) -> list[os.DirEntry]:
+    """List what is in a folder, but for what is hidden, by name."""
     with os.scandir(folder) as entries:
-        return [entry for entry in entries if not entry.name.startswith(".")]
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+    return sorted(shown, key=lambda entry: entry.name)
 
 
 def _folder_of(root: str | Path) -> Path:

@@ -51,8 +51,7 @@ def decode(source: str | Path | io.BytesIO, image_size: int, crop: int | None = 
     was cut off, is smaller than `crop` or has more than 64 million pixels. A PNG's checksums are
     compared. A JPEG holds none: damage inside it that still decodes cannot be noticed here.
     """
-    image = open_picture(source)
-    return _shrink(image, image_size, crop)
+    return shrink(open_picture(source), image_size, crop)
 
 
 def decode_all(
@@ -70,7 +69,7 @@ def decode_all(
             size = image.size
             _box(image, crop)
             if image_size:
-                pixels = _shrink(image, image_size, crop)
+                pixels = shrink(image, image_size, crop)
         except ValueError as e:
             return Decoded(size, wrong=str(e))
         return Decoded(size, pixels, checksum=zlib.crc32(data))
@@ -157,7 +156,8 @@ def _box(image: Image.Image, crop: int | None) -> tuple[float, float, float, flo
     return left, top, left + side, top + side
 
 
-def _shrink(image: Image.Image, image_size: int, crop: int | None) -> np.ndarray:
+def shrink(image: Image.Image, image_size: int, crop: int | None) -> np.ndarray:
+    """Return the central square of an RGB picture as `decode` does."""
     box = _box(image, crop)
     small = image.resize((image_size, image_size), Image.Resampling.LANCZOS, box)
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facelab.checks import kinds
-from facelab.data.copies import is_drawn, own_source
+from facelab.data.copies import is_drawn, own_source, visible
 from facelab.data.decoding import SUFFIXES
 from facelab.data.drawn.people import MARK
 from facelab.data.lfw import name_of
@@ -131,7 +131,7 @@ def _named(folder: str | Path) -> Path:
 
 def _of_folder(root: Path) -> Album:
     album = Album(root)
-    for person in _visible(root):
+    for person in visible(root):
         if not os.path.isdir(person.path):
             if person.name not in MADE:
                 album.strays.append(person.name)
@@ -151,7 +151,7 @@ def _below(folder: str, above: str, strays: list, person: str, seen: set) -> Ite
         strays.append(f"{person}/{above} (leads back to a folder that was read)")
         return
     seen.add(real)
-    for entry in _visible(folder):
+    for entry in visible(folder):
         name = f"{above}{entry.name}"
         if os.path.isdir(entry.path):
             yield from _below(entry.path, f"{name}/", strays, person, seen)
@@ -159,12 +159,6 @@ def _below(folder: str, above: str, strays: list, person: str, seen: set) -> Ite
             yield name, entry.path
         else:
             strays.append(f"{person}/{name}")
-
-
-def _visible(folder: str | Path) -> list[os.DirEntry]:
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
-    return sorted(visible, key=lambda entry: entry.name)
 
 
 def _of_table(path: Path) -> Album:

@@ -60,7 +60,6 @@ def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> P
     What leaves no trace in these, as a disk that forgets, is not noticed, and damage inside a JPEG
     that still decodes only where its checksum is known: in the deep-funneled LFW.
     """
-    check_sizes(image_size, crop)
     crop = None if crop is None else int(crop)
     text = [f"{VERSION} {image_size} {crop}", *photos.names, *photos.files]
     stamp = hashlib.sha256(_encode(text) + _state(photos.files)).hexdigest()
@@ -85,9 +84,7 @@ def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> P
 
 
 def check(
-    photos: Photos,
-    decoded: Iterable[Decoded],
-    write: Callable[[np.ndarray], object] | None = None,
+    photos: Photos, decoded: Iterable[Decoded], write: Callable[[np.ndarray], object] | None = None
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
     """Go through `decoded` photos, and give the pixels of each to `write`.
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 
 from facelab.explorer.shown import BINS, Shown
 from facelab.verification import (
     Report,
+    best,
     calibrate_report,
-    percentiles,
     rates,
     resampled_weights,
     supported,
@@ -107,11 +108,11 @@ def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
     roc = report.roc().set_index("threshold")
     gap = (roc["far"] + roc["tar"] - 1).abs()
     refusal = report.refusal(FAR)
-    strictest = None if refusal else (roc["tar"] == report.tar_at_far(FAR)).idxmax()
+    strictest = None if refusal else best(report.sweep, "tar", far=FAR)
     eer = f"between two candidates they are equal at {report.metrics()['eer']:.1%}"
     return {
-        "f1": (roc["f1"].idxmax(), "the largest F1 on these pairs"),
-        "accuracy": (roc["accuracy"].idxmax(), "the largest accuracy on these pairs"),
+        "f1": (best(report.sweep, "f1"), "the largest F1 on these pairs"),
+        "accuracy": (best(report.sweep, "accuracy"), "the largest accuracy on these pairs"),
         "eer": (gap.idxmin(), f"the candidate at which FAR and FRR are nearest; {eer}"),
         "far": (strictest, refusal or "the most same pairs accepted while FAR is at most 1 %"),
     }
@@ -135,10 +136,10 @@ def resampled(shown: Shown) -> dict[str, object]:
     return intervals(shown.report) | {"calibration": ends | {"on": on}}
 
 
-def intervals(report: Report, n: int | None = None) -> dict[str, object]:
-    """Resample people `n` times as `Report.intervals` does, at many thresholds at once.
+def intervals(report: Report) -> dict[str, object]:
+    """Resample people as `Report.intervals` does, at many thresholds at once.
 
-    By default 2,000 times, fewer for more than 20,000 pairs, at least 200.
+    2,000 times, but fewer for more than 20,000 pairs, at least 200.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
         ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS`, the report's own where it has
         them.
     """
-    n = n or int(np.clip(40_000_000 / len(report), 200, 2000))
+    n = int(np.clip(40_000_000 / len(report), 200, 2000))
     sweep = report.sweep
     candidates = sweep.thresholds
     chosen = [value for value, _ in buttons(report).values() if value is not None]
@@ -166,16 +167,12 @@ def intervals(report: Report, n: int | None = None) -> dict[str, object]:
     values = rates(tp, fp, tp[-1], fp[-1])
     tp, fp = sweep.accepted(report.independent.astype(int), at)
     counts = units(tp, fp, tp[-1], fp[-1])
-    ends = zip(METRICS, *_ends(np.concatenate(drawn, axis=1)), strict=True)
-    ends = [supported(name, low, high, values[name], counts[name]) for name, low, high in ends]
+    ends = []
+    for metric, of_metric in zip(METRICS, np.concatenate(drawn, axis=1), strict=True):
+        low, high = pd.DataFrame(of_metric).quantile([0.025, 0.975]).to_numpy(np.float32)
+        ends.append(supported(metric, low, high, values[metric], counts[metric]))
     found["low"], found["high"] = np.float32(ends).swapaxes(0, 1)
     return found
-
-
-def _ends(drawn):
-    """95 % interval of each column: from (..., n, n_columns) to two arrays (..., n_columns)."""
-    ends = np.apply_along_axis(percentiles, -2, drawn)  # (..., 2, n_columns)
-    return np.moveaxis(np.float32(ends), -2, 0)
 
 
 def pack(value) -> tuple[object, list[bytes]]:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from facelab import plots
-from facelab.checks import kinds
+from facelab.checks import kinds, one_line
 from facelab.data.copies import find
 from facelab.data.decoding import decode
 from facelab.embedding import embed
@@ -111,7 +111,9 @@ class Explorer(anywidget.AnyWidget):
         try:
             reply, out = self._reply(message, uploads)
         except Exception as error:  # whatever was asked: the browser waits for an answer
-            reply, out = {"error": _said(error), "why": _said(error)}, []
+            is_told = isinstance(error, (ValueError, OSError))
+            why = one_line(str(error) if is_told else error, MOST_SAID)
+            reply, out = {"error": why, "why": why}, []
         asked = message.get("ask") if isinstance(message, dict) else None
         self.send({"ask": asked, **reply}, out)
 
@@ -140,7 +142,7 @@ class Explorer(anywidget.AnyWidget):
             try:
                 photo = pixels(shown, image, PREVIEW, self.faces)
             except (ValueError, OSError) as error:
-                why = _said(error)
+                why = one_line(str(error), MOST_SAID)
                 continue
             encoded = io.BytesIO()
             Image.fromarray(photo.transpose(1, 2, 0)).save(encoded, "jpeg", quality=90)
@@ -218,12 +220,3 @@ def uploaded(photo, size: int, crop: int | None) -> np.ndarray:
         raise ValueError(f"expected {MOST_PIXELS:,} pixels or fewer, got {width} x {height}")
     photo.seek(0)
     return decode(photo, size, crop)
-
-
-def _said(error: Exception) -> str:
-    """Write an error on one line of bounded length."""
-    text = str(error)[: 2 * MOST_SAID]
-    if not isinstance(error, (ValueError, OSError)):
-        text = f"{type(error).__name__}: {text}"
-    line = " ".join(text.split())
-    return line if len(line) <= MOST_SAID else f"{line[:MOST_SAID]} …"

@@ -219,8 +219,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     ValueError
         If it is no network, its size is not known, or the file differs from it.
     """
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        extra(name, name, "onnx")
+    *_, runtime = [extra(name, name, "onnx") for name in ("onnx", "onnxscript", "onnxruntime")]
     path = Path(path)
     if not isinstance(network, nn.Module):
         network, known = load_network(network)
@@ -247,8 +246,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     entry = proto.metadata_props.add()
     entry.key, entry.value = "facelab", json.dumps(about)
     content = proto.SerializeToString()
-    options = {"providers": ["CPUExecutionProvider"]}
-    session = extra("onnxruntime", "onnxruntime", "onnx").InferenceSession(content, **options)
+    session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"images": images.numpy()})
     off = np.abs(found - expected).max()
     if not off <= CLOSE:

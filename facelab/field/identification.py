@@ -94,9 +94,9 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
     first. The gallery is gone through once, in blocks, and of a block only what is nearer than the
     `k` found so far is sorted.
     """
-    check = _fitting(probes, gallery)
-    if not 1 <= whole("k", k) <= check:
-        raise ValueError(f"expected k of 1 to {check} entries, got {k}")
+    n_gallery = _fitting(probes, gallery)
+    if not 1 <= whole("k", k) <= n_gallery:
+        raise ValueError(f"expected k of 1 to {n_gallery} entries, got {k}")
     best = np.full((len(probes), k), -np.inf, np.float32)
     rows = np.zeros((len(probes), k), np.int64)
     for start, some, cosines in _cosines(probes, gallery):
@@ -114,10 +114,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
 
 
 def identify(
-    probes: np.ndarray,
-    probe_people: np.ndarray,
-    gallery: np.ndarray,
-    gallery_people: np.ndarray,
+    probes: np.ndarray, probe_people: np.ndarray, gallery: np.ndarray, gallery_people: np.ndarray
 ) -> Identification:
     """Look for the person of each probe in a gallery.
 

@@ -111,6 +111,5 @@ def _cells(faces: Faces) -> np.ndarray:
     x = out.reshape(len(faces), -1)
     x = x - x.mean(axis=1, keepdims=True)
     length = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.divide(
-        x, length, out=np.zeros_like(x), where=length > 0
-    )  # an even image is like none
+    length[length == 0] = 1  # an even image is like none
+    return x / length

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.data.decoding import decode
+from facelab.data.packing import check_sizes
 from facelab.faces import Faces, Pairs
 
 MOST_SAID = 400  # characters of names in a message
@@ -35,8 +36,7 @@ class Streamed:
     def __init__(
         self, n: int, picture: Callable, place: Callable, image_size: int, crop: int | None = None
     ):
-        if image_size < 1 or (crop is not None and crop < 1):
-            raise ValueError(f"expected positive sizes, got image_size={image_size}, crop={crop}")
+        check_sizes(image_size, crop)
         self.shape = (n, 3, image_size, image_size)
         self.picture, self.place, self.crop = picture, place, crop
 

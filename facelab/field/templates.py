@@ -44,15 +44,6 @@ class Templates:
     media: np.ndarray
     faces: Faces
 
-    def __post_init__(self):
-        shapes = self.template.shape, self.media.shape
-        if shapes != ((len(self.images),),) * 2:
-            expected = f"expected a template and a media for each of {len(self.images)} images"
-            raise ValueError(f"{expected}, got {shapes}")
-        if set(self.template.tolist()) != set(range(len(self.faces))):
-            got = f"{len(np.unique(self.template))} of {len(self.faces)}"
-            raise ValueError(f"expected images of every template, got {got}")
-
     def pool(self, embeddings: np.ndarray) -> np.ndarray:
         """Pool embeddings of all images, (n_images, D), into one each: (n_templates, D).
 

@@ -7,8 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from facelab import checks
-from facelab.checks import kinds
+from facelab.checks import has_columns, kinds
 from facelab.plots.palette import CYCLE, DIFFERENT, GREY
 from facelab.plots.style import data_of, describe, legend, new_axes, new_panels, number, span
 
@@ -33,7 +32,7 @@ def plot_epochs(
     ax = ax or new_axes()
     columns = [columns] if isinstance(columns, str) else columns
     keys = ["epoch", by] if by else ["epoch"]
-    checks.columns("history", history, [*keys, *columns, "source", "synthetic"])
+    has_columns("history", history, [*keys, *columns, "source", "synthetic"])
     lines = history.melt(keys, columns, "column").dropna(subset="value")
     lines["line"] = lines[by] if by else lines["column"].map(_words)
     means = lines.groupby(["line", "epoch"], sort=False)["value"].mean()
@@ -63,7 +62,7 @@ def plot_watched(distances: pd.DataFrame, column: str = "distance", reference: d
     `column`; `reference` is as in `plot_epochs`.
     """
     keys = ["split", "source", "synthetic", "epoch", "same"]
-    checks.columns("distances", distances, [*keys, column])
+    has_columns("distances", distances, [*keys, column])
     means = distances.groupby(keys, sort=False, as_index=False)[column].mean()
     means["pairs"] = means["same"].map({True: "same", False: "different"})
     means = means.sort_values("same", ascending=False, kind="stable")  # the first line is blue

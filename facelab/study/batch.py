@@ -20,13 +20,7 @@ from facelab.study.layout import notebooks_folder, shipped
 from facelab.study.provenance import tracked
 from facelab.study.reading import SCHEMA, read_record
 from facelab.study.report import build_report, spent
-from facelab.study.settings import (
-    chapters,
-    find_notebooks,
-    plan,
-    read_profile,
-    source_cells,
-)
+from facelab.study.settings import chapters, find_notebooks, plan, read_profile, source_cells
 from facelab.study.writing import portable, relative, remove_checkpoints, without_places, write_json
 
 log = logging.getLogger(__name__)
@@ -114,9 +108,11 @@ def _expected(jobs: list[Job]) -> dict[str, float]:
     """
     seconds = {}
     for job in jobs:
+        if job.todo == "skip":
+            continue
+        seconds[job.path.stem] = 0.0
         committed = shipped("outputs") / job.parameters["PROFILE"] / job.path.stem
-        for place in (committed, job.folder) if job.todo != "skip" else ():
-            seconds.setdefault(job.path.stem, 0.0)
+        for place in (committed, job.folder):
             with suppress(ValueError, OSError):
                 record = read_record(place / "run.json")
                 if record["status"] == "done":
@@ -141,7 +137,7 @@ def _check_out(out: Path, selected: list[Path]) -> None:
 
 def _todo(folder: Path, text: str, parameters: dict, resume, force) -> str:
     """Decide what is to be done; what would be lost without `force` is a ValueError."""
-    recorded = portable_values(parameters)
+    recorded = portable(parameters)
     try:
         before = read_record(folder / "run.json")
     except (ValueError, OSError):
@@ -163,11 +159,6 @@ def _todo(folder: Path, text: str, parameters: dict, resume, force) -> str:
         if held:
             raise ValueError(f"{folder} holds {held}: choose another --out, or --force it")
     return todo
-
-
-def portable_values(parameters: dict) -> dict[str, object]:
-    """Return parameters as a record holds them."""
-    return {name: portable(value) for name, value in parameters.items()}
 
 
 def _text_of(path: Path, parameters: dict) -> str:
@@ -199,7 +190,8 @@ def attempt(job: Job) -> tuple[str, str, str]:
         cause = run_notebook(job)
     except OSError as e:  # a full disk, say; the next one may fit
         cause = one_line(without_places(f"writing its results: {e}"))
-    why = "; its text had changed, and checkpoints that fit were used" * (job.todo == "renew")
+    renewed = "; its text had changed, and checkpoints that fit were used"
+    why = renewed if job.todo == "renew" else ""
     said = f"{job.title}  {'FAILED' if cause else 'done'} after {time.monotonic() - start:.0f} s"
     return name, f"{said}{why}\n  {cause or job.folder / job.path.name}", cause
 
@@ -216,7 +208,7 @@ def run_notebook(job: Job) -> str:
     resumed = any(folder.glob("*.pt"))
     about = {"profile": job.parameters["PROFILE"], "command": job.command, "text": job.text}
     begun = {"schema": SCHEMA, "notebook": job.path.stem, "status": "started", **about}
-    begun["parameters"] = portable_values(job.parameters)
+    begun["parameters"] = portable(job.parameters)
     file = folder / "run.json"
     write_json(file, begun)  # what a checkpoint is of, after a kill -9
     parameters = job.parameters | {"OUT": folder.as_posix()}

@@ -54,8 +54,10 @@ def run_on(address: str, attempt: Callable, jobs: list) -> Iterator[tuple[str, s
 def _waves(jobs: list) -> list[list]:
     waves = [[]]
     for job in jobs:
-        waves += [[job], []] if job.waits else []
-        waves[-1] += [] if job.waits else [job]
+        if job.waits:
+            waves += [[job], []]
+        else:
+            waves[-1].append(job)
     return waves
 
 

@@ -28,8 +28,9 @@ class _Commands(click.Group):
             click.echo(f"facelab: {one_line(str(e))}", err=True)
             context.exit(2)
         except KeyboardInterrupt:
-            on = "; 'facelab run --resume' goes on from here"
-            click.echo(f"facelab: stopped{on * (context.invoked_subcommand == 'run')}", err=True)
+            is_run = context.invoked_subcommand == "run"
+            on = "; 'facelab run --resume' goes on from here" if is_run else ""
+            click.echo(f"facelab: stopped{on}", err=True)
             context.exit(130)
 
 

@@ -23,12 +23,12 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 # and fetches them anew, 4 kB at a time, at every training step; kept, they make the small network
 # up to 1.7 times as fast, and in pages of 2 MB a tenth faster still. Variables that you have set
 # yourself stay; run.json has what held.
-MALLOC = {
+DEFAULTS = {
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-MALLOC = {name: os.environ.get(name, value) for name, value in MALLOC.items()}
+MALLOC = {name: os.environ.get(name, value) for name, value in DEFAULTS.items()}
 # Else each training tells its precision, in the midst of the bars.
 QUIET = "__import__('logging').getLogger('lightning_fabric.utilities.rank_zero').setLevel(30)"
 

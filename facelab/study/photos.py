@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.data.alignment import align, aligned, find_landmarks
-from facelab.data.decoding import decode, open_picture
+from facelab.data.decoding import decode, open_picture, shrink
 from facelab.data.own import find_photos, load_faces
 from facelab.embedding import embed
 from facelab.faces import Faces, Pairs
@@ -140,6 +140,4 @@ def _framed(photo: str | Path, settings: dict) -> np.ndarray:
     points = find_landmarks(image)
     if np.isnan(points).any():
         raise ValueError(f"{photo}: expected a face, found none")
-    data = io.BytesIO()
-    aligned(image, points).save(data, "PNG")
-    return decode(data, size, crop)
+    return shrink(aligned(image, points), size, crop)

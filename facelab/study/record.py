@@ -79,7 +79,7 @@ class Run(Rows):
             raise ValueError(f"expected a notebook's name, without its folder, got {name!r}")
         values = parameters(namespace)
         out = values.pop("OUT", "")
-        values = {key: portable(value) for key, value in values.items()}
+        values = portable(values)
         profile = str(values.get("PROFILE", ""))
         options = f" --profile {profile}" if profile else ""
         self.name = name

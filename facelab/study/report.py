@@ -70,33 +70,25 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
 
 def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) -> list[dict]:
     """Return what was run, was begun or is missing, in order, with figures and executed page."""
-    places = one_of_each(records)
-    found = {}
-    for name, folder in places.items():
+    places, found = {}, {}
+    for folder, record in records.items():
+        name = record["notebook"]
+        if (other := places.setdefault(name, folder)) != folder:
+            got = f"{other} and {folder}"
+            raise ValueError(f"expected a study's own folder, one run a notebook, got {got}")
         pictures = []
-        for figure in records[folder]["figures"]:
+        for figure in record["figures"]:
             picture = opened(_picture, folder / figure["file"], "a PNG or JPEG")
             pictures += [figure | picture] if picture else []
         page = folder / f"{name}.ipynb"
         link = page.relative_to(out).as_posix() if page.is_file() else ""
-        found[name] = records[folder] | {"figures": pictures, "page": link}
+        found[name] = record | {"figures": pictures, "page": link}
     for name in expected:
         found.setdefault(name, NOTHING | {"notebook": name, "status": "missing", "page": ""})
     for run in found.values():
         run["spent"] = spent(run)
         run["title"] = heading(out / run["page"]) if run["page"] else label(run["notebook"])
     return [found[name] for name in sorted(found)]
-
-
-def one_of_each(records: Mapping[Path, dict]) -> dict[str, Path]:
-    """Return the folder of each notebook's run; two runs of one notebook are a ValueError."""
-    places = {}
-    for folder, run in records.items():
-        other = places.setdefault(run["notebook"], folder)
-        if other != folder:
-            got = f"{other} and {folder}"
-            raise ValueError(f"expected a study's own folder, one run a notebook, got {got}")
-    return places
 
 
 def _picture(file: Path) -> dict[str, object]:

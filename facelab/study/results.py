@@ -3,14 +3,12 @@
 import hashlib
 import logging
 import math
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import joblib
 import pandas as pd
@@ -59,17 +57,10 @@ def results_in(runs: Mapping[Path, dict]) -> pd.DataFrame:
     return _table(rows)
 
 
-def _check_npz(path: Path) -> None:
-    """Refuse what is no ``.npz`` file; NumPy would leave it open."""
-    if not zipfile.is_zipfile(path):
-        raise ValueError("a file that is cut, empty or of another kind")
-
-
 def _report(place: Path, entry: dict, read: Callable = loaded) -> Report | None:
     """Return the report that an entry of a record names; None if it is gone."""
 
     def load(path):
-        _check_npz(path)
         report = Report.load(path)
         if (report.name, report.role) != (entry["split"], entry["role"]):
             raise ValueError(f"one on {report.name}")
@@ -191,35 +182,18 @@ def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     strangers in real photos, without outside data if there is such a run. What is damaged or
     foreign is named, with the reason, and left out.
     """
-    runs, shown, problems = [], [], []
-    for place, record in records.items():
-        if record["status"] == "done":
-            runs.append((place, record, _of_list(place, record)))
+    shown, problems = [], []
+    runs = [(place, record) for place, record in records.items() if record["status"] == "done"]
     newest = {}
-    for *_, place in runs:
-        newest[place.profile] = max(place.finished, newest.get(place.profile, ""))
+    for _, record in runs:
+        newest[record["profile"]] = max(record["finished"], newest.get(record["profile"], ""))
     latest = set(newest.values())
-    runs.sort(key=lambda run: run[2].finished not in latest)
-    runs.sort(key=lambda run: newest[run[2].profile], reverse=True)
-    for place, record, of_list in runs:
+    runs.sort(key=lambda run: run[1]["finished"] not in latest)
+    runs.sort(key=lambda run: newest[run[1]["profile"]], reverse=True)
+    for place, record in runs:
         with _named(problems, place):
-            shown += _shown_of(place, record, of_list, len(newest) > 1, problems)
+            shown += _shown_of(place, record, len(newest) > 1, problems)
     return [*_best_marked(_distinct(shown)), *problems]
-
-
-class _OfList(NamedTuple):
-    """What decides where a run stands in a list."""
-
-    profile: str
-    finished: str
-    chapter: str
-    title: str
-
-
-def _of_list(place: Path, record: dict) -> _OfList:
-    number, words = numbered(record["notebook"])
-    title = heading(place / f"{record['notebook']}.ipynb")
-    return _OfList(record["profile"], record["finished"], number or words, title)
 
 
 @contextmanager
@@ -256,16 +230,19 @@ def _best_marked(shown: list[Shown]) -> list[Shown]:
     return [replace(one, is_best=one is best) for one in shown]
 
 
-def _shown_of(
-    place: Path, record: dict, of_list: _OfList, several: bool, problems: list[Shown]
-) -> list[Shown]:
-    profile = f" · {of_list.profile}" if several else ""
+def _shown_of(place: Path, record: dict, several: bool, problems: list[Shown]) -> list[Shown]:
+    number, words = numbered(record["notebook"])
+    title = heading(place / f"{record['notebook']}.ipynb")
+    profile = f" · {record['profile']}" if several else ""
+    chapter, group = number or words, f"{title}{profile}"
     data = record["data"]
     films = {}
     for training in record["trainings"]:
-        if training["film"] and (place / training["film"]).is_file():
-            with _named(problems, place / training["film"]):
-                films[training["method"]] = _film(place, training["film"], data)
+        file = place / (training["film"] or "")
+        if file.is_file():
+            with _named(problems, file):
+                load = partial(Film.load, source=data["source"], synthetic=data["synthetic"])
+                films[training["method"]] = loaded(load, file, "the film of a training")
     methods = [entry["method"] for entry in record["reports"]]
     shown = []
     for entry in record["reports"]:
@@ -277,7 +254,7 @@ def _shown_of(
         method = entry["method"]
         pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
         one = Shown(
-            name=f"{of_list.chapter} · {method}{pairs}{profile}",
+            name=f"{chapter} · {method}{pairs}{profile}",
             report=report,
             film=films.pop(method, None),
             category=entry["category"],
@@ -287,25 +264,12 @@ def _shown_of(
             image_size=entry.get("image_size") or data["image_size"][0],
             embed=_embedding(entry, place),
             calibration=_calibration(entry, place, problems),
-            group=f"{of_list.title}{profile}",
+            group=group,
         )
         shown.append(one)
     for method, film in films.items():
-        name = f"{of_list.chapter} · {method}{profile}"
-        shown.append(Shown(name, film=film, group=f"{of_list.title}{profile}"))
+        shown.append(Shown(f"{chapter} · {method}{profile}", film=film, group=group))
     return shown
-
-
-def _film(place: Path, file: str, data: dict) -> Film | None:
-    def load(path):
-        _check_npz(path)
-        film = Film.load(path, data["source"], data["synthetic"])
-        for distances, same in film.splits.values():
-            if distances.shape != (len(film.epoch), len(same)):
-                raise ValueError(f"distances of shape {distances.shape}")
-        return film
-
-    return loaded(load, place / file, "the film of a training")
 
 
 def _embedding(entry: dict, place: Path):

@@ -33,15 +33,15 @@ def _words(names: Iterable[str]) -> str:
 def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
     """Find notebooks by path, name or unique beginning (``01``); no names: all chapters."""
     found = [] if names else chapters(folder)
+    there = sorted(folder.glob("*.ipynb"))
     for name in names:
         path = Path(name)
-        there = sorted(folder.glob("*.ipynb"))
         fits = [path] if path.is_file() else [one for one in there if one.stem == name]
         fits = fits or [one for one in there if name and one.stem.startswith(name)]
         if len(fits) != 1:
             got = _words(path.stem for path in fits)
-            there = _words(path.stem for path in there)
-            raise ValueError(f"expected one notebook named {name}, got {got}; there are {there}")
+            known = _words(path.stem for path in there)
+            raise ValueError(f"expected one notebook named {name}, got {got}; there are {known}")
         found += fits
     if not found:
         raise ValueError(f"expected notebooks named like 00_topic.ipynb in {folder}, got none")
@@ -167,11 +167,6 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string.lstrip("# ").rstrip()
-
-
-def notebook_parameters(path: Path) -> dict[str, object]:
-    """Return names and default values of a notebook's parameters."""
-    return {name: own.default for name, own in described_parameters(path).items()}
 
 
 def describe(path: Path) -> str:

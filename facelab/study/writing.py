@@ -71,6 +71,8 @@ def portable(value: object) -> object:
     """
     if isinstance(value, list):
         return [portable(one) for one in value]
+    if isinstance(value, dict):
+        return {name: portable(one) for name, one in value.items()}
     if not isinstance(value, str):
         return value
     for path in (PurePosixPath(value), PureWindowsPath(value)):

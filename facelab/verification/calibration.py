@@ -7,7 +7,7 @@ import pandas as pd
 
 from facelab.checks import kinds, numbers, of_kind, one_each, real, truths, whole
 from facelab.faces import Faces, Pairs
-from facelab.verification.intervals import percentiles, supported
+from facelab.verification.intervals import supported
 from facelab.verification.report import Report, resampled_weights
 from facelab.verification.sweep import Sweep, best
 from facelab.verification.thresholds import every_pair, verify
@@ -128,10 +128,10 @@ class Calibration:
                 return of_same / of_all
 
         shares = [share(times) for times in resampled_weights(report, n, seed=0)]
-        ends = np.array([percentiles(column) for column in np.concatenate(shares).T])
+        ends = pd.DataFrame(np.concatenate(shares)).quantile([0.025, 0.975]).to_numpy()
         observed = share(np.ones(len(report)))
         independent = report.independent @ member
-        low, high = supported("share", *ends.T, observed, independent)
+        low, high = supported("share", *ends, observed, independent)
         of_all = weights @ member
         table = {"predicted": (weights * predicted) @ member / of_all, "observed": observed}
         return pd.DataFrame(table | {"low": low, "high": high, "pairs": member.sum(axis=0)})

@@ -1,5 +1,6 @@
 """Compare networks: on the same pairs by resampled people, and over seeds by Student's t."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy import stats
 
 from facelab.checks import kinds, numbers, one_each
 from facelab.verification.intervals import FEWEST
-from facelab.verification.report import Report, resampled_rates
+from facelab.verification.report import OF_PAIRS, Report, resampled_rates
 
 
 class Estimate(NamedTuple):
@@ -95,6 +96,31 @@ def over_folds(reports: list[Report]) -> Folds:
     return Folds(estimate.value, estimate.error, table)
 
 
+@kinds
+def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
+    """Return one report of all folds' pairs, for curves and lists of mistakes.
+
+    Every fold has a network of its own, so its distances are stretched until its threshold of
+    best accuracy falls on the mean one; which pairs are accepted does not change.
+    """
+    lowest = min((report.threshold for report in reports), default=None)
+    if lowest is None or lowest <= 0:
+        raise ValueError(f"expected reports with thresholds above 0, got {lowest}")
+    threshold = np.mean([report.threshold for report in reports])
+    scales = [threshold / report.threshold for report in reports]
+    f1 = [k * report.f1_threshold for k, report in zip(scales, reports, strict=True)]
+    starts = np.cumsum([0] + [len(report.image_ids) for report in reports[:-1]])
+    arrays = (*OF_PAIRS, "image_ids", "people")
+    joined = {array: np.concatenate([getattr(r, array) for r in reports]) for array in arrays}
+    n_pairs = [len(report) for report in reports]
+    joined["distances"] = joined["distances"] * np.repeat(scales, n_pairs)
+    for side in ("left", "right"):  # positions among the images of all folds
+        joined[side] += np.repeat(starts, n_pairs)
+    chosen = "best accuracy and best F1 on each fold's dev people, mean"
+    thresholds = {"threshold": threshold, "f1_threshold": np.mean(f1), "threshold_from": chosen}
+    return replace(reports[0], **joined, **thresholds, name=name)
+
+
 class Comparison(NamedTuple):
     """A row per metric: a, b, difference = b - a, its 95 % interval (low, high), p, error and n.
 
@@ -119,8 +145,7 @@ def compare(a: Report, b: Report, n: int = 2000, seed: int = 0) -> Comparison:
     for both cancels. p is two-sided: twice the share of resampled differences on the other side
     of zero. McNemar's test would take pairs that share a person for independent.
     """
-    reports = [a, b]
-    drawn_a, drawn_b = resampled_rates(reports, n, seed)
+    drawn_a, drawn_b = resampled_rates([a, b], n, seed)
     return _comparison(a, b, drawn_b - drawn_a)
 
 

@@ -8,15 +8,6 @@ from facelab.verification.sweep import FARS
 FEWEST = 10  # independent pairs for which percentiles of resamples are an interval
 
 
-def percentiles(values: np.ndarray) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile of those values that are defined."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return np.nan, np.nan
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def units(tp, fp, n_same, n_different) -> dict[str, np.ndarray]:
     """Return of how many pairs each rate is a share, of counts as in `rates`; arrays broadcast.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.checks import numbers, places, real, truths, whole
-from facelab.verification.intervals import FEWEST, percentiles, supported, units
+from facelab.verification.intervals import FEWEST, supported, units
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 
 RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
@@ -174,7 +174,9 @@ class Report:
         found = self._at_thresholds(rates, tp, fp)
         found |= {"auc": area(tp, fp), "eer": eer(tp, fp)}
         for metric, far in FARS.items():
-            found[metric] = tar(tp, fp, far) * (np.nan if self.refusal(far) else 1)
+            found[metric] = tar(tp, fp, far)
+            if self.refusal(far):
+                found[metric] = np.full_like(found[metric], np.nan)
         return found
 
     def _at_thresholds(self, of, tp, fp):
@@ -214,8 +216,7 @@ class Report:
         (drawn,) = resampled_rates([self], n, seed)
         counts, values = self.n_independent(), self.rates()
         found = {}
-        for metric, of_metric in drawn.items():
-            ends = percentiles(of_metric)
+        for metric, ends in drawn.quantile([0.025, 0.975]).items():
             if not np.isnan(values[metric]):
                 ends = supported(metric, *ends, values[metric], counts[metric])
             found[metric] = tuple(map(float, ends))

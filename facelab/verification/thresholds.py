@@ -44,9 +44,9 @@ class Threshold:
         return f"{first[self.by]}best F1 on {self.name}"
 
     def __repr__(self) -> str:
-        best = f"{self.value:.4f} for {self.rule.split(' and')[0]}, {self.f1:.4f} for f1"
+        chosen = f"{self.value:.4f} for {self.rule.split(' and')[0]}, {self.f1:.4f} for f1"
         pairs = f"{self.n_same:,} same and {self.n_different:,} different pairs"
-        return f"Threshold({best}; {self.name}: {pairs} of {len(self.people):,} people)"
+        return f"Threshold({chosen}; {self.name}: {pairs} of {len(self.people):,} people)"
 
 
 @kinds
@@ -86,8 +86,7 @@ def fit_threshold(
     sweep = Sweep(apart, pairs.same)
     f1 = best(sweep, "f1", pairs.weights)
     value = best(sweep, "tar" if by == "far" else by, pairs.weights, far)
-    about = {"by": by, "far": far}
-    return Threshold(value, f1, pairs.name, people_of(faces), n_same, n_different, **about)
+    return Threshold(value, f1, pairs.name, people_of(faces), n_same, n_different, by, far)
 
 
 @kinds
