@@ -27,7 +27,9 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "outputs" / "lfw-cpu"
 RUNS = {path.parent.name: json.loads(path.read_text()) for path in sorted(OUT.glob("*/run.json"))}
 GPU = ROOT / "outputs" / "lfw"
-FOLDERS = [path.parent for out in (OUT, GPU) for path in sorted(out.glob("*/run.json"))]
+RESNET_OUT = ROOT / "outputs" / "lfw-resnet50"
+STUDIES = (OUT, GPU, RESNET_OUT)
+FOLDERS = [path.parent for out in STUDIES for path in sorted(out.glob("*/run.json"))]
 RESNET = "ResNet-50, random pairs"
 BAR = "LBP, LPQ and BSIF, fused"  # of chapter 06
 BUDGET = {"batch_size", "lr", "epochs", "images", "people_images"}
@@ -57,6 +59,7 @@ def record(folder):
 def test_the_eight_chapters_are_there_on_real_faces():
     assert [name[:2] for name in RUNS][:8] == [f"{number:02}" for number in range(8)]
     assert [folder.name for folder in FOLDERS if folder.parent == GPU] == ["10_best_recipe"]
+    assert [folder.name[:2] for folder in FOLDERS if folder.parent == RESNET_OUT] == ["04"]
 
 
 @each
@@ -143,14 +146,14 @@ def test_an_executed_notebook_holds_no_stderr_and_its_figures_are_the_files(fold
 def test_the_readme_has_the_tables_of_the_records():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     written = text.partition(BEGIN)[2].partition(END)[0].strip()
-    folders = [folder for folder in (OUT, ROOT / "outputs" / "lfw") if folder.is_dir()]
-    assert written == results_tables(folders, ROOT), (
-        "write it anew: facelab report outputs/lfw-cpu --readme README.md"
+    assert written == results_tables(STUDIES, ROOT), (
+        "write it anew: facelab report outputs/lfw-cpu outputs/lfw outputs/lfw-resnet50 "
+        "--readme README.md"
     )
 
 
 def test_no_table_mixes_two_rules_of_thresholds():
-    rules = pd.concat(map(fl.load_results, (OUT, GPU))).set_index("method")["rule"]
+    rules = pd.concat(map(fl.load_results, STUDIES)).set_index("method")["rule"]
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     tables = re.findall(r"(?:^\|.*\n)+", text.partition(BEGIN)[2].partition(END)[0], re.MULTILINE)
     assert len(tables) >= 3
