@@ -209,6 +209,12 @@ def breakages():
     yield "second", put(2, again), ["key 2", "part 2", "flag 1"]
     yield "key 0", put(0, part(head(0, (np.inf, 8)))), ["key 0 at byte 0", "got inf"]
 
+    def large(folder):  # so large that flag and length, read as one number, could be a length
+        put(2, part(head(1) + picture(1), 1))(folder)
+        os.truncate(folder / "train.rec", 2**29 + 2**20)
+
+    yield "part of a large file", large, ["key 2", "part 2 of a record", "flag 0"]
+
 
 @pytest.mark.parametrize(("change", "said"), [pytest.param(*b[1:], id=b[0]) for b in breakages()])
 def test_what_is_broken_in_a_rec_is_one_line_that_says_where(tmp_path, change, said):

@@ -149,7 +149,7 @@ def _heads(records: Records, keys, offsets, n_people: int, progress: bool):
         flag = words[:, 2].astype(np.int64)
         label = words[:, [3, 8]].view("<f4")  # (n, 2)
         labels[some] = np.where(flag > 0, label[:, 1], label[:, 0])
-        whole = (words[:, 0] == MAGIC) & (length > HEADER.size + 4 * flag)
+        whole = (words[:, 0] == MAGIC) & (length > HEADER.size + 4 * flag) & (length < 2**29)
         whole &= offsets[some] + 8 + -(-length // 4) * 4 <= records.size
         for row in start + np.flatnonzero(~whole):  # in parts, which is rare, or broken
             _, labels[row], payload = records.read(keys[row], offsets[row])
