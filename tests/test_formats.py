@@ -127,6 +127,15 @@ def test_an_index_in_any_order_and_its_offsets_are_followed(tmp_path):
     assert shades(fl.load_rec(folder, image_size=8)) == [10, 20, 30, 40]
 
 
+def test_the_mark_that_windows_puts_first_is_passed_over_in_lists(tmp_path):
+    folder = write_rec(tmp_path / "set", small_rec())
+    path, images = write_cplfw(tmp_path, CPLFW)
+    for file in (folder / "train.idx", folder / "property", path):
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    assert shades(fl.load_rec(folder, image_size=8)) == [10, 20, 30, 40]
+    assert fl.load_pair_list(path, images).names == ("Ann_Lee", "Bo")
+
+
 def test_nothing_of_a_rec_is_decoded_before_a_batch_asks(tmp_path, monkeypatch):
     from facelab.field import streamed
 

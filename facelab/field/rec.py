@@ -37,8 +37,8 @@ def load_rec(path: str | Path, image_size: int = 112, progress: bool = True) -> 
     for file in (rec, idx, properties):
         if not file.is_file():
             raise FileNotFoundError(f"{file}: expected a file of the training set, got none")
-    first = properties.read_text("ascii", "replace").split(",")[0].strip()
-    if not (first.isdigit() and len(first) < 10 and 0 < int(first) <= MOST_KEYS):
+    first = properties.read_text("utf-8-sig", "replace").split(",")[0].strip()
+    if not (first.isdecimal() and len(first) < 10 and 0 < int(first) <= MOST_KEYS):
         raise ValueError(f"{properties}: expected the number of people first, got {first[:40]!r}")
     records = Records(rec)
     keys, offsets = _images(records, *_index(idx))
