@@ -236,6 +236,15 @@ def test_a_checkpoint_of_another_number_of_threads_is_refused(tmp_path):
         torch.set_num_threads(threads)
 
 
+def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path):
+    fit(network(), 1, checkpoint=tmp_path / "c.pt")
+    state = torch.load(tmp_path / "c.pt")
+    state["settings"]["processes"] = 2
+    torch.save(state, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="processes 1, got 2 in"):
+        fit(network(), 2, checkpoint=tmp_path / "c.pt")
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path):
     told = "got .*c.pt, cut, empty or of another kind .*; delete it, or name another one$"
     torch.save({"weights": torch.zeros(2)}, tmp_path / "c.pt")
