@@ -42,6 +42,7 @@ _MAP = {
     "field.identification": "search identify with_distractors Identification",
     "study.record": "Run",
     "study.provenance": "versions",
+    "study.writing": "outside",
     "study.results": "load_results results_of comparable trainings differing load_shown",
     "explorer.widget": "explore",
 }

@@ -51,7 +51,7 @@ def augment(
 
     def uniform(*shape, low=-1.0, high=1.0):
         drawn = torch.rand(*shape, generator=generator) * (high - low) + low
-        return drawn.to(images.device)
+        return drawn.to(images.device, non_blocking=images.is_cuda)  # or the device is waited for
 
     x = (2 * torch.arange(width, device=images.device) + 1) / width - 1  # pixels' centres
     y = (2 * torch.arange(height, device=images.device) + 1) / height - 1

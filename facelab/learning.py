@@ -129,7 +129,9 @@ class Learner:
                 if parameter.grad is not None:
                     parameter.grad = self.fabric.all_reduce(parameter.grad)
         self.optimizer.step()
-        return self._told(value, embeddings, labels, mined)
+        is_pairs = mined is not None and len(mined) == 4
+        pairs = mined if is_pairs else self._all_pairs(train.labels[batch.rows])
+        return self._told(value, embeddings, labels, mined, pairs)
 
     def _embed(self, images: np.ndarray, generator: torch.Generator) -> torch.Tensor:
         """Embed a batch; of several processes each embeds its share, and all get the whole.
@@ -154,6 +156,10 @@ class Learner:
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return self.fabric.to_device(torch.from_numpy(array))
+
+    def _all_pairs(self, labels: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """List all pairs of a batch here: how many there are, the device would have to say."""
+        return self.fabric.to_device(get_all_pairs_indices(torch.from_numpy(labels)))
 
     def _check_batches(self, batches: list[Batch], train: Faces) -> None:
         world = self.fabric.world_size
@@ -182,7 +188,7 @@ class Learner:
             raise ValueError(f"expected {beside}, got {got}; {advice}")
 
     @torch.no_grad()
-    def _told(self, value, embeddings, labels, mined) -> dict[str, float]:
+    def _told(self, value, embeddings, labels, mined, pairs) -> dict[str, float]:
         told = {"loss": value.detach(), "active": np.nan, "mined": np.nan, "empty": np.nan}
         if self.counters:
             told["active"] = sum(getattr(part, "num_past_filter", 0) for part in self.counters)
@@ -195,8 +201,7 @@ class Learner:
         if hasattr(self.loss, "get_logits"):  # classifies; without its margin
             named = self.loss.get_logits(embeddings).argmax(1)  # (B,)
             told["accuracy"] = (named == labels).float().mean()
-        is_pairs = mined is not None and len(mined) == 4
-        a, p, b, n = mined if is_pairs else get_all_pairs_indices(labels)
+        a, p, b, n = pairs
         unit = functional.normalize(embeddings)
         distance = torch.cdist(unit, unit, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B)
         told["same_distance"] = distance[a, p].mean()

@@ -57,8 +57,8 @@ def test_sixteen_bits_of_grey_become_eight():
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
-def png(width, height, depth, colour, rows):
-    """Write a PNG chunk by chunk."""
+def png(width, height, depth, colour, rows, clear=None):
+    """Write a PNG chunk by chunk; `clear` is the colour that is transparent."""
 
     def chunk(kind, data):
         crc = zlib.crc32(kind + data)
@@ -66,8 +66,8 @@ def png(width, height, depth, colour, rows):
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + row for row in rows))
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
+    header = chunk(b"IHDR", header) + (chunk(b"tRNS", clear) if clear else b"")
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def test_sixteen_bits_of_colour_become_eight():
@@ -107,6 +107,17 @@ def test_what_is_transparent_is_white_whatever_colour_hides_there():
         pixels = decode(picture, 8)
         assert pixels[:, 0].min() == 255
         assert pixels[2, -1].max() in (150, 200)
+
+
+@pytest.mark.parametrize(("depth", "kind"), [(8, ">u1"), (16, ">u2")])
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3)], ids=["grey", "RGB"])
+def test_the_colour_that_a_png_calls_transparent_is_white_and_no_other(
+    depth, kind, colour, channels
+):
+    row = np.repeat(np.array([0x10, 0x20]) << (depth - 8), 4).repeat(channels).astype(kind)
+    clear = np.full(channels, 0x10 << (depth - 8), ">u2").tobytes()
+    pixels = decode(io.BytesIO(png(8, 8, depth, colour, [row.tobytes()] * 8, clear)), 8)
+    assert pixels[:, 4, 0].tolist() == [255] * 3 and pixels[:, 4, -1].tolist() == [0x20] * 3
 
 
 def test_a_colour_profile_changes_nothing():

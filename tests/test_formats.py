@@ -127,6 +127,15 @@ def test_an_index_in_any_order_and_its_offsets_are_followed(tmp_path):
     assert shades(fl.load_rec(folder, image_size=8)) == [10, 20, 30, 40]
 
 
+def test_the_mark_that_windows_puts_first_is_passed_over_in_lists(tmp_path):
+    folder = write_rec(tmp_path / "set", small_rec())
+    path, images = write_cplfw(tmp_path, CPLFW)
+    for file in (folder / "train.idx", folder / "property", path):
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    assert shades(fl.load_rec(folder, image_size=8)) == [10, 20, 30, 40]
+    assert fl.load_pair_list(path, images).names == ("Ann_Lee", "Bo")
+
+
 def test_nothing_of_a_rec_is_decoded_before_a_batch_asks(tmp_path, monkeypatch):
     from facelab.field import streamed
 
@@ -208,6 +217,12 @@ def breakages():
     again = part(head(1) + picture(1), 1) * 2
     yield "second", put(2, again), ["key 2", "part 2", "flag 1"]
     yield "key 0", put(0, part(head(0, (np.inf, 8)))), ["key 0 at byte 0", "got inf"]
+
+    def large(folder):  # so large that flag and length, read as one number, could be a length
+        put(2, part(head(1) + picture(1), 1))(folder)
+        os.truncate(folder / "train.rec", 2**29 + 2**20)
+
+    yield "part of a large file", large, ["key 2", "part 2 of a record", "flag 0"]
 
 
 @pytest.mark.parametrize(("change", "said"), [pytest.param(*b[1:], id=b[0]) for b in breakages()])

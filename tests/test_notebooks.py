@@ -90,6 +90,21 @@ def test_a_chapter_ends_with_claims_exercises_and_further_reading(path):
     assert "Predict before you run" in text[places[1] :]
 
 
+@pytest.mark.parametrize(
+    "name", ["06_compare", "08_alignment", "09_trained_elsewhere", "10_best_recipe"]
+)
+def test_a_table_of_results_says_what_outside_data_a_method_has_seen(name):
+    text = "\n".join(c.source for c in code(FOLDER / f"{name}.ipynb"))
+    assert '["outside data"] = ' in text and "fl.outside" in text
+
+
+@each
+def test_a_kept_network_has_a_threshold_and_a_calibration(path):
+    for cell in code(path):
+        if "run.keep_network(" in cell.source:
+            assert '"threshold"' in cell.source and "fl.calibrate(" in cell.source
+
+
 def test_every_chapter_has_solutions_and_they_are_no_chapters():
     assert [path.stem[:2] for path in SOLUTIONS] == [path.stem[:2] for path in CHAPTERS]
     assert [path for path in chapters(FOLDER) if path not in CHAPTERS] == []

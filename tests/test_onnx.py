@@ -89,6 +89,20 @@ def test_an_exported_network_says_how_to_use_it(onnx_file):
 
 
 @needs_onnx
+def test_what_a_file_says_of_itself_is_neither_its_name_nor_its_checksum(tmp_path):
+    import onnx
+
+    path = flat(tmp_path / "flat.onnx")
+    model = onnx.load(path)
+    said = {"image_size": 4, "file": "another", "sha256": "0"}
+    onnx.helper.set_model_props(model, {"facelab": json.dumps(said)})
+    onnx.save(model, path)
+    about = fl.onnx_model(path).about
+    assert (about["file"], about["image_size"]) == ("flat.onnx", 4)
+    assert about["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@needs_onnx
 def test_a_module_is_exported_with_its_size_alone(tmp_path, some_faces):
     model = fl.siamese_cnn(8, 16, channels=(4,))
     with pytest.raises(ValueError, match="expected image_size"):

@@ -7,6 +7,7 @@ import pytest
 
 import facelab as fl
 from facelab.data.lfw import load_lfw
+from facelab.field.overlapping import normal_name
 
 EXTRA = ("dlib", "face_recognition_models")
 needs_dlib = pytest.mark.skipif(
@@ -122,6 +123,29 @@ def test_people_in_both_sets_are_found_by_name_and_by_photo():
     assert table.loc[1, ["train", "test"]].tolist() == ["Ann_Lee_0003", "Cleo_Day_0002"]
     kept = train.select(set(train.names) - set(table.person))
     assert kept.names == ("Bob_Ray",) and fl.overlap(kept, test).empty
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Søren_Łukasz", "Lukasz Soren", True),
+        ("Đorđe Strauß", "DORDE STRAUSS", True),
+        ("Ælfgifu", "aelfgifu", True),
+        ("Андрей", "АНДРЕИ\u0306", True),
+        ("مُحَمَّد", "محمد", True),
+        ("सीता", "सात", False),
+        ("सीता!", "सीता", True),
+        ("ดี", "ดุ", False),
+        ("か", "が", False),
+        ("葛\U000e0100城", "葛城", True),
+        ("🐱", "🐶", False),
+        ("!!!", "???", False),
+        ("🐱", "🐱", True),
+        ("´", "¨", False),
+    ],
+)
+def test_a_name_is_the_same_however_it_is_written_and_no_other_is(one, other, same):
+    assert (normal_name(one) == normal_name(other)) == same
 
 
 def test_the_photos_that_lfw_has_under_two_names_are_found(lfw_root):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities import move_data_to_device
 from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 from pytorch_metric_learning.samplers import MPerClassSampler
 from sklearn.metrics import roc_auc_score
@@ -23,6 +24,7 @@ from facelab import samplers, structure, train
 from facelab.augmentation import augment, to_float
 from facelab.checkpoints import describe, difference
 from facelab.faces import Faces, draw_pairs
+from facelab.learning import Function, Learner
 from facelab.losses import AdaCos, ContrastiveLoss
 from facelab.structure import Structure
 
@@ -232,6 +234,15 @@ def test_a_checkpoint_of_another_number_of_threads_is_refused(tmp_path):
             fit(network(), 2, checkpoint=tmp_path / "c.pt")
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path):
+    fit(network(), 1, checkpoint=tmp_path / "c.pt")
+    state = torch.load(tmp_path / "c.pt")
+    state["settings"]["processes"] = 2
+    torch.save(state, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="processes 1, got 2 in"):
+        fit(network(), 2, checkpoint=tmp_path / "c.pt")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
@@ -469,6 +480,24 @@ def test_distances_in_the_history_are_those_of_the_batches_pairs():
         distance[same & ~np.eye(96, dtype=bool)].mean(), rel=1e-3
     )
     assert history.different_distance[0] == pytest.approx(distance[~same].mean(), rel=1e-3)
+
+
+def test_a_step_asks_its_device_for_no_value():
+    class Meta:
+        """A device that has no values to give."""
+
+        world_size = 1
+        backward = staticmethod(torch.Tensor.backward)
+
+        def to_device(self, tensors):
+            return move_data_to_device(tensors, torch.device("meta"))
+
+    model = smooth_network().to("meta")
+    mean = Function(lambda embeddings, labels, mined: embeddings.square().mean())
+    opt = torch.optim.SGD(model.parameters())
+    learner = Learner(model, mean, None, opt, samplers.shuffled, 16, augment, 0, Meta())
+    told = learner.step(TRAIN, samplers.Batch(np.arange(16)), torch.Generator())
+    assert told["same_distance"].is_meta and told["different_distance"].is_meta
 
 
 def test_embeddings_have_unit_length_and_do_not_depend_on_the_batch_size():

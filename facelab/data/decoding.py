@@ -18,6 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")  # of photos; others start programs or open wh
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of their files, in any case
 MOST_BYTES = 100_000_000  # of a file
 MOST_PIXELS = 64_000_000  # of a picture
+BIT_DEPTH = 24  # where a PNG says it
 ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -103,7 +104,8 @@ def _open(data: bytes) -> Image.Image:
             Image.open(io.BytesIO(data), formats=FORMATS).verify()
         image.load()  # a JPEG that was cut off says so only here
         turn = UPRIGHT.get(image.getexif().get(ORIENTATION))
-        rgb = _as_rgb(image)
+        is_deep = image.format == "PNG" and data[BIT_DEPTH] == 16
+        rgb = _as_rgb(image, is_deep)
     except UnidentifiedImageError:
         raise ValueError("not an image that Pillow can read as JPEG, PNG or WebP") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -132,13 +134,18 @@ def _bytes(source) -> bytes:
     return data
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _as_rgb(image: Image.Image, is_deep: bool) -> Image.Image:
     if image.mode.startswith("I;16"):
-        eight = (np.asarray(image, np.uint32) + 128) // 257  # 65,535 becomes 255
+        values = np.asarray(image, np.uint32)
+        eight = (values + 128) // 257  # 65,535 becomes 255
+        eight[values == image.info.get("transparency", -1)] = 255
         return Image.fromarray(eight.astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"expected 8 or 16 bits a channel, got 32 (Pillow's mode {image.mode})")
     if image.has_transparency_data:
+        if is_deep and image.mode == "RGB":  # of which Pillow keeps the high bytes
+            clear = image.info["transparency"]
+            image.info["transparency"] = tuple(value >> 8 for value in clear)
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)

@@ -112,7 +112,7 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
         raise ValueError(f"expected an ONNX file, got {path} ({why})") from None
     written = session.get_modelmeta().custom_metadata_map.get("facelab", "{}")
     about = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    about |= INSIGHTFACE | (json.loads(written) or {"aligned": True}) | preprocessing
+    about |= INSIGHTFACE | (json.loads(written) or {"aligned": True}) | preprocessing | about
     if about["colours"] not in ("RGB", "BGR"):
         raise ValueError(f"expected colours RGB or BGR, got {about['colours']!r}")
     for name in ("mean", "scale"):

@@ -20,7 +20,7 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a list of lines {form}, got no file")
     n = 0
-    with open(path, encoding="utf-8", errors="replace") as file:  # one may have millions of lines
+    with open(path, encoding="utf-8-sig", errors="replace") as file:  # of millions of lines, maybe
         for number, line in enumerate(map(str.strip, file), 1):
             if number <= skip or not line:
                 continue

@@ -37,8 +37,8 @@ def load_rec(path: str | Path, image_size: int = 112, progress: bool = True) -> 
     for file in (rec, idx, properties):
         if not file.is_file():
             raise FileNotFoundError(f"{file}: expected a file of the training set, got none")
-    first = properties.read_text("ascii", "replace").split(",")[0].strip()
-    if not (first.isdigit() and len(first) < 10 and 0 < int(first) <= MOST_KEYS):
+    first = properties.read_text("utf-8-sig", "replace").split(",")[0].strip()
+    if not (first.isdecimal() and len(first) < 10 and 0 < int(first) <= MOST_KEYS):
         raise ValueError(f"{properties}: expected the number of people first, got {first[:40]!r}")
     records = Records(rec)
     keys, offsets = _images(records, *_index(idx))
@@ -149,7 +149,7 @@ def _heads(records: Records, keys, offsets, n_people: int, progress: bool):
         flag = words[:, 2].astype(np.int64)
         label = words[:, [3, 8]].view("<f4")  # (n, 2)
         labels[some] = np.where(flag > 0, label[:, 1], label[:, 0])
-        whole = (words[:, 0] == MAGIC) & (length > HEADER.size + 4 * flag)
+        whole = (words[:, 0] == MAGIC) & (length > HEADER.size + 4 * flag) & (length < 2**29)
         whole &= offsets[some] + 8 + -(-length // 4) * 4 <= records.size
         for row in start + np.flatnonzero(~whole):  # in parts, which is rare, or broken
             _, labels[row], payload = records.read(keys[row], offsets[row])

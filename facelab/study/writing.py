@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import jinja2
 import numpy as np
 
+from facelab.checks import kinds
 from facelab.files import write_whole
 
 COLUMNS = ("claim", "measured", "95 % interval", "holds")
@@ -110,6 +111,7 @@ def slug(title: str) -> str:
     return "-".join(re.findall(r"[a-z0-9.]+", title.lower())) or "untitled"
 
 
+@kinds
 def outside(category: str) -> str:
     """Return one of LFW's categories as the column "outside data" has it.
 

@@ -10,6 +10,7 @@ import numpy as np
 from harness import bench, seconds
 
 from facelab.field.all_pairs import LARGEST, STEPS, all_pairs, pair_keys
+from facelab.field.identification import search
 from facelab.verification import Report, Sweep, best
 from facelab.verification.sweep import unit_length
 
@@ -102,6 +103,25 @@ def more_images(n):
     return lambda: all_pairs(x, np.arange(n) % 8000)
 
 
+def probes_and_gallery(n):
+    """1,000 probes and a gallery of `n`, of length one: the plain product needs that."""
+    x = np.random.default_rng(0).standard_normal((1000 + n, 128), np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x[:1000], x[1000:]
+
+
+def searched(n):
+    """The ten nearest entries of each probe; their sum tells whether two ways agree."""
+    probes, gallery = probes_and_gallery(n)
+    return lambda: search(probes, gallery, 10)[1].sum()
+
+
+def sorted_whole(n):
+    """As `searched`, by a plain matrix product and argsort."""
+    probes, gallery = probes_and_gallery(n)
+    return lambda: np.argsort(-probes @ gallery.T, axis=1)[:, :10].sum()
+
+
 STAGES = {
     "np.sort of 1e6 float32": (sort_alone, 15),
     "best F1 of 1e6 pairs": (best_f1, 15),
@@ -112,11 +132,22 @@ STAGES = {
     "all_pairs of 26,466 images": (partial(more_images, 26_466), 1),
     "all_pairs of 52,932 images": (partial(more_images, 52_932), 1),
     "all_pairs of 200,000 images": (partial(more_images, 200_000), 1),
+    "search of 100,000 entries": (partial(searched, 100_000), 1),
+    "product and argsort of 100,000": (partial(sorted_whole, 100_000), 1),
+    "search of 1,000,000 entries": (partial(searched, 1_000_000), 1),
+    "product and argsort of 1,000,000": (partial(sorted_whole, 1_000_000), 1),
 }
+LONG = [
+    "all_pairs of 200,000 images",
+    "search of 1,000,000 entries",
+    "product and argsort of 1,000,000",  # which takes 13 GB
+]
 RATIOS = {
     "best F1 / np.sort": ("best F1 of 1e6 pairs", "np.sort of 1e6 float32"),
     "two sorts / all_pairs": ("the same, NumPy: two sorts", "all_pairs of 13,233 images"),
     "sklearn / all_pairs": ("the same, sklearn", "all_pairs of 13,233 images"),
+    "argsort / search": ("product and argsort of 100,000", "search of 100,000 entries"),
+    "argsort / search, 1e6": ("product and argsort of 1,000,000", "search of 1,000,000 entries"),
 }
 
 
@@ -127,4 +158,4 @@ def stage(setup, repeats):
 
 if __name__ == "__main__":
     stages = {name: (partial(stage, *how), ONE_THREAD) for name, how in STAGES.items()}
-    bench(__file__, stages, RATIOS, long=["all_pairs of 200,000 images"])
+    bench(__file__, stages, RATIOS, long=LONG)
