@@ -641,9 +641,16 @@ LR = 0.1  # of Adam (0, 1]
 SHARE = 0.5  # held out [0, 1)
 NETWORK = "small"  # {small, large net}
 RADII = [1, 2]  # pixels [1, 8]
+DIRECTIONS = 4  # of those [1, SIZE]
+KEPT = ["wider"]  # of the changes {CHANGES}
 FREE = "x"  # a word (or two)
 PROFILE = ""
 OUT = ""
+"""
+CHANGES = """CHANGES = {"wider": some(3), "K = 2": {"k": 2}}
+CHANGES |= {
+    "longer": 3,
+}
 """
 
 
@@ -665,35 +672,58 @@ OUT = ""
         ("RADII", [], r"RADII: expected a list like \[1, 2\], got an empty one"),
         ("RADII", [1, "a"], r"RADII\[1\]: expected int, like 1, got 'a'"),
         ("RADII", "[" * 5000, "RADII: expected list"),
+        ("DIRECTIONS", 33, r"DIRECTIONS: expected a value of \[1, SIZE = 32\], got 33"),
+        ("KEPT", ["longer", "x"], "KEPT: expected a value of {wider, K = 2, longer}, got 'x'"),
     ],
 )
 def test_a_value_out_of_the_limits_of_its_parameter_is_refused(tmp_path, name, value, complaint):
-    path = write_notebook(tmp_path / "00_x.ipynb", parameters=LIMITED)
+    path = write_notebook(tmp_path / "00_x.ipynb", CHANGES, parameters=LIMITED)
     with pytest.raises(ValueError, match=complaint) as caught:
         plan([path], {}, {name: value})
     assert len(str(caught.value)) < 200
 
 
 def test_values_at_the_limits_are_taken(tmp_path):
-    path = write_notebook(tmp_path / "00_x.ipynb", parameters=LIMITED)
+    path = write_notebook(tmp_path / "00_x.ipynb", CHANGES, parameters=LIMITED)
     at = {"EPOCHS": 100, "SIZE": "64", "LR": 1, "SHARE": 0, "NETWORK": "large net", "RADII": [8]}
+    at |= {"DIRECTIONS": 64, "KEPT": ["longer", "K = 2"]}
     (values,) = plan([path], {}, at).values()
     assert values == at | {"SIZE": 64, "FREE": "x"}
 
 
-FREE = {"DATA", "TRAIN_DATA", "PROFILE", "OUT", "RUNS", "ALIGNED", "KEPT"}  # folders and names
+FREE = {"DATA", "TRAIN_DATA", "PROFILE", "OUT", "RUNS", "ALIGNED"}  # folders and names
 
 
 @pytest.mark.parametrize("path", chapters(NOTEBOOKS), ids=lambda path: path.stem)
-def test_every_parameter_of_a_chapter_states_its_limits_and_each_profile_keeps_them(path):
-    own = described_parameters(path)
-    for name, parameter in own.items():
+def test_every_parameter_of_a_chapter_states_its_limits(path):
+    for name, parameter in described_parameters(path).items():
         if name not in FREE and not isinstance(parameter.default, bool):
             assert limits(parameter.comment)[0], name
-    for profile in profiles():
-        values = read_profile(profile)
-        for name in values.keys() & own.keys():
-            own[name].checked(name, values[name])
+
+
+@pytest.mark.parametrize("name", profiles())
+def test_every_chapter_is_planned_with_every_profile(name, tmp_path, monkeypatch):
+    (tmp_path / "lfw").mkdir()
+    monkeypatch.setenv("FACELAB_LFW", str(tmp_path))
+    assert len(plan(chapters(NOTEBOOKS), read_profile(name), {})) == len(chapters(NOTEBOOKS))
+
+
+@pytest.mark.parametrize(
+    ("names", "parameters", "complaint"),
+    [
+        ("03 04 05 06 07", {"IMAGE_SIZE": 16}, r"IMAGE_SIZE: expected a value of \[32, 256\]"),
+        ("05 08 10", {"ALIGNED": "no/folder"}, "LFW at .*no/folder, got nothing"),
+        ("06", {"RUNS": "no/folder"}, "RUNS: expected a folder of runs, got none in no/folder"),
+        ("07", {"LBP_PCA": 1, "LBP_LDA": 1024}, r"LBP_LDA: expected .* \[1, LBP_PCA = 1\], got"),
+        ("09", {"TRAIN_DATA": "no/folder"}, "TRAIN_DATA: expected .*, got nothing at no/folder"),
+        ("10", {"KEPT": ["nonsense"]}, "KEPT: expected .* dropout 0.1, .*, got 'nonsense'"),
+    ],
+)
+def test_what_a_chapter_would_fail_by_or_ignore_is_refused(names, parameters, complaint):
+    for path in find_notebooks(names.split(), NOTEBOOKS):
+        with pytest.raises((ValueError, FileNotFoundError), match=complaint) as caught:
+            plan([path], {}, parameters)
+        assert "\n" not in str(caught.value)
 
 
 def test_links_of_an_executed_notebook_lead_to_the_same_files(tmp_path):

@@ -141,6 +141,12 @@ def test_every_key_of_a_profile_is_a_parameter_of_some_chapter(path):
     assert set(yaml.safe_load(path.read_text())) <= known
 
 
+def test_half_the_side_is_enough_for_resnet50_or_chapter_05_ends_before_data_are_loaded():
+    (begin,) = [c.source for c in code(FOLDER / "05_cures.ipynb") if "fl.Run(" in c.source]
+    with pytest.raises(AssertionError, match="expected 64 pixels or more, got 48"):
+        exec(begin, {"NETWORK": "resnet50", "IMAGE_SIZE": 48})
+
+
 def test_one_documented_line_adds_a_miner_of_ones_own_to_the_comparison(small_faces):
     cells = [c.source for c in code(FOLDER / "03_mining_comparison.ipynb")]
     imports, methods = cells[0], next(k for k, c in enumerate(cells) if c.startswith("METHODS"))

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import tokenize
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +83,8 @@ class Parameter(NamedTuple):
     """A notebook's parameter: its default and the comment behind it, which may end in limits.
 
     Limits are written ``[1, 100]``, ``(0, inf)``, ``[16, 256] step 16``, round where the end does
-    not count, or ``{adam, sgd}``. They hold for each element of a list.
+    not count, ``[1, N]`` up to a parameter that stands above, ``{adam, sgd}``, or ``{TABLE}`` for
+    the keys of a dict of the notebook. They hold for each element of a list.
     """
 
     default: object
@@ -92,14 +93,17 @@ class Parameter(NamedTuple):
     def offered(self) -> list[str]:
         """Return values to choose from: those of a closed set, or else the default."""
         text, _ = limits(self.comment)
-        if text.startswith("{"):
+        if text.startswith("{") and not isinstance(self.default, list):
             return text[1:-1].split(", ")
         return ["True", "False"] if isinstance(self.default, bool) else [str(self.default)]
 
-    def checked(self, name: str, value: object) -> object:
-        """Return `value` in the default's type; what is out of the limits is a ValueError."""
+    def checked(self, name: str, value: object, above: Mapping | None = None) -> object:
+        """Return `value` in the default's type; what is out of the limits is a ValueError.
+
+        `above` holds the values of the parameters that stand above it.
+        """
         value = convert(name, value, self.default)
-        text, allows = limits(self.comment)
+        text, allows = limits(self.comment, above)
         for one in value if isinstance(value, list) else [value]:
             if not allows(one):
                 raise ValueError(
@@ -109,12 +113,16 @@ class Parameter(NamedTuple):
 
 
 _NUMBER = r"-?[0-9.]+(?:e-?[0-9]+)?"
-_RANGE = re.compile(rf"([\[(])({_NUMBER}), ({_NUMBER}|inf)([\])])(?: step ([0-9]+))?$")
+_NAME = "[A-Z][A-Z0-9_]*"
+_RANGE = re.compile(rf"([\[(])({_NUMBER}), ({_NUMBER}|inf|{_NAME})([\])])(?: step ([0-9]+))?$")
 _CHOICES = re.compile(r"\{([^{}]+)\}$")
+_KEYS = re.compile(rf"\{{({_NAME})\}}$")
 
 
-def limits(comment: str) -> tuple[str, Callable[[object], bool]]:
+def limits(comment: str, above: Mapping | None = None) -> tuple[str, Callable[[object], bool]]:
     """Return the limits at the end of a comment, as they are written, and what keeps to them.
+
+    `above` holds the values of the parameters that an end may name.
 
     Examples
     --------
@@ -123,7 +131,11 @@ def limits(comment: str) -> tuple[str, Callable[[object], bool]]:
     ('[16, 64] step 16', [16, 64])
     """
     if found := _RANGE.search(comment):
-        least, most = float(found[2]), float(found[3])
+        text, end = found[0], found[3]
+        if end.isupper():
+            end = (above or {}).get(end, "inf")
+            text = text.replace(found[3], f"{found[3]} = {end}")
+        least, most = float(found[2]), float(end)
         step = int(found[5] or 0)
 
         def allows(value) -> bool:
@@ -131,7 +143,7 @@ def limits(comment: str) -> tuple[str, Callable[[object], bool]]:
             below = value <= most if found[4] == "]" else value < most
             return above and below and not (step and (value - least) % step)
 
-        return found[0], allows
+        return text, allows
     if found := _CHOICES.search(comment):
         choices = found[1].split(", ")
         return found[0], lambda value: value in choices
@@ -140,8 +152,8 @@ def limits(comment: str) -> tuple[str, Callable[[object], bool]]:
 
 def described_parameters(path: Path) -> dict[str, Parameter]:
     """Return defaults and comments from the cell tagged ``parameters``, the batch's own too."""
-    tagged = [source for _, source, tags in _cells(path) if "parameters" in tags]
-    source = "\n".join(tagged)
+    cells = _cells(path)
+    source = "\n".join(source for _, source, tags in cells if "parameters" in tags)
     expected = f"{path.stem}: expected a cell tagged 'parameters' with NAME = literal"
     try:
         lines = ast.parse(source).body
@@ -153,13 +165,27 @@ def described_parameters(path: Path) -> dict[str, Parameter]:
         try:
             (target,) = line.targets
             default = ast.literal_eval(line.value)
-            found[target.id] = Parameter(default, comments.get(line.end_lineno, ""))
+            comment = comments.get(line.end_lineno, "")
+            if table := _KEYS.search(comment):
+                keys = ", ".join(_keys(table[1], cells))
+                comment = comment.replace(table[1], keys)
+            found[target.id] = Parameter(default, comment)
         except (AttributeError, ValueError, TypeError):
             got = one_line(ast.unparse(line), 100)
             raise ValueError(f"{expected} alone, got {got}") from None
     if not found.keys() >= RESERVED:
         raise ValueError(f"{expected} for OUT, PROFILE and others, got {_words(found)}")
     return found
+
+
+def _keys(table: str, cells: list[tuple[str, str, list[str]]]) -> Iterator[str]:
+    """Yield the keys of a notebook's dict, in ``TABLE = {...}`` and ``TABLE |= {...}``."""
+    for _, source, _ in cells:
+        if not re.search(rf"^{table} \|?= ", source, re.MULTILINE):
+            continue
+        for line in ast.parse(source).body:
+            if re.match(rf"{table} \|?= {{", ast.unparse(line)):
+                yield from map(ast.literal_eval, line.value.keys)
 
 
 def _comments(source: str) -> Iterator[tuple[int, str]]:
@@ -264,13 +290,17 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
         _check_known(overrides, defaults[path], path.stem)
         plans[path] = values = {}
         for key, parameter in defaults[path].items():
-            values[key] = parameter.checked(key, given.get(key, parameter.default))
+            values[key] = parameter.checked(key, given.get(key, parameter.default), values)
         if "DATA" in values:
             is_own = any("load_faces(DATA" in source for _, source in source_cells(path))
             values["DATA"] = _find_data(values["DATA"], is_own)
+        if values.get("ALIGNED"):
+            _find_data(values["ALIGNED"], is_own=False)
         if values.get("TRAIN_DATA") and not Path(values["TRAIN_DATA"]).exists():
             expected = "TRAIN_DATA: expected a .rec or a folder of people"
             raise ValueError(f"{expected}, got nothing at {values['TRAIN_DATA']}")
+        if values.get("RUNS") and not any(Path(values["RUNS"]).rglob("run.json")):
+            raise ValueError(f"RUNS: expected a folder of runs, got none in {values['RUNS']}")
     return plans
 
 
@@ -285,9 +315,9 @@ def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
 
 
 def _find_data(data: str, is_own: bool) -> str:
-    """Check that DATA is there, and return it without an absolute path: it gets into records.
+    """Check that data are there, and return them without an absolute path: it gets into records.
 
-    `is_own` says that the notebook loads it with `load_faces`, not with `load_lfw`.
+    `is_own` says that the notebook loads them with `load_faces`, not with `load_lfw`.
     """
     if data != "synthetic":
         from facelab.data.copies import find  # imports much, which completion has no time for
