@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import Sampler
 
-from facelab.checkpoints import Checkpoint, describe
+from facelab.checkpoints import Checkpoint, describe, learned_from, watched_in
 from facelab.checks import kinds, real, whole
 from facelab.embedding import embed
 from facelab.faces import Faces
@@ -179,13 +178,11 @@ def fit(
     network, opt = fabric.setup(model, opt)
     learner = Learner(network, loss, miner, opt, sampler, batch_size, augment, seed, fabric)
 
-    # The training of another set-up, or of as many other images, is not gone on with.
-    same_training = settings | {
-        "images_checksum": crc32(train.rows.tobytes()),
-        "watched": {name: _identity(faces) for name, faces in watch.items()},
-        "keep_best": sorted(keep_best),
-        "processes": fabric.world_size,
-    }
+    # The training of another set-up, or of other images, is not gone on with.
+    same_training = settings | {"keep_best": sorted(keep_best), "processes": fabric.world_size}
+    if checkpoint:
+        of_watched = {name: watched_in(faces) for name, faces in watch.items()}
+        same_training |= learned_from(train) | {"watched": of_watched}
     saved = Checkpoint(checkpoint, parts, {"model": model} | made_of, same_training)
     rows, watched = saved.resume(epochs, fabric.device)
     for faces in (train, *watch.values()):  # an image of each, before any work is lost
@@ -271,12 +268,6 @@ def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None
 
 def _shapes(model: nn.Module) -> dict:
     return {name: weight.shape for name, weight in model.state_dict().items()}
-
-
-def _identity(faces: Faces) -> dict:
-    ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
-    checksum = crc32(ends.tobytes())
-    return {"fingerprint": faces.fingerprint, "pairs": len(faces.pairs), "checksum": checksum}
 
 
 def _share_running_means(model: nn.Module, fabric: Fabric) -> None:
