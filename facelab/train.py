@@ -261,13 +261,22 @@ def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None
             raise ValueError(f"expected same and different pairs, got one kind in {name!r}")
     if not keep_best.keys() <= watch.keys():
         raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
+    taken = _weights(model)
     for name, kept in keep_best.items():
         if _shapes(kept) != _shapes(model):
             raise ValueError(f"expected a network like the model to keep, got another on {name!r}")
+        if taken & _weights(kept):
+            own = "a network with weights of its own to keep"
+            raise ValueError(f"expected {own}, got those of the model or of another on {name!r}")
+        taken |= _weights(kept)
 
 
 def _shapes(model: nn.Module) -> dict:
     return {name: weight.shape for name, weight in model.state_dict().items()}
+
+
+def _weights(model: nn.Module) -> set[int]:
+    return {id(weight) for weight in model.state_dict(keep_vars=True).values()}
 
 
 def _share_running_means(model: nn.Module, fabric: Fabric) -> None:

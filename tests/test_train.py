@@ -877,6 +877,16 @@ def test_what_cannot_be_trained_is_refused_in_one_line_before_any_work(change, t
     assert torch.equal(before, weights(model))
 
 
+@pytest.mark.parametrize("names", [["dev"], ["dev", "again"]])
+def test_what_is_kept_has_weights_of_its_own(names):
+    model, kept = network(), network()
+    if len(names) == 1:
+        kept = nn.Sequential(*model)
+    settings = {"watch": dict.fromkeys(names, DEV), "keep_best": dict.fromkeys(names, kept)}
+    with pytest.raises(ValueError, match=f"weights of its own to keep, got .* on '{names[-1]}'$"):
+        fit(model, 1, **settings)
+
+
 class Named(nn.Module):
     def __init__(self):
         super().__init__()
