@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import Sampler
 
 from facelab.checkpoints import Checkpoint, describe, learned_from, watched_in
@@ -242,13 +242,13 @@ def _check_scheduler(scheduler, epochs: int) -> None:
     if not hasattr(scheduler, "step") or not hasattr(scheduler, "state_dict"):
         got = type(scheduler).__name__
         raise ValueError(f"expected scheduler(optimizer) to return a scheduler, got {got}")
+    name, since = type(scheduler).__name__, "since it is stepped once an epoch"
     steps = getattr(scheduler, "total_steps", epochs)
     if steps < epochs or (isinstance(scheduler, OneCycleLR) and steps != epochs):
-        name = type(scheduler).__name__
-        raise ValueError(
-            f"expected {name} with total_steps={epochs}, since it is stepped once an epoch, "
-            f"got {steps}"
-        )
+        raise ValueError(f"expected {name} with total_steps={epochs}, {since}, got {steps}")
+    if isinstance(scheduler, CyclicLR) and scheduler.total_size > epochs:
+        cycle = f"a cycle of at most {epochs} steps"
+        raise ValueError(f"expected {name} with {cycle}, {since}, got {scheduler.total_size:g}")
 
 
 def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:

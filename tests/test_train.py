@@ -866,6 +866,10 @@ NAN = float("nan")
             {"scheduler": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1, total_steps=99)},
             "OneCycleLR with total_steps=4, since it is stepped once an epoch, got 99",
         ),
+        (
+            {"scheduler": partial(torch.optim.lr_scheduler.CyclicLR, base_lr=0.1, max_lr=1)},
+            "CyclicLR with a cycle of at most 4 steps, since .* once an epoch, got 4000",
+        ),
         ({"scheduler": lambda optimizer: None}, "to return a scheduler, got NoneType"),
     ],
 )
