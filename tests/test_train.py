@@ -795,6 +795,15 @@ def test_state_that_a_checkpoint_cannot_keep_is_refused(tmp_path):
     assert not (tmp_path / "c.pt").exists()
 
 
+class Wrapped(nn.Module):
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, *arguments):
+        return 2 * self.loss(*arguments)
+
+
 @pytest.mark.parametrize(
     "parts",
     [
@@ -803,6 +812,9 @@ def test_state_that_a_checkpoint_cannot_keep_is_refused(tmp_path):
         {"loss": losses.NTXentLoss()},
         {"loss": losses.CircleLoss()},
         {"miner": miners.TripletMarginMiner()},
+        {"loss": triplet(embedding_regularizer=regularizers.LpRegularizer())},
+        {"loss": losses.MultipleLosses([losses.ContrastiveLoss(), triplet()])},
+        {"loss": Wrapped(triplet())},
     ],
 )
 def test_what_learns_nothing_from_the_pairs_of_a_sampler_is_refused(parts):
@@ -811,7 +823,9 @@ def test_what_learns_nothing_from_the_pairs_of_a_sampler_is_refused(parts):
 
 
 def test_pairs_are_learned_from_by_every_loss_of_pairs():
-    for loss in (losses.ContrastiveLoss(), losses.MultiSimilarityLoss(), ContrastiveLoss(1)):
+    several = losses.MultipleLosses([losses.ContrastiveLoss(), ContrastiveLoss(1)])
+    regular = losses.ContrastiveLoss(embedding_regularizer=regularizers.LpRegularizer())
+    for loss in (losses.MultiSimilarityLoss(), ContrastiveLoss(1), several, regular):
         assert fit(network(), 1, loss=loss).history.loss[0] > 0
 
 
