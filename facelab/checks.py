@@ -33,6 +33,13 @@ def whole(name: str, value, low: float = -np.inf, high: float = np.inf) -> int:
     return int(value)
 
 
+def truth(name: str, value) -> bool:
+    """Return True or False; a ValueError for all else, words and 0 or 1 included."""
+    if not isinstance(value, bool | np.bool_):
+        raise _refused(f"{name} True or False", value)
+    return bool(value)
+
+
 def places(name: str, values, n: float = np.inf) -> np.ndarray:
     """Return an int64 array of whole numbers from 0 to `n` - 1; a ValueError for all else."""
     array = np.asarray(values)
