@@ -2,14 +2,16 @@
 
 from functools import partial
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch import nn
 
 from facelab.checks import one_line
+from facelab.faces import Faces
 from facelab.files import write_whole
-from facelab.structure import NOTED, PLAIN, Structure
+from facelab.structure import NOTED, PLAIN, Structure, fingerprint
 
 
 def describe(part):
@@ -26,7 +28,7 @@ def describe(part):
     if isinstance(part, (tuple, list)):
         return [describe(inner) for inner in part]
     if isinstance(part, dict):
-        return {key: describe(inner) for key, inner in part.items()}
+        return {_key(key): describe(inner) for key, inner in part.items()}
     if isinstance(part, partial):
         args = {"args": describe(part.args)} if part.args else {}
         return describe(part.func) | args | describe(part.keywords)
@@ -43,6 +45,12 @@ def describe(part):
     return told
 
 
+def _key(key):
+    if key is None or isinstance(key, PLAIN):
+        return key
+    return getattr(key, "__name__", None) or str(describe(key))
+
+
 def difference(asked, got, name: str = "") -> tuple | None:
     """Return the first setting that differs: ``"loss.distance.p"``, what was asked, what is."""
     if not isinstance(asked, dict) or not isinstance(got, dict):
@@ -53,6 +61,26 @@ def difference(asked, got, name: str = "") -> tuple | None:
         if found:
             return found
     return None
+
+
+def learned_from(faces: Faces) -> dict[str, object]:
+    """Return what training reads of the images that it learns from."""
+    return {
+        "fingerprint": fingerprint(faces),
+        "images_checksum": crc32(faces.rows.tobytes()),
+        "labels_checksum": crc32(faces.labels.tobytes()),
+    }
+
+
+def watched_in(faces: Faces) -> dict[str, object]:
+    """Return what training reads of images that are watched."""
+    ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
+    return {
+        "fingerprint": fingerprint(faces),
+        "pairs": len(faces.pairs),
+        "checksum": crc32(ends.tobytes()),
+        "same_checksum": crc32(faces.pairs.same.tobytes()),
+    }
 
 
 class Checkpoint:
@@ -75,33 +103,44 @@ class Checkpoint:
         self.parts = parts
         self.made_of = made_of
         self.settings = settings
-        self.asked = Structure(made_of).values if path else {}
+        self.asked = self._structure().values if path else {}
 
     def resume(self, epochs: int, device) -> tuple[list[dict], list[tuple]]:
         """Load the file into the parts, if there is one, and return its rows and distances."""
         if not self.path or not Path(self.path).exists():
             return [], []
         state = self._load()
-        asked = _without(state["changed"], self.asked)
-        structure = _without(state["changed"], state["structure"])
-        differs = difference(self.settings, state["settings"]) or difference(asked, structure)
+        try:
+            differs = self._difference(state)
+            rows = [dict(row) for row in state["rows"]]
+            watched = [(epoch, name, distance) for epoch, name, distance in state["watched"]]
+            if not differs and len(rows) <= epochs:
+                self._take_up(state, device)
+        except Exception as error:  # each kind of damage raises another one
+            raise self._refused(one_line(error, 200)) from error
         if differs:
             name, asked, got = differs
             raise ValueError(
-                f"expected a checkpoint of this training, with {name} {asked!r}, got {got!r} in "
+                f"expected a checkpoint of this training, with {name} {asked!r:.200}, got "
+                f"{got!r:.200} in {self.path}; delete it, or name another one"
+            )
+        if len(rows) > epochs:
+            raise ValueError(
+                f"expected a checkpoint of at most {epochs} epochs, got {len(rows)} in "
                 f"{self.path}; delete it, or name another one"
             )
-        done = len(state["rows"])
-        if done > epochs:
-            raise ValueError(
-                f"expected a checkpoint of at most {epochs} epochs, got {done} in {self.path}; "
-                "delete it, or name another one"
-            )
+        return rows, watched
+
+    def _difference(self, state: dict) -> tuple | None:
+        asked = _without(state["changed"], self.asked)
+        got = _without(state["changed"], state["structure"])
+        return difference(self.settings, state["settings"]) or difference(asked, got)
+
+    def _take_up(self, state: dict, device) -> None:
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
-        Structure(self.made_of).set_state(state["changed"], device)
+        self._structure().set_state(state["changed"], device)
         self.asked = state["structure"]
-        return state["rows"], state["watched"]
 
     def save(self, rows: list[dict], watched: list[tuple]) -> None:
         """Write states, settings, history and watched distances; all of it or nothing."""
@@ -119,7 +158,7 @@ class Checkpoint:
 
     def _changed(self) -> dict[str, object]:
         """Return the attributes that training has changed and no `state_dict` holds, by path."""
-        now = Structure(self.made_of)
+        now = self._structure()
         state = now.state()
         changed = {a for a in state if a.rpartition(".")[2] in NOTED and a not in now.values}
         for path in self.asked | now.values:
@@ -135,19 +174,27 @@ class Checkpoint:
         return {attribute: state[attribute] for attribute in sorted(changed)}
 
     def _load(self) -> dict:
-        expected = {"parts", "changed", "structure", "settings", "rows", "watched"}
+        expected = dict.fromkeys(["parts", "changed", "structure", "settings"], dict)
+        expected |= {"rows": list, "watched": list}
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             got = "another file"
         except Exception as error:  # each kind of damage raises another one
             state = None
             got = one_line(error, 200).split(". ")[0]  # what follows advises to run what is in it
-        if not isinstance(state, dict) or state.keys() != expected:
-            raise ValueError(
-                f"expected a checkpoint of this training, got {self.path}, cut, empty or of "
-                f"another kind ({got}); delete it, or name another one"
-            )
+        if not isinstance(state, dict) or {k: type(v) for k, v in state.items()} != expected:
+            raise self._refused(got)
         return state
+
+    def _refused(self, got: str) -> ValueError:
+        return ValueError(
+            f"expected a checkpoint of this training, got {self.path}, cut, empty or of another "
+            f"kind ({got}); delete it, or name another one"
+        )
+
+    def _structure(self) -> Structure:
+        modules = [part for part in self.parts.values() if isinstance(part, nn.Module)]
+        return Structure(self.made_of, [w for module in modules for w in module.parameters()])
 
 
 def _is_in(attribute: str, path: str) -> bool:

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import json
 import reprlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,13 @@ def whole(name: str, value, low: float = -np.inf, high: float = np.inf) -> int:
     if not (is_integer and low <= value <= high):
         raise _refused(f"{name} a whole number{_between(low, high)}", value)
     return int(value)
+
+
+def truth(name: str, value) -> bool:
+    """Return True or False; a ValueError for all else, words and 0 or 1 included."""
+    if not isinstance(value, bool | np.bool_):
+        raise _refused(f"{name} True or False", value)
+    return bool(value)
 
 
 def places(name: str, values, n: float = np.inf) -> np.ndarray:
@@ -79,6 +87,17 @@ def has_columns(name: str, table, wanted) -> None:
     missing = [column for column in wanted if column not in table.columns]
     if missing:
         raise _refused(f"{name} with a column {missing[0]}", list(table.columns))
+
+
+def as_json(settings: dict) -> str:
+    """Return settings as JSON; a ValueError for one that JSON does not take, nan included."""
+    for name, value in settings.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            got = value if isinstance(error, ValueError) else type(value).__name__
+            raise _refused(f"{name} finite and as JSON takes it", got) from error
+    return json.dumps(settings)
 
 
 def of_kind(name: str, value, kind: type):

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from facelab.checks import kinds, numbers, of_kind, places, truths, whole
+from facelab.checks import kinds, numbers, of_kind, one_each, places, truth, truths, whole
 
 ROLES = ("train", "dev", "test", "")
 CHECKS = {"left": places, "right": places, "same": truths, "fold": places}  # of pairs
@@ -106,8 +106,14 @@ class Faces:
         lengths = np.size(self.rows), np.size(self.labels), np.size(self.numbers)
         if len(set(lengths)) > 1:
             raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
-        if self.ids is not None and len(set(self.ids)) != len(self.rows):
-            raise ValueError(f"expected an id of its own for each image, got {len(self.ids)} ids")
+        object.__setattr__(self, "synthetic", truth("synthetic", self.synthetic))
+        if self.crop is not None:
+            object.__setattr__(self, "crop", whole("crop", self.crop, 1))
+        if self.ids is not None:
+            ids = one_each("ids", self.ids, len(self))
+            object.__setattr__(self, "ids", ids)
+            if len(set(ids.tolist())) < len(ids):
+                raise ValueError(f"expected an id of its own for each image, got {len(ids)} ids")
         for name, times in Counter(self.names).most_common(1):
             if times > 1:
                 raise ValueError(f"expected names that differ, got {name!r} {times} times")

@@ -1,7 +1,8 @@
 """One step and one epoch of learning, and what each of them tells."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from pytorch_metric_learning.losses import BaseMetricLossFunction
+from pytorch_metric_learning.losses import BaseMetricLossFunction, MultipleLosses
 from pytorch_metric_learning.reducers import ThresholdReducer
 from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import nn
@@ -174,18 +175,13 @@ class Learner:
             got = getattr(self.miner, "__name__", type(self.miner).__name__)
             beside = "no miner beside a sampler that gives the pairs"
             raise ValueError(f"expected {beside}, got {got}; {advice}")
-        has_centres = any(parameter.ndim > 1 for parameter in self.loss.parameters())
-        if has_centres or not isinstance(self.loss, BaseMetricLossFunction):
-            return
-        # Where same pairs are far apart and different ones in one place, every pair has a cost.
         labels = self._on_device(train.labels[batches[0].rows])
         pairs = tuple(map(self._on_device, batches[0].pairs))
-        worst = torch.ones(len(labels), 1, device=labels.device)
-        worst[pairs[1]] = -1
-        if float(deepcopy(self.loss)(worst, labels, pairs)) == 0:
-            got = f"{type(self.loss).__name__}, which finds nothing to learn in them"
-            beside = "a loss of pairs beside a sampler that gives them"
-            raise ValueError(f"expected {beside}, got {got}; {advice}")
+        for loss in _summands(self.loss):
+            if _finds_nothing(loss, labels, pairs):
+                got = f"{type(loss).__name__}, which finds nothing to learn in them"
+                beside = "a loss of pairs beside a sampler that gives them"
+                raise ValueError(f"expected {beside}, got {got}; {advice}")
 
     @torch.no_grad()
     def _told(self, value, embeddings, labels, mined, pairs) -> dict[str, float]:
@@ -207,3 +203,31 @@ class Learner:
         told["same_distance"] = distance[a, p].mean()
         told["different_distance"] = distance[b, n].mean()
         return told
+
+
+def _summands(loss: nn.Module) -> Iterator[nn.Module]:
+    """Yield the losses that a sum of losses is made of."""
+    if isinstance(loss, MultipleLosses):
+        for part in loss.losses.children():
+            yield from _summands(part)
+    else:
+        yield loss
+
+
+def _finds_nothing(loss: nn.Module, labels: torch.Tensor, pairs: tuple) -> bool:
+    """Say whether a loss has no cost even where each of these pairs has one.
+
+    Regularisers of the embeddings, which always cost something, are left out.
+    """
+    has_centres = any(parameter.ndim > 1 for parameter in loss.parameters())
+    if has_centres or not any(isinstance(part, BaseMetricLossFunction) for part in loss.modules()):
+        return False
+    worst = torch.ones(len(labels), 1, device=labels.device)
+    worst[pairs[1]] = -1  # same pairs are far apart, different ones in one place
+    drawn_on = [labels.device] if labels.is_cuda else []
+    with torch.random.fork_rng(drawn_on), suppress(Exception):  # others need longer embeddings
+        loss = deepcopy(loss)
+        for part in loss.modules():
+            part.embedding_regularizer = None
+        return float(loss(worst, labels, pairs)) == 0
+    return False

@@ -8,7 +8,7 @@ from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import real, whole
+from facelab.checks import real, truth, whole
 
 
 class MeanOverPairs(reducers.MultipleReducers):
@@ -101,6 +101,7 @@ class AdaCos(nn.Module):
     def __init__(self, num_classes: int, embedding_size: int, dynamic: bool = True):
         scale = torch.tensor(adacos_scale(num_classes))
         whole("embedding_size", embedding_size, 1)
+        dynamic = truth("dynamic", dynamic)
         super().__init__()
         self.dynamic = dynamic
         self.W = nn.Parameter(torch.empty(num_classes, embedding_size))

@@ -16,10 +16,11 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 from torchvision.ops import SqueezeExcitation
 
-from facelab.checks import kinds, one_line, real, whole
+from facelab.checks import as_json, kinds, one_line, real, whole
 
 SMALLEST_OF_RESNET = 17  # pixels a side: of 16, the map before its last stride is one pixel
 WIDEST = 65_536  # values of an embedding, channels, pixels of a side
+CLOSE = 0.01  # how far float16 may be off, of the length of a channel's weights
 ANY_OTHER = "facelab.export_onnx(model, path, image_size=...) writes any other network"
 
 
@@ -174,7 +175,8 @@ def _check(embedding_size, dropout) -> None:
 def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:
     """Write the weights in float16, and what is needed to use them, to a safetensors file.
 
-    Weights beyond the range of float16, 65,504, are written in float32.
+    Where float16 is more than 1 % off in a channel, with weights beyond 65,504 or as small as
+    1e-6, they are written in float32.
 
     Parameters
     ----------
@@ -198,7 +200,7 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
     broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
     if broken:
         raise ValueError(f"expected finite weights, got others in {', '.join(broken[:3])}")
-    about = {"architecture": json.dumps(architecture), "settings": json.dumps(settings)}
+    about = {"architecture": json.dumps(architecture), "settings": as_json(settings)}
     kept = {name: _small(weight).cpu().contiguous() for name, weight in weights.items()}
     save_file(kept, path, about)
 
@@ -242,7 +244,9 @@ def _small(weight: torch.Tensor) -> torch.Tensor:
     if not weight.is_floating_point():
         return weight
     small = weight.half()
-    return small if small.isfinite().all() else weight.float()
+    channels = weight.double().reshape(*weight.shape[:1], -1)  # whose squares do not vanish
+    off = (small.reshape(channels.shape) - channels).norm(dim=-1)
+    return weight.float() if (off > CLOSE * channels.norm(dim=-1)).any() else small
 
 
 def _without_weights(architecture: dict) -> nn.Module:

@@ -1,16 +1,21 @@
 """What the parts of a training do and remember, by path; no addresses."""
 
+import dis
 import math
+import os
 import pickle
 import sys
 import sysconfig
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
+from logging import Logger
 from pathlib import Path
 from random import Random
 from types import CodeType, FunctionType, MethodType, ModuleType
 from zlib import crc32
 
 import numpy as np
+import pandas as pd
 import torch
 from pytorch_metric_learning.utils.module_with_records import ModuleWithRecords
 from torch import nn
@@ -22,6 +27,7 @@ PLAIN = (bool, int, float, str)
 PACKAGES = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(torch.__file__).parents[1]), *PACKAGES)
 OF_MODULES = set(vars(nn.Module()))  # weights, buffers, parts and hooks
+WHOLE = (Random, np.ufunc, Logger, type(os.environ))  # whose attributes say nothing, or too much
 
 # What modules note about their own use. Those of pytorch-metric-learning list in
 # `_record_these_stats` what they were asked to note when they were made, and note these anyway.
@@ -34,18 +40,24 @@ class Structure:
     """All that decides what parts do: settings, code, closures and arrays.
 
     ``values`` maps a path such as ``"loss.distance.p"`` to a plain value: for a function a checksum
-    of its code, for an array one of its bytes, for a parameter its shape. ``owners`` maps the path
-    of an object to the object, whose attributes may be state that no `state_dict` holds.
+    of its code, for an array one of its bytes. ``owners`` maps the path of an object to the object,
+    whose attributes may be state that no `state_dict` holds.
+
+    Weights to start from are the caller's: of those among ``learned`` the shape counts.
     """
 
-    def __init__(self, parts: dict):
+    def __init__(self, parts: dict, learned: Iterable[nn.Parameter] = ()):
+        self.learned = set(map(id, learned))
         self.values = {}
         self.owners = {}
         self.seen = {}
         self._add_all("", parts)
 
     def _add_all(self, path, parts):
-        for key, part in parts.items():
+        for place, (key, part) in enumerate(parts.items()):
+            if key is not None and not isinstance(key, PLAIN):  # its str may be an address
+                self._add(f"{path}.{place}.key", key)
+                key = place
             self._add(f"{path}.{key}" if path else str(key), part)
 
     def _add(self, path, part):
@@ -53,6 +65,8 @@ class Structure:
             part = part.item()
         if isinstance(part, np.ndarray) and part.dtype == object:  # whose bytes are addresses
             part = part.tolist()
+        if isinstance(part, (pd.Series, pd.DataFrame)):
+            part = [part.to_numpy(), *(axis.to_numpy() for axis in part.axes)]
         if part is None or isinstance(part, PLAIN):
             is_nan = isinstance(part, float) and math.isnan(part)  # not equal to itself
             self.values[path] = "nan" if is_nan else part
@@ -67,20 +81,20 @@ class Structure:
         elif isinstance(part, partial):
             given = dict(enumerate(part.args)) | part.keywords
             self._add_all(path, {"function": part.func} | given)
-        elif isinstance(part, dict):
+        elif isinstance(part, Mapping) and not isinstance(part, WHOLE):
             self._add_all(path, part)
         elif isinstance(part, (tuple, list)):
             self._add_all(path, dict(enumerate(part)))
         elif isinstance(part, (set, frozenset)):  # their order differs between processes
             self.values[path] = sorted(map(_pickled, part))
         elif isinstance(part, Faces):
-            images = part.fingerprint or _checksum(part.packed)
-            self.values[path] = f"{images} {_checksum(part.rows)}"
+            arrays = (part.rows, part.labels)
+            self.values[path] = " ".join([fingerprint(part), *map(_checksum, arrays)])
         elif isinstance(part, (torch.Tensor, np.ndarray)):
             self.values[path] = _checksum(part)
         elif isinstance(part, torch.Generator):
             self.values[path] = _checksum(part.get_state())
-        elif not hasattr(part, "__dict__") or isinstance(part, Random):
+        elif not hasattr(part, "__dict__") or isinstance(part, WHOLE):
             self.values[path] = _pickled(part)
         elif id(part) not in self.seen:  # else it is within itself
             self.seen[id(part)] = part
@@ -95,7 +109,9 @@ class Structure:
             noted = NOTED | set(getattr(part, "_record_these_stats", ()))
         if isinstance(part, nn.Module):
             for name, weight in part.named_parameters(recurse=False):
-                self.values[f"{path}.{name}"] = [*weight.shape, weight.requires_grad]
+                is_learned = id(weight) in self.learned
+                about = [*weight.shape] if is_learned else [_checksum(weight)]
+                self.values[f"{path}.{name}"] = [*about, weight.requires_grad]
             self._add_all(path, dict(part.named_children()))
         self._add_all(path, {k: v for k, v in _attributes(part).items() if k not in noted})
 
@@ -110,11 +126,14 @@ class Structure:
         self._add_all(path, vars(function))
         if code.co_filename.startswith(LIBRARIES):
             return
-        kinds = (*PLAIN, FunctionType, type, partial, tuple, list, dict)
-        for name in sorted(_names(code)):
-            value = function.__globals__.get(name)
-            if isinstance(value, kinds):
-                self._add(f"{path}.{name}", value)
+        held = function.__globals__
+        for name, *attributes in sorted(read for read in _reads(code) if read[0] in held):
+            value, inner = held[name], f"{path}.{name}"
+            while attributes and isinstance(value, ModuleType) and not _is_library(value):
+                name = attributes.pop(0)
+                value, inner = getattr(value, name, None), f"{inner}.{name}"
+            if not isinstance(value, ModuleType):
+                self._add(inner, value)
 
     def _add_class(self, path, kind):
         for one in kind.__mro__[:-1]:
@@ -141,21 +160,36 @@ class Structure:
         """Give owners the attributes that `state` returned."""
         for attribute, value in state.items():
             path, _, name = attribute.rpartition(".")
-            before = getattr(self.owners[path], name, None)
-            if torch.is_tensor(value):
-                value = value.to(before.device if torch.is_tensor(before) else device)
-            setattr(self.owners[path], name, value)
+            owner = self.owners[path]
+            before = getattr(owner, name, None)
+            if torch.is_tensor(value) and torch.is_tensor(before):
+                value = value.to(before.device)
+                if name in getattr(owner, "_buffers", ()) and value.shape == before.shape:
+                    value = before.copy_(value)  # in place: DDP holds it
+            elif torch.is_tensor(value):
+                value = value.to(device)
+            setattr(owner, name, value)
+
+
+def fingerprint(faces: Faces) -> str:
+    """Return that of the images, or a checksum of their pixels if they have none."""
+    if faces.fingerprint:
+        return faces.fingerprint
+    checksum = 0
+    for rows in np.array_split(np.arange(len(faces)), 1 + len(faces) // 1000):
+        checksum = crc32(faces.batch(rows).tobytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def _attributes(owner) -> dict:
-    """Return what an object, a function or a class holds that no `state_dict` does."""
+    """Return what an object, a function or a class holds, but weights and parts of modules."""
     held = dict(vars(owner))
     if isinstance(owner, nn.Module):
         held = {name: value for name, value in held.items() if name not in OF_MODULES}
-        held |= {name: getattr(owner, name) for name in owner._non_persistent_buffers_set}
+        held |= dict(owner.named_buffers(recurse=False))
     if isinstance(owner, type):
         settings = {k: v for k, v in held.items() if not k.startswith("__")}
-        held = {k: v for k, v in settings.items() if isinstance(v, (*PLAIN, tuple, list, dict))}
+        held = {k: v for k, v in settings.items() if not hasattr(v, "__get__")}  # no methods
     return held
 
 
@@ -180,7 +214,7 @@ def _plain(value):
 def _checksum(array) -> str:
     kind = f"{array.dtype} {list(array.shape)}"
     if torch.is_tensor(array):
-        array = array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        array = array.detach().cpu().to_dense().contiguous().reshape(-1).view(torch.uint8).numpy()
     return f"{kind} {crc32(np.ascontiguousarray(array).tobytes()):08x}"
 
 
@@ -218,9 +252,27 @@ def _functions(kind: type) -> dict[str, FunctionType]:
     return {name: member for name, member in members.items() if isinstance(member, FunctionType)}
 
 
-def _names(code: CodeType) -> set[str]:
-    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
-    return set(code.co_names).union(*inner)
+@cache
+def _reads(code: CodeType) -> set[tuple[str, ...]]:
+    """Return the globals that code reads, with what is read of them: ``("np", "linalg")``."""
+    inner = [_reads(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    found = []
+    is_of_global = False
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            found.append((step.argval,))
+            is_of_global = True
+        elif is_of_global and step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            found[-1] += (step.argval,)
+        elif step.opname != "EXTENDED_ARG":
+            is_of_global = False
+    return set(found).union(*inner)
+
+
+def _is_library(module: ModuleType) -> bool:
+    folders = getattr(module, "__path__", [""])  # of a package without a file of its own
+    place = getattr(module, "__file__", None) or next(iter(folders), "")
+    return place.startswith(LIBRARIES) or module.__name__ in sys.stdlib_module_names
 
 
 def _content(cell):

@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import Sampler
 
-from facelab.checkpoints import Checkpoint, describe
+from facelab.checkpoints import Checkpoint, describe, learned_from, watched_in
 from facelab.checks import kinds, real, whole
 from facelab.embedding import embed
 from facelab.faces import Faces
@@ -179,13 +178,11 @@ def fit(
     network, opt = fabric.setup(model, opt)
     learner = Learner(network, loss, miner, opt, sampler, batch_size, augment, seed, fabric)
 
-    # The training of another set-up, or of as many other images, is not gone on with.
-    same_training = settings | {
-        "images_checksum": crc32(train.rows.tobytes()),
-        "watched": {name: _identity(faces) for name, faces in watch.items()},
-        "keep_best": sorted(keep_best),
-        "processes": fabric.world_size,
-    }
+    # The training of another set-up, or of other images, is not gone on with.
+    same_training = settings | {"keep_best": sorted(keep_best), "processes": fabric.world_size}
+    if checkpoint:
+        of_watched = {name: watched_in(faces) for name, faces in watch.items()}
+        same_training |= learned_from(train) | {"watched": of_watched}
     saved = Checkpoint(checkpoint, parts, {"model": model} | made_of, same_training)
     rows, watched = saved.resume(epochs, fabric.device)
     for faces in (train, *watch.values()):  # an image of each, before any work is lost
@@ -244,13 +241,13 @@ def _check_scheduler(scheduler, epochs: int) -> None:
     if not hasattr(scheduler, "step") or not hasattr(scheduler, "state_dict"):
         got = type(scheduler).__name__
         raise ValueError(f"expected scheduler(optimizer) to return a scheduler, got {got}")
+    name, since = type(scheduler).__name__, "since it is stepped once an epoch"
     steps = getattr(scheduler, "total_steps", epochs)
     if steps < epochs or (isinstance(scheduler, OneCycleLR) and steps != epochs):
-        name = type(scheduler).__name__
-        raise ValueError(
-            f"expected {name} with total_steps={epochs}, since it is stepped once an epoch, "
-            f"got {steps}"
-        )
+        raise ValueError(f"expected {name} with total_steps={epochs}, {since}, got {steps}")
+    if isinstance(scheduler, CyclicLR) and scheduler.total_size > epochs:
+        cycle = f"a cycle of at most {epochs} steps"
+        raise ValueError(f"expected {name} with {cycle}, {since}, got {scheduler.total_size:g}")
 
 
 def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:
@@ -263,19 +260,22 @@ def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None
             raise ValueError(f"expected same and different pairs, got one kind in {name!r}")
     if not keep_best.keys() <= watch.keys():
         raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
+    taken = _weights(model)
     for name, kept in keep_best.items():
         if _shapes(kept) != _shapes(model):
             raise ValueError(f"expected a network like the model to keep, got another on {name!r}")
+        if taken & _weights(kept):
+            own = "a network with weights of its own to keep"
+            raise ValueError(f"expected {own}, got those of the model or of another on {name!r}")
+        taken |= _weights(kept)
 
 
 def _shapes(model: nn.Module) -> dict:
     return {name: weight.shape for name, weight in model.state_dict().items()}
 
 
-def _identity(faces: Faces) -> dict:
-    ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
-    checksum = crc32(ends.tobytes())
-    return {"fingerprint": faces.fingerprint, "pairs": len(faces.pairs), "checksum": checksum}
+def _weights(model: nn.Module) -> set[int]:
+    return {id(weight) for weight in model.state_dict(keep_vars=True).values()}
 
 
 def _share_running_means(model: nn.Module, fabric: Fabric) -> None:

@@ -100,13 +100,15 @@ def test_adacos_leaves_its_scale_alone_outside_training_and_when_fixed():
         assert loss.scale.item() == pytest.approx(adacos_scale(7))
 
 
-def test_adacos_needs_three_people():
+def test_adacos_needs_three_people_and_a_yes_or_no():
     with pytest.raises(ValueError, match="num_classes .*3 or more, got 2"):
         AdaCos(2, 4)
     with pytest.raises(ValueError, match="num_classes .*3 or more, got nan"):
         AdaCos(math.nan, 4)
     with pytest.raises(ValueError, match="embedding_size .*1 or more, got 0"):
         AdaCos(3, 0)
+    with pytest.raises(ValueError, match="expected dynamic True or False, got 'no'"):
+        AdaCos(3, 2, dynamic="no")
 
 
 def test_margin_loss_with_a_beta_per_person_is_that_of_its_paper():

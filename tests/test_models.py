@@ -151,8 +151,16 @@ def test_weights_that_float16_cannot_hold_are_kept(tmp_path):
     model = models.siamese_cnn(8, 16, channels=(4, 4))
     with torch.no_grad():
         model[1].running_var[0] = 70_000
+        model[1].weight[0] = 1.9e-10
+        model[4].weight[1] *= 1e-8  # a channel, which the normalisation behind it makes large again
     models.save_network(path, model, ARCHITECTURE)
-    assert models.load_network(path)[0][1].running_var[0] == 70_000
+    loaded = models.load_network(path)[0]
+    for layer, part in ((1, "running_var"), (1, "weight"), (4, "weight")):
+        assert torch.equal(getattr(loaded[layer], part), getattr(model[layer], part))
+    with pytest.raises(ValueError, match="expected threshold finite and as JSON takes it, got nan"):
+        models.save_network(path, model, ARCHITECTURE, threshold=math.nan)
+    with pytest.raises(ValueError, match="expected threshold .* as JSON takes it, got 'Tensor'"):
+        models.save_network(path, model, ARCHITECTURE, threshold=torch.ones(1))
     with torch.no_grad():
         model[0].weight[0] = math.nan
     with pytest.raises(ValueError, match="expected finite weights, got others in 0.weight"):

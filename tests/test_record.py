@@ -422,6 +422,8 @@ def test_means_over_seeds_have_students_interval(run_of_seeds):
         assert table.loc[method, "error"] == pytest.approx(stats.sem(values))
         assert table.loc[method, "n"] == 3
     assert table.loc["once"].isna().tolist() == [False, True, True, True, False]
+    run_of_seeds.result("auc", math.nan, method="once", seed=1, split="View 1 test")
+    assert run_of_seeds.over_seeds("auc").loc["once"].isna().tolist() == [True] * 4 + [False]
 
 
 def test_a_difference_is_paired_by_seed(run_of_seeds):

@@ -7,8 +7,10 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -22,7 +24,7 @@ from torchvision.transforms import v2
 
 from facelab import samplers, structure, train
 from facelab.augmentation import augment, to_float
-from facelab.checkpoints import describe, difference
+from facelab.checkpoints import describe, difference, learned_from, watched_in
 from facelab.faces import Faces, draw_pairs
 from facelab.learning import Function, Learner
 from facelab.losses import AdaCos, ContrastiveLoss
@@ -180,6 +182,7 @@ def triplet_loss(p):
 
 
 bfloat16 = partial(Fabric, accelerator="cpu", devices=1, precision="bf16-mixed")
+OTHER_PEOPLE = replace(TRAIN, labels=TRAIN.labels[::-1], pairs=None)
 OTHER_PAIRS = DEV.with_pairs(draw_pairs(DEV, 60, 60, 5, "squares"))
 
 
@@ -198,6 +201,7 @@ OTHER_PAIRS = DEV.with_pairs(draw_pairs(DEV, 60, 60, 5, "squares"))
         ({"faces": make_faces(people=11)}, "people 11, got 12"),
         ({"faces": make_faces(seed=7)}, "fingerprint 'squares-12-8-40-7', got 'squares-12"),
         ({"faces": replace(TRAIN, rows=TRAIN.rows[::-1])}, "images_checksum"),
+        ({"faces": OTHER_PEOPLE}, "labels_checksum"),
         ({"watch": {}}, "watched.dev None, got {'fingerprint': 'squares-12-8-40-1'"),
         ({"watch": {"dev": make_faces(seed=2)}}, "watched.dev.fingerprint 'squares-12-8-40-2'"),
         ({"watch": {"dev": DEV.with_pairs(DEV.pairs[10:])}}, "watched.dev.pairs 110, got 120"),
@@ -257,6 +261,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         with pytest.raises(ValueError, match=told) as error:
             fit(network(), 2, checkpoint=tmp_path / "c.pt")
         assert "\n" not in str(error.value)
+    state = torch.load(tmp_path / "whole.pt")
+    hollow = [{name: None} for name in state] + [{"parts": dict.fromkeys(state["parts"])}]
+    for change in (*hollow, {"rows": [None]}, {"watched": [None]}, {"changed": {"other": 1}}):
+        torch.save(state | change, tmp_path / "c.pt")
+        with pytest.raises(ValueError, match=told):
+            fit(network(), 2, checkpoint=tmp_path / "c.pt")
     with pytest.raises(ValueError, match="expected a file for the checkpoint, got the folder"):
         fit(network(), 2, checkpoint=tmp_path)
 
@@ -617,6 +627,19 @@ def globally(value):
     return type(halved)(halved.__code__, {"RATE": value})
 
 
+def of_module(value):
+    """Return a function that reads `RATE` of a module of one's own."""
+    module = ModuleType("own")
+    module.RATE = value
+    return type(halved)((lambda: own.RATE).__code__, {"own": module})  # noqa: F821
+
+
+def buffered(value):
+    module = nn.Module()
+    module.register_buffer("mean", torch.tensor(value))
+    return module
+
+
 def closed_over(value):
     return lambda epoch: value**epoch
 
@@ -649,7 +672,19 @@ OTHERS = {
     "another lambda": (lambda epoch: 0.5**epoch, lambda epoch: 0.9**epoch),
     "a closure": (closed_over(0.5), closed_over(0.9)),
     "a global value": (globally(0.5), globally(0.9)),
+    "a global object": (globally(triplet(margin=0.05)), globally(triplet(margin=0.8))),
+    "a global namespace": (globally(SimpleNamespace(m=1)), globally(SimpleNamespace(m=2))),
+    "a global tensor": (globally(torch.zeros(3)), globally(torch.ones(3))),
+    "a global network": (globally(nn.Linear(2, 2)), globally(nn.Linear(2, 2))),
+    "a global table": (globally(pd.Series([1, 2])), globally(pd.Series([1, 3]))),
+    "a global of an own module": (of_module(0.5), of_module(0.9)),
+    "a function of an own module": (of_module(globally(0.5)), of_module(globally(0.9))),
+    "what a function stands for": (partial(halved, {halved: 1}), partial(halved, {halved: 2})),
+    "a buffer": (buffered(0.1), buffered(0.9)),
+    "class weights": (nn.CrossEntropyLoss(torch.ones(3)), nn.CrossEntropyLoss(torch.arange(3.0))),
+    "labels": (partial(halved, TRAIN), partial(halved, OTHER_PEOPLE)),
     "code of a class": (flipping(2)(), flipping(3)()),
+    "an object of a class": (type("Own", (Flipping,), {"by": np.zeros(1)})(), Flipping()),
     "an attribute": (flipping(2)(1), flipping(2)(2)),
     "an array": (partial(halved, np.zeros(3)), partial(halved, np.ones(3))),
     "a distance": (triplet(), triplet(distance=distances.CosineSimilarity())),
@@ -669,7 +704,11 @@ def test_parts_that_do_something_else_have_another_structure(one, other):
     assert difference(Structure({"part": one}).values, Structure({"part": other}).values)
 
 
-@pytest.mark.parametrize("make", [lambda: closed_over(0.5), Flipping, triplet, network])
+MAKE = [lambda: closed_over(0.5), Flipping, triplet, network]
+MAKE += [lambda: partial(halved, {lambda epoch: epoch: 1, (1, len): 2})]
+
+
+@pytest.mark.parametrize("make", MAKE)
 def test_parts_that_do_the_same_have_one_structure_whatever_their_address(make):
     one, other = Structure({"part": make()}), Structure({"part": make()})
     assert one.values == other.values
@@ -720,6 +759,59 @@ def test_what_a_loss_remembers_outside_its_state_dict_is_resumed(tmp_path):
     assert got.equals(expected)
 
 
+def test_images_without_a_fingerprint_are_told_apart_by_their_pixels():
+    bare = replace(DEV, fingerprint="")
+    negative = replace(bare, packed=255 - bare.packed)
+    for told in (learned_from, watched_in):
+        assert told(bare) == told(replace(bare, packed=bare.packed.copy())) != told(negative)
+    other = replace(DEV, labels=DEV.labels[::-1], pairs=None)
+    crossed = replace(DEV.pairs, same=~DEV.pairs.same)
+    assert learned_from(DEV) != learned_from(other)
+    assert watched_in(DEV) != watched_in(SimpleNamespace(**vars(DEV) | {"pairs": crossed}))
+
+
+class Counting(nn.Module):
+    """Its buffer counts the batches, in the places that there are."""
+
+    def __init__(self, n=1):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(n))
+
+
+class CountingLoss(Counting):
+    def forward(self, embeddings, labels, mined):
+        self.seen += 1
+        return embeddings.std()
+
+
+class CountingMiner(Counting):
+    def forward(self, embeddings, labels):
+        self.seen += 1
+        return miners.BatchHardMiner()(embeddings, labels)
+
+
+def test_buffers_that_training_changes_are_resumed_in_the_loss_and_in_the_miner(tmp_path):
+    settings = {"checkpoint": tmp_path / "c.pt", "sampler": samplers.people_by_images}
+    fit(network(), 1, loss=CountingLoss(), miner=CountingMiner(), **settings)
+    loss, miner = CountingLoss(), CountingMiner()
+    fit(network(), 2, loss=loss, miner=miner, **settings)
+    assert loss.seen == miner.seen == 12
+    told = "^expected a checkpoint .*c.pt, .*size mismatch for seen.*; delete it, or name another"
+    with pytest.raises(ValueError, match=told) as error:
+        fit(network(), 3, loss=CountingLoss(2), miner=miner, **settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_function_among_the_keys_of_a_setting_is_resumed_and_told_by_name(tmp_path):
+    def loss(embeddings, labels, mined, terms):
+        return sum(weight * term(embeddings) for term, weight in terms.items())
+
+    settings = {"loss": partial(loss, terms={torch.std: 1.0}), "checkpoint": tmp_path / "c.pt"}
+    for epochs in (1, 2):
+        told = fit(network(), epochs, sampler=samplers.shuffled, **settings).settings
+    assert json.loads(json.dumps(told))["loss"]["terms"] == {"std": 1.0}
+
+
 def test_state_that_a_checkpoint_cannot_keep_is_refused(tmp_path):
     own = np.random.default_rng(0)
 
@@ -732,6 +824,15 @@ def test_state_that_a_checkpoint_cannot_keep_is_refused(tmp_path):
     assert not (tmp_path / "c.pt").exists()
 
 
+class Wrapped(nn.Module):
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, *arguments):
+        return 2 * self.loss(*arguments)
+
+
 @pytest.mark.parametrize(
     "parts",
     [
@@ -740,6 +841,9 @@ def test_state_that_a_checkpoint_cannot_keep_is_refused(tmp_path):
         {"loss": losses.NTXentLoss()},
         {"loss": losses.CircleLoss()},
         {"miner": miners.TripletMarginMiner()},
+        {"loss": triplet(embedding_regularizer=regularizers.LpRegularizer())},
+        {"loss": losses.MultipleLosses([losses.ContrastiveLoss(), triplet()])},
+        {"loss": Wrapped(triplet())},
     ],
 )
 def test_what_learns_nothing_from_the_pairs_of_a_sampler_is_refused(parts):
@@ -748,7 +852,9 @@ def test_what_learns_nothing_from_the_pairs_of_a_sampler_is_refused(parts):
 
 
 def test_pairs_are_learned_from_by_every_loss_of_pairs():
-    for loss in (losses.ContrastiveLoss(), losses.MultiSimilarityLoss(), ContrastiveLoss(1)):
+    several = losses.MultipleLosses([losses.ContrastiveLoss(), ContrastiveLoss(1)])
+    regular = losses.ContrastiveLoss(embedding_regularizer=regularizers.LpRegularizer())
+    for loss in (losses.MultiSimilarityLoss(), ContrastiveLoss(1), several, regular):
         assert fit(network(), 1, loss=loss).history.loss[0] > 0
 
 
@@ -803,6 +909,10 @@ NAN = float("nan")
             {"scheduler": partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1, total_steps=99)},
             "OneCycleLR with total_steps=4, since it is stepped once an epoch, got 99",
         ),
+        (
+            {"scheduler": partial(torch.optim.lr_scheduler.CyclicLR, base_lr=0.1, max_lr=1)},
+            "CyclicLR with a cycle of at most 4 steps, since .* once an epoch, got 4000",
+        ),
         ({"scheduler": lambda optimizer: None}, "to return a scheduler, got NoneType"),
     ],
 )
@@ -812,6 +922,16 @@ def test_what_cannot_be_trained_is_refused_in_one_line_before_any_work(change, t
     with pytest.raises(ValueError, match=f"^expected.*{told}.*$"):
         fit(model, **change)
     assert torch.equal(before, weights(model))
+
+
+@pytest.mark.parametrize("names", [["dev"], ["dev", "again"]])
+def test_what_is_kept_has_weights_of_its_own(names):
+    model, kept = network(), network()
+    if len(names) == 1:
+        kept = nn.Sequential(*model)
+    settings = {"watch": dict.fromkeys(names, DEV), "keep_best": dict.fromkeys(names, kept)}
+    with pytest.raises(ValueError, match=f"weights of its own to keep, got .* on '{names[-1]}'$"):
+        fit(model, 1, **settings)
 
 
 class Named(nn.Module):

@@ -777,6 +777,9 @@ def test_a_report_refuses_what_does_not_fit(change, message):
         (lambda r: compare_all(r, {"a": r}, "tpr"), r"a metric of \['accuracy'.*, got 'tpr'"),
         (lambda r: holm([0.5, 1.5]), r"expected p values from 0 to 1, got \[0.5, 1.5\]"),
         (lambda r: mean_of(["a"]), "expected numbers, one per seed, got <U1"),
+        (lambda r: mean_of([np.nan, 1]), "expected finite values, one per seed, got nan"),
+        (lambda r: difference_of(*2 * [pd.Series(["x"])]), "numbers in a, got (str|object)"),
+        (lambda r: replace(r, synthetic="no"), "expected synthetic True or False, got 'no'"),
         (lambda r: pool_folds([]), "expected reports with thresholds above 0, got None"),
         (lambda r: pool_folds([replace(r, threshold=0)]), "thresholds above 0, got 0.0"),
         (lambda r: every_pair("faces"), "expected faces of kind Faces, got 'faces'"),
@@ -1154,6 +1157,10 @@ def test_differences_are_paired_by_seed_as_in_the_paired_t_test():
     mixed = pd.Series([*b[::-1], 9.0], [3, 2, 1, 0, 7])
     assert difference_of(by_seed, mixed) == pytest.approx(estimate)
     assert difference_of(mixed, by_seed).value == pytest.approx(-estimate.value)
+
+
+def test_a_rate_that_is_undefined_for_every_seed_has_an_undefined_mean():
+    assert np.isnan(mean_of([np.nan, np.nan])[:4]).all()
 
 
 def test_one_seed_says_nothing_of_how_sure_it_is():

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import extra, kinds, whole
+from facelab.checks import as_json, extra, kinds, whole
 from facelab.faces import Faces
 from facelab.models import load_network
 from facelab.progress import Progress
@@ -226,6 +226,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
         settings = known | settings
     side = whole("image_size", settings.get("image_size"), 1)
     about = settings | STUDY
+    said = as_json(about)
     was_training = network.training
     wrapped = _UnitLength(network).eval().cpu()
     images = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -244,7 +245,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     network.train(was_training)
     proto = program.model_proto
     entry = proto.metadata_props.add()
-    entry.key, entry.value = "facelab", json.dumps(about)
+    entry.key, entry.value = "facelab", said
     content = proto.SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"images": images.numpy()})

@@ -32,8 +32,14 @@ class Rows:
         self.rows[key] = estimated(value)
 
     def over_seeds(self, metric: str, split: str = "View 1 test") -> pd.DataFrame:
-        """Average over seeds, a row per method: mean, error, low, high (Student's t), n (seeds)."""
-        means = {method: mean_of(of) for method, of in self._by_method(metric, split).items()}
+        """Average over seeds, a row per method: mean, error, low, high (Student's t), n (seeds).
+
+        Of a rate that is undefined for a seed, so is the mean.
+        """
+        means = {}
+        for method, of in self._by_method(metric, split).items():
+            is_defined = of.notna().all()
+            means[method] = mean_of(of) if is_defined else Estimate(math.nan, n=len(of))
         columns = ["mean", "low", "high", "error", "n"]  # of an `Estimate`
         table = pd.DataFrame.from_dict(means, orient="index", columns=columns)
         return table[["mean", "error", "low", "high", "n"]]

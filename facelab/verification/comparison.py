@@ -26,7 +26,10 @@ class Estimate(NamedTuple):
 
 
 def mean_of(values) -> Estimate:
-    """Estimate a mean over seeds, of values (n_seeds,), by Student's t (Biometrika 6(1), 1908)."""
+    """Estimate a mean over seeds, of values (n_seeds,), by Student's t (Biometrika 6(1), 1908).
+
+    A rate that is undefined, nan, for every seed has an undefined mean; for some, a ValueError.
+    """
     values = np.asarray(values)
     if values.dtype.kind not in "fiu" and values.size:
         raise ValueError(f"expected numbers, one per seed, got {values.dtype}")
@@ -34,6 +37,8 @@ def mean_of(values) -> Estimate:
     n = values.size
     if values.ndim != 1 or not n:
         raise ValueError(f"expected one value per seed, at least 1, got shape {values.shape}")
+    if not np.isnan(values).all():
+        numbers("values, one per seed", values)
     mean = float(values.mean())
     if n == 1:
         return Estimate(mean)
@@ -55,6 +60,9 @@ def difference_of(a, b) -> Estimate:
     if seeds.empty or not (a.index.is_unique and b.index.is_unique):
         got = f"{[*a.index]} and {[*b.index]}"
         raise ValueError(f"expected common seeds, each seed once, got {got}")
+    for name, one in {"a": a, "b": b}.items():
+        if one.dtype.kind not in "iuf":
+            raise ValueError(f"expected numbers in {name}, got {one.dtype}")
     return mean_of(a[seeds] - b[seeds])
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, places, real, truths, whole
+from facelab.checks import numbers, places, real, truth, truths, whole
 from facelab.verification.intervals import FEWEST, supported, units
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 
@@ -24,7 +24,8 @@ class Report:
     Parameters
     ----------
     distances, same, fold : ndarray of shape (n_pairs,), float32, bool and int64
-        Distance between unit-length embeddings, in [0, 2]; whether both images show one person.
+        Distance between unit-length embeddings, in [0, 2], which `pool_folds` may stretch; whether
+        both images show one person.
     known_errors : ndarray of shape (n_pairs,), bool
         Which labels are known to be wrong, see `Pairs`; they count as they are.
     left, right : ndarray of shape (n_pairs,), int64
@@ -75,6 +76,7 @@ class Report:
             "right": places("right", self.right, n_images),
             "image_ids": np.asarray(self.image_ids, str),
             "people": np.asarray(self.people, str),
+            "synthetic": truth("synthetic", self.synthetic),
             # Against a float64 NumPy compares float32 distances in float64. It rounds a Python
             # float to float32 first, where the midpoint of two neighbours becomes one of them.
             "threshold": np.float64(real("threshold", self.threshold)),
