@@ -12,6 +12,7 @@ from torch.nn import functional
 from facelab.augmentation import to_float
 from facelab.checks import kinds, one_line, places, whole
 from facelab.faces import Faces
+from facelab.progress import MANY, Progress
 
 
 @kinds
@@ -43,7 +44,9 @@ def embed(
     model.eval()
     out = []
     with torch.inference_mode(), fabric.autocast() if fabric else nullcontext():
-        for start in range(0, len(rows), batch_size):
+        starts = range(0, len(rows), batch_size)
+        silent = fabric is not None or len(rows) < MANY  # `fit` has a bar of its own
+        for start in Progress(starts, "embedding", disable=silent):
             batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
             images = to_float(batch.to(weight.device)).to(weight.dtype)  # (B, 3, H, W)
             embeddings = embeddings_of(model, images)  # (B, D)

@@ -5,6 +5,7 @@ import sys
 
 from tqdm import tqdm
 
+MANY = 5000  # images; fewer take no bar
 IN_BATCH = "FACELAB_BATCH"  # set where a batch runs a notebook, and passes stderr on to a terminal
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+import facelab as fl
 from facelab.data.lfw import load_lfw
 from facelab.data.protocol import NamedPairs, Protocol
 from facelab.data.protocol_text import write
@@ -44,6 +45,20 @@ def _own_look():
     """Undo what a test sets of Matplotlib's look."""
     with matplotlib.rc_context():
         yield
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """The photos' sizes in the order in which they were searched, by a detector that finds all."""
+    sizes = []
+
+    class Detector:
+        def detect(self, image, landmarks):
+            sizes.append(image.size)
+            return [[0, 0, *image.size]], None, [fl.template()]
+
+    monkeypatch.setattr("facelab.data.alignment._detector", Detector)
+    return sizes
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,15 @@ needs_detector = pytest.mark.skipif(
 )
 
 
+def write_photo(path, colour="grey", size=(90, 80)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def colour_of(path):
+    return np.asarray(Image.open(path).convert("RGB").resize((1, 1)))[0, 0].argmax()
+
+
 def turned(points, scale, degrees, shift):
     """Points of the template after a similarity transform."""
     angle = np.deg2rad(degrees)
@@ -131,6 +140,80 @@ def test_photos_that_cannot_be_read_are_all_listed_before_any_is_searched(tmp_pa
     assert [line.split(":")[0].strip() for line in lines] == ["A/IMG_2.JPG", "B/IMG_2.JPG"]
     with pytest.raises(FileNotFoundError, match="expected a folder of people or a CSV at .*none"):
         fl.align(tmp_path / "none", tmp_path / "out")
+
+
+def test_a_photo_that_has_changed_is_searched_and_written_again_and_the_others_are_not(
+    tmp_path, searched
+):
+    out = tmp_path / "out"
+    for name, colour in (("a.png", "red"), ("b.png", "red")):
+        write_photo(tmp_path / "mine" / "A" / name, colour)
+    first = fl.align(tmp_path / "mine", out, progress=False)
+    assert first.columns.tolist() == ["file", "faces", *COORDINATES] and len(searched) == 2
+    write_photo(tmp_path / "mine" / "A" / "b.png", "blue", (91, 80))
+    fl.align(tmp_path / "mine", out, progress=False)
+    assert searched[2:] == [(91, 80)]
+    assert [colour_of(out / "A" / f"{name}.png.jpg") for name in "ab"] == [0, 2]
+    write_photo(tmp_path / "theirs" / "A" / "a.png", "blue", (92, 80))
+    fl.align(tmp_path / "theirs", out, progress=False)
+    assert searched[3:] == [(92, 80)] and colour_of(out / "A" / "a.png.jpg") == 2
+    known = pd.read_csv(out / "landmarks.csv").drop(columns="photo")
+    known.to_csv(out / "landmarks.csv", index=False)  # taken for any photo, then for these
+    write_photo(tmp_path / "theirs" / "A" / "a.png", "red", (93, 80))
+    fl.align(tmp_path / "theirs", out, progress=False)
+    assert len(searched) == 4
+    write_photo(tmp_path / "theirs" / "A" / "a.png", "red", (94, 80))
+    fl.align(tmp_path / "theirs", out, progress=False)
+    assert searched[4:] == [(94, 80)] and colour_of(out / "A" / "a.png.jpg") == 0
+
+
+@pytest.mark.parametrize("out", ["mine", "mine/out", "mine/A", "."])
+def test_originals_are_never_written_over_nor_joined(tmp_path, searched, out):
+    for name in ("mine/A/a.jpg", "mine/mine/A/b.jpg"):  # whose face would be mine/A/b.jpg in "."
+        write_photo(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.jpg")}
+    with pytest.raises(ValueError, match="expected a folder outside of .*mine, got"):
+        fl.align(tmp_path / "mine", tmp_path / out, progress=False)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+    (tmp_path / "t.csv").write_text("path,person\nmine/A/a.jpg,mine\n")
+    with pytest.raises(ValueError, match="expected a folder outside of the photos, got"):
+        fl.align(tmp_path / "t.csv", tmp_path, progress=False)
+
+
+def test_photos_of_names_that_would_be_one_get_two(tmp_path, searched):
+    write_photo(tmp_path / "mine" / "P" / "a.png", "red")
+    write_photo(tmp_path / "mine" / "P" / "a.png.jpg", "blue")
+    found = fl.align(tmp_path / "mine", tmp_path / "out", progress=False)
+    assert found["file"].tolist() == ["P/a.png.jpg.jpg", "P/a.png.jpg"]
+    assert [colour_of(tmp_path / "out" / file) for file in found["file"]] == [0, 2]
+
+
+def test_a_photo_smaller_than_any_face_is_one_without(tmp_path, searched):
+    write_photo(tmp_path / "mine" / "A" / "small.jpg", size=(59, 200))
+    write_photo(tmp_path / "mine" / "A" / "large.jpg", size=(60, 200))
+    found = fl.align(tmp_path / "mine", tmp_path / "out", progress=False)
+    assert found.set_index("file")["faces"].to_dict() == {"A/small.jpg": 0, "A/large.jpg": 1}
+    assert searched == [(60, 200)]
+    with Image.open(tmp_path / "out" / "A" / "small.jpg") as image:
+        assert image.size == (112, 112)
+
+
+def test_what_is_damaged_in_the_folder_is_named_or_made_again(tmp_path, searched):
+    out = tmp_path / "out"
+    write_photo(tmp_path / "mine" / "A" / "a.jpg", "red")
+    fl.align(tmp_path / "mine", out, progress=False)
+    photo = out / "A" / "a.jpg"
+    whole = photo.read_bytes()
+    for damaged in (b"", whole[:-100]):
+        photo.write_bytes(damaged)
+        fl.align(tmp_path / "mine", out, progress=False)
+        assert photo.read_bytes() == whole
+    assert len(searched) == 1
+    header = ",".join(["file", "faces", *COORDINATES])
+    for text in ("", "a,b\n1,2\n", f"{header}\na,1{',x' * 10}\n"):
+        (out / "landmarks.csv").write_text(text)
+        with pytest.raises(ValueError, match="landmarks.csv: expected a table of landmarks, got"):
+            fl.align(tmp_path / "mine", out, progress=False)
 
 
 @needs_detector

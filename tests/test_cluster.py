@@ -73,4 +73,6 @@ def test_a_scheduler_without_workers_or_without_the_extra_is_one_line(here, monk
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"expected the scheduler of facelab\[cluster\]"):
         list(cluster.run_on("local", None, []))
+    with pytest.raises(ValueError, match="expected local or an address tcp://.*, got '01'"):
+        list(cluster.run_on("01", None, []))
     assert not (here / "outputs" / "tiny" / "00_first").exists()

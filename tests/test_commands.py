@@ -96,6 +96,22 @@ def test_a_terminal_that_lacks_a_character_gets_another():
     assert result.stderr.count(b"\n") == 1 and b"below ?, found none" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [([], None), (["--scheduler"], "local"), (["--scheduler", "tcp://a:1"], "tcp://a:1")],
+)
+def test_a_scheduler_without_an_address_is_here(facelab, monkeypatch, given, got):
+    asked = []
+
+    def run(notebooks, scheduler, **options):
+        asked.append(scheduler)
+        return {}
+
+    monkeypatch.setattr("facelab.study.batch.run_study", run)
+    assert facelab("run", *given).exit_code == 0
+    assert asked == [got]
+
+
 def test_help_loads_no_torch():
     code = (
         "import sys, facelab.study.commands; sys.exit(bool({'torch', 'pandas'} & {*sys.modules}))"

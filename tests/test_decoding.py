@@ -43,6 +43,16 @@ def test_a_picture_is_turned_upright_however_the_camera_was_held(kind, orientati
     assert seen(pixels) == ["white", "red", "blue", "blue"]
 
 
+def test_a_crop_is_scaled_from_the_side_that_it_counts_in():
+    scenes = [Image.fromarray(TOP_RED).resize(size) for size in ((250, 250), (500, 500))]
+    scenes.append(Image.new("RGB", (700, 500)))
+    scenes[-1].paste(scenes[1], (100, 0))
+    small, large, wide = (decode(encoded(scene), 64, 128, 250).astype(int) for scene in scenes)
+    assert np.array_equal(small, decode(encoded(scenes[0]), 64, 128))
+    assert np.array_equal(large, wide) and np.abs(large - small).mean() < 2
+    assert np.array_equal(large, decode(encoded(scenes[1]), 64, 256))
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_turns_nothing(orientation):
     exif = Image.Exif()

@@ -480,6 +480,7 @@ def test_a_photo_that_is_too_large_or_of_another_kind_is_refused():
         widget.uploaded(whole[: len(whole) // 2], 16, None)
     with pytest.raises(ValueError, match="expected at least 128 x 128 pixels, got 99 x 99"):
         widget.uploaded(whole, 16, 128)
+    assert np.array_equal(widget.uploaded(whole, 16, 250, 250), widget.uploaded(whole, 16, None))
 
 
 def test_two_photos_are_measured_as_the_model_embeds_them(report, faces):

@@ -120,7 +120,7 @@ def test_the_command_exports(network_file, tmp_path):
     out = tmp_path / "out.onnx"
     done = CliRunner().invoke(main, ["export", str(network_file), str(out)])
     assert done.exit_code == 0 and "threshold 0.87" in done.output
-    assert "calibration of 31 people" in done.output
+    assert "calibration of 31 people" in done.output and "out.onnx: 100%" in done.stderr
     assert fl.onnx_model(out).about["threshold"] == 0.87
     refused = CliRunner().invoke(main, ["export", str(out), str(tmp_path / "b.onnx")])
     assert refused.exit_code == 2 and not (tmp_path / "b.onnx").exists()
@@ -226,6 +226,10 @@ def test_wrong_stored_embeddings_are_refused_in_one_line(tmp_path, some_faces):
     assert "Person_0_0001 twice" in refused(good, [*ids[:-1], ids[0]])
     assert "got none of 1: Person_69_0001" in refused(good[:-1], ids[:-1])
     assert "expected a table of numbers" in refused(good[0], ids)
+    assert "table.npy: expected image ids, one a line, in" in refused(good, None)
+    np.savez(tmp_path / "table.npz", embeddings=good)
+    with pytest.raises(ValueError, match="table.npz: expected arrays embeddings and image_ids"):
+        fl.embeddings_of(tmp_path / "table.npz")
     path.write_text("no numbers")
     with pytest.raises(ValueError, match="expected a .npy file"):
         fl.embeddings_of(path, ids)

@@ -69,6 +69,13 @@ def test_the_largest_central_square_is_kept_and_nothing_is_squeezed(tmp_path):
         assert load(tmp_path / "faces", crop=crop).images.min() > 230
     with pytest.raises(ValueError, match="a/1.png: expected at least 21 x 21 pixels, got 60 x 20"):
         load(tmp_path / "faces", crop=21)
+    of_all = load(tmp_path / "faces", crop=250, side=250)
+    assert np.array_equal(of_all.images, load(tmp_path / "faces").images)
+    half = load(tmp_path / "faces", crop=125, side=250)
+    assert np.array_equal(half.images, load(tmp_path / "faces", crop=10).images)
+    assert half.crop == 125 and half.fingerprint != of_all.fingerprint
+    with pytest.raises(ValueError, match="expected crop a whole number from 1 to 250, got 251"):
+        load(tmp_path / "faces", crop=251, side=250)
 
 
 def test_the_second_call_maps_what_the_first_has_packed(album):
@@ -184,6 +191,10 @@ def test_ids_of_photos_outside_the_tables_folder_hold_no_absolute_path(album, tm
         (["007/x.jpg, "], "path,person", "line 2: expected 2 fields"),
         ([], "path,person", "expected a folder for each person"),
         (["007/x.jpg,A", "007/x.jpg,B"], "path,person", "B/007/x.jpg: expected a photo of one"),
+        (["007/x.jpg,../../A"], "path,person", r"line 2: expected a person's name .*\.\./A"),
+        (["007/x.jpg,/tmp/A"], "path,person", "line 2: expected a person's name without /"),
+        (["007/x.jpg,A\\B"], "path,person", "line 2: expected a person's name without /"),
+        (["007/x.jpg,."], "path,person", "line 2: expected a person's name without /"),
         (["007/none.jpg,A"], "path,person", "A/007/none.jpg: missing"),
         (['"007/x.jpg,A'], "path,person", "expected a table in UTF-8, got"),
         ([f"{'x' * 200_000},A"], "path,person", "expected a table in UTF-8, got field larger"),
@@ -194,6 +205,13 @@ def test_a_table_that_is_none_is_an_error_that_names_it(album, rows, header, mes
     with pytest.raises(ValueError, match=message) as error:
         load(table)
     assert len(str(error.value)) < 1000
+
+
+def test_a_folder_that_the_project_wrote_is_nobody(album):
+    photo(album / "outputs" / "photos" / "aligned" / "007" / "x.jpg", 9)
+    (album / "outputs" / "photos" / ".facelab").touch()
+    with pytest.warns(UserWarning, match=r"outputs \(a folder without a photo\)"):
+        assert load(album).names == tuple(sorted(PHOTOS))
 
 
 def test_a_table_in_another_encoding_is_refused(album):

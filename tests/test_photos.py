@@ -5,17 +5,21 @@ import json
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from test_onnx import flat
 
 import facelab as fl
+from facelab.data.copies import side_of
 from facelab.data.decoding import decode
+from facelab.explorer.widget import uploaded
 from facelab.study.commands import main
-from facelab.study.photos import NETWORK, compare_photos, verify_folder
+from facelab.study.photos import NETWORK, compare_photos, values_of, verify_folder
 from facelab.verification import Calibration
 
 needs_onnx = pytest.mark.skipif(
@@ -30,26 +34,34 @@ needs_detector = pytest.mark.skipif(
 @pytest.fixture
 def network(tmp_path):
     """An untrained network of framed photos, with a calibration of its own."""
+    return save_network(tmp_path / "own.safetensors")
+
+
+def save_network(path, **settings):
     torch.manual_seed(0)
     about = {"name": "siamese_cnn", "embedding_size": 8, "image_size": 16, "channels": (8, 8)}
     model = fl.siamese_cnn(8, 16, channels=(8, 8))
-    path = tmp_path / "own.safetensors"
-    fl.save_network(path, model, about, image_size=16, crop=None, flip=False, threshold=0.5)
+    known = {"image_size": 16, "crop": None, "flip": False, "threshold": 0.5}
+    fl.save_network(path, model, about, **known | settings)
     return path
 
 
 @pytest.fixture
 def photos(tmp_path):
     """Twelve people, five photos each: a colour with noise."""
-    rng = np.random.default_rng(0)
-    for person in range(12):
+    return write_photos(tmp_path / "mine")
+
+
+def write_photos(root, n=12, seed=0):
+    rng = np.random.default_rng(seed)
+    for person in range(n):
         colour = rng.integers(40, 215, 3)
-        folder = tmp_path / "mine" / f"Person {person}"
+        folder = root / f"Person {person}"
         folder.mkdir(parents=True)
         for number in range(5):
             pixels = np.clip(colour + rng.normal(0, 12, (40, 40, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / f"IMG_{number}.JPG")
-    return tmp_path / "mine"
+            Image.fromarray(pixels).resize((80, 80)).save(folder / f"IMG_{number}.JPG")
+    return root
 
 
 def test_a_folder_of_people_becomes_a_report(photos, network, tmp_path):
@@ -159,6 +171,117 @@ def test_the_network_out_of_the_box_is_the_records_own():
     sure = Calibration.of_plain(settings["calibration"]).how_sure([0.6, settings["threshold"], 1.5])
     assert sure["p_same"].is_monotonic_decreasing
     assert (sure["p_low"] <= sure["p_same"]).all() and (sure["p_same"] <= sure["p_high"]).all()
+
+
+def verified(folder, network, out, **options):
+    """Verify a folder; return how many people the record has, and its entries."""
+    verify_folder(folder, network, out, **options)
+    record = json.loads((out / "photos" / "run.json").read_text())
+    return record["data"]["people"], record
+
+
+def test_each_folder_is_aligned_apart_and_only_what_is_in_it_is_loaded(photos, tmp_path, searched):
+    network, out = save_network(tmp_path / "aligned.safetensors", aligned=True), tmp_path / "out"
+    n_people, mine = verified(photos, network, out)
+    assert n_people == 12 and mine["data"]["source"] == "faces in mine, aligned"
+    other = write_photos(tmp_path / "theirs", n=9, seed=1)
+    n_people, theirs = verified(other, network, out)
+    assert n_people == 9 and theirs["data"]["images"] == len(searched) - 60 == 45
+    (photos / "Person 0" / "IMG_0.JPG").unlink()
+    again = verified(photos, network, out)[1]
+    assert again["data"]["images"] == 59 and len(searched) == 105
+    roots = [record["data"]["root"] for record in (mine, theirs, again)]
+    assert roots[0] == roots[2] != roots[1]
+
+
+@pytest.mark.parametrize("is_aligned", [False, True])
+def test_what_is_written_among_the_people_is_nobody(
+    photos, tmp_path, monkeypatch, searched, is_aligned
+):
+    network = save_network(tmp_path / "network.safetensors", aligned=is_aligned)
+    monkeypatch.chdir(photos)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*outputs .a folder without a photo")
+        for _ in range(2):
+            n_people, record = verified(".", network, Path("outputs/photos"))
+            assert n_people == 12 and record["data"]["source"].startswith("faces in mine")
+    with pytest.raises(ValueError, match="expected out another folder than that of the people"):
+        verify_folder(photos, network, photos)
+
+
+def test_a_threshold_is_chosen_by_what_was_asked_for(photos, network, tmp_path):
+    command = ["verify", str(photos), "--model", str(network), "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(main, [*command, "--far", "0.05"])
+    assert said.exit_code == 0, said.output
+    record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
+    assert record["reports"][0]["rule"] == "far 0.05 and f1"
+    assert record["command"].endswith("own.safetensors --by far --far 0.05")
+    _, record = verified(photos, network, tmp_path / "eer", by="eer")
+    assert record["reports"][0]["rule"] == "eer and f1"
+    photo = str(photos / "Person 1" / "IMG_0.JPG")
+    wrong = {
+        "far=None": ([str(photos)], "--by", "far"),
+        "got by='nonsense'": ([str(photos)], "--by", "nonsense"),
+        "far a finite number": ([str(photos)], "--far", "7"),
+        "expected a folder with --by": ([photo, photo], "--by", "eer"),
+        "expected mean with an ONNX": ([photo, photo], "-p", "mean", "0"),
+    }
+    for message, (named, *options) in wrong.items():
+        said = CliRunner().invoke(main, ["verify", *named, "--model", str(network), *options])
+        assert said.exit_code == 2 and message in said.stderr and said.stderr.count("\n") == 1
+
+
+def test_embeddings_of_a_folder_take_the_place_of_a_network(photos, network, tmp_path):
+    faces = fl.load_faces(photos, 16, progress=False)
+    embeddings = fl.embed(fl.load_network(network)[0], faces)
+    expected, _ = verify_folder(photos, network, tmp_path / "network")
+    np.savez(tmp_path / "a.npz", embeddings=embeddings, image_ids=faces.image_ids)
+    np.save(tmp_path / "a.npy", embeddings)
+    (tmp_path / "a.txt").write_text("\n".join(faces.image_ids), "utf-8")
+    for file in (tmp_path / "a.npz", tmp_path / "a.npy"):
+        report, _ = verify_folder(photos, file, tmp_path / "out")
+        np.testing.assert_allclose(report.distances, expected.distances, atol=1e-6)
+    photo = photos / "Person 1" / "IMG_0.JPG"
+    with pytest.raises(ValueError, match="expected a network with its threshold, got none"):
+        compare_photos(photo, photo, file)
+
+
+@needs_onnx
+def test_an_onnx_file_from_elsewhere_is_told_its_preprocessing(photos, tmp_path):
+    file = flat(tmp_path / "flat.onnx", ("B", 3, 8, 8))
+    command = ["verify", str(photos), "--model", str(file), "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(main, command)
+    assert said.exit_code == 2 and said.stderr.endswith("name another size as image_size\n")
+    more = ["-p", "image_size", "8", "-p", "colours", "BGR", "-p", "mean", "[1, 2, 3]"]
+    photo = str(photos / "Person 1" / "IMG_0.JPG")
+    said = CliRunner().invoke(main, ["verify", photo, photo, "--model", str(file), *more])
+    assert "expected a network with its threshold, got none" in said.stderr
+    onnx_model = fl.onnx_model(file, **values_of([more[1:3], more[4:6], more[7:9]]))
+    assert (onnx_model.about["image_size"], onnx_model.about["mean"]) == (8, [1, 2, 3])
+
+
+@pytest.mark.parametrize("size", [(4000, 3000), (125, 125)])
+def test_an_unaligned_network_sees_of_any_photo_what_it_saw_of_lfws(tmp_path, size):
+    network = save_network(tmp_path / "crop.safetensors", crop=128)
+    rng = np.random.default_rng(0)
+    whole = Image.fromarray(rng.integers(0, 256, (10, 10, 3), np.uint8))
+    whole = whole.resize((250, 250), Image.Resampling.BICUBIC)
+    whole.save(tmp_path / "lfw.png")
+    wide = Image.new("RGB", size)
+    square = whole.resize((min(size), min(size)), Image.Resampling.BICUBIC)
+    wide.paste(square, ((size[0] - min(size)) // 2, 0))
+    wide.save(tmp_path / "phone.png")
+    found = compare_photos(tmp_path / "lfw.png", tmp_path / "phone.png", network)
+    assert found["distance"] < 0.02
+    for number, name in enumerate(["lfw", "phone"] * 8):
+        folder = tmp_path / "mine" / f"Person {number // 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes((tmp_path / f"{name}.png").read_bytes())
+    report, _ = verify_folder(tmp_path / "mine", network, tmp_path / "out")
+    assert report.distances[report.same] == pytest.approx(found["distance"], abs=1e-5)
+    sent = (tmp_path / "phone.png").read_bytes()
+    framed = uploaded(sent, 16, 128, side_of("LFW deep-funneled"))
+    assert np.array_equal(framed, decode(tmp_path / "phone.png", 16, 128, 250))
 
 
 @needs_detector

@@ -530,3 +530,33 @@ def test_photos_become_jpeg_and_any_axes_of_a_figure_will_do():
     axes = plt.subplots(1, 2)[1]
     assert plots.encode(axes).suffix == ".png"
     assert plots.encode(plt.figure()).suffix == ".png"
+
+
+def test_two_dollar_signs_in_a_name_are_no_formula():
+    odd = r"Tom $\frac$ x"
+    faces = make_faces()
+    faces = replace(faces, names=(odd, *faces.names[1:]), source=odd)
+    report = replace(face_report(faces), source=odd)
+    table = make_results().assign(label=lambda t: f"{odd} " + t["label"], group=f"{odd} group")
+    table = table.assign(source=odd, metric=odd)
+    people = np.array(faces.names)[faces.labels]
+    places = np.random.default_rng(0).normal(size=(len(people), 2))
+    drawn = [
+        plots.plot_faces(faces),
+        plots.plot_mistakes(report, faces),
+        plots.plot_distances(report),
+        plots.plot_roc({odd: report, f"{odd} 2": report}),
+        plots.plot_intervals(table, bar=table["label"].iloc[0]),
+        plots.plot_map({odd: places}, people, faces),
+        plots.plot_epochs(make_history().rename(columns={"loss": odd}), odd, title=odd),
+    ]
+    for axes in drawn:
+        assert plots.encode(axes).data
+
+
+def test_names_in_other_scripts_get_the_fonts_that_are_there_and_no_complaint(monkeypatch, caplog):
+    monkeypatch.setattr("facelab.plots.style.FONTS", ("No Such Font", "DejaVu Serif"))
+    plots.set_style()
+    assert matplotlib.rcParams["font.family"] == ["sans-serif", "DejaVu Serif"]
+    assert plots.encode(plots.plot_distances(make_report())).data
+    assert not caplog.records

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -11,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from pytorch_metric_learning import losses
 
 import facelab as fl
+from facelab.field.streamed import files_as_faces
 from facelab.progress import IN_BATCH, Progress
 
 BAR = "from facelab.progress import Progress\nfor _ in Progress(range(3), 'three'): pass\nprint(7)"
@@ -52,3 +54,23 @@ def test_the_bar_of_a_training_has_its_title_and_counts_epochs_that_are_done(
     bars = capsys.readouterr().err.split("\r")
     assert bars[1].startswith(said.replace("2/2", "0/2"))
     assert bars[-1].startswith(said) and "loss=" in bars[-1]
+
+
+def test_many_images_take_a_bar_and_few_none(small_faces, capsys, monkeypatch, tmp_path):
+    pixels = np.zeros((len(small_faces), 3, 16, 16), np.uint8)
+    faces = replace(small_faces, packed=pixels)
+    files = [tmp_path / f"{k}.jpg" for k in range(3)]
+    for file in files:
+        file.touch()
+
+    def bars():
+        fl.embed(fl.siamese_cnn(8, 16), faces)
+        files_as_faces(files, "aab", None, "set", 16, None)
+        return capsys.readouterr().err
+
+    assert bars() == ""
+    monkeypatch.setattr("facelab.embedding.MANY", 2)
+    monkeypatch.setattr("facelab.field.streamed.MANY", 2)
+    assert "embedding: 100%" in (said := bars()) and "set: 100%" in said
+    fl.fit(fl.siamese_cnn(8, 16), faces, fl.ContrastiveLoss(1.0), epochs=1, batch_size=16)
+    assert "embedding" not in capsys.readouterr().err

@@ -10,22 +10,24 @@ from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
 from tqdm.contrib.concurrent import thread_map
 
-from facelab.checks import extra, kinds
+from facelab.checks import extra, has_columns, kinds, one_line
 from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import decode_all, open_picture
 from facelab.data.drawn.people import mark_as_drawn
-from facelab.data.own import find_photos
+from facelab.data.own import UNLISTED, find_photos
 from facelab.data.packing import Photos, check, unusable
 from facelab.files import write_whole
 from facelab.progress import Progress
 
 SIDE = 112  # pixels of the template
+LEAST = 60  # pixels a side of the smallest face that is looked for
 TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 112 x 112 pixels
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
      [70.7299, 92.2041]]
 )  # fmt: skip
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # as one sees the image
 COORDINATES = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
+COLUMNS = ["file", "faces", *COORDINATES]
 SAVE_EVERY = 200  # images between two writes of the landmarks
 SHOWN = 12  # images on the contact sheet
 
@@ -38,8 +40,9 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     publish; `margin` more pixels are kept on each side. The result is a folder of the same people,
     JPEGs at quality 95, with ``landmarks.csv``, from which it can be made again without the
     detector: photos whose landmarks stand there are not searched again, so a stopped call is gone
-    on with. Where no face is found the centre is kept as it is. ``contact_sheet.jpg`` shows some
-    photos before and after.
+    on with. One whose size or time is not that in the column ``photo`` is; where that column is
+    left out, landmarks are taken for any photo of that name. Where no face is found the centre is
+    kept as it is. ``contact_sheet.jpg`` shows some photos before and after.
 
     The detector, MTCNN, was trained on faces from elsewhere: what learns from aligned images
     belongs to LFW's category of label-free outside data.
@@ -49,7 +52,8 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     source : str or Path
         A copy of LFW, as in `load_lfw`, or a folder of people, as in `load_faces`.
     out : str or Path
-        The folder to write; that of a copy of LFW has to be called ``lfw-aligned``.
+        The folder to write, none with originals; that of a copy of LFW has to be called
+        ``lfw-aligned``.
 
     Returns
     -------
@@ -60,21 +64,22 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is nothing, no person, or photos that cannot be read, each of which is listed
-        before any is searched.
+        If there is nothing, no person, `out` would change `source`, or photos cannot be read, each
+        of which is listed before any is searched.
 
     References
     ----------
     Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
     Networks", IEEE Signal Processing Letters 2016; Deng et al., "ArcFace", CVPR 2019, section 3.1.
     """
-    photos, is_drawn = _photos(source)
+    photos, is_drawn, folder = _photos(source)
     out = Path(out)
+    _check_apart(photos, folder, out)
     out.mkdir(parents=True, exist_ok=True)
     if is_drawn:
         mark_as_drawn(out)
     files = list(photos)
-    landmarks = _landmarks(photos, out / "landmarks.csv", progress)
+    landmarks = _landmarks(photos, out, progress)
     points = landmarks[COORDINATES].to_numpy().reshape(-1, 5, 2)
     side = SIDE + 2 * margin
 
@@ -108,21 +113,41 @@ def aligned(image: Image.Image, points: np.ndarray, margin: int = 0) -> Image.Im
     )
 
 
-def _photos(source: str | Path) -> tuple[dict[str, str], bool]:
-    """List photos by the name that they get, and say whether they are drawn."""
+def _photos(source: str | Path) -> tuple[dict[str, str], bool, Path | None]:
+    """List photos by the name that they get; whether they are drawn; the folder that is theirs."""
     try:
         copy = find(source)
-        return {file: f"{copy.path}/{file}" for file in copy.files()}, copy.synthetic
+        return {file: f"{copy.path}/{file}" for file in copy.files()}, copy.synthetic, copy.path
     except (ValueError, FileNotFoundError):
         if Path(source).suffix in ENDINGS:  # a damaged archive
             raise
     album = find_photos(source)
     album.name_strays()
+    originals = {image: file for _, image, file in album.photos}
     photos = {}
-    for _, image, file in album.photos:
-        is_jpeg = image.lower().endswith((".jpg", ".jpeg"))
-        photos[image if is_jpeg else f"{image}.jpg"] = file
-    return photos, False
+    for image, file in originals.items():
+        name = image
+        if not image.lower().endswith((".jpg", ".jpeg")):
+            name = f"{image}.jpg"
+            while name in originals or name in photos:  # a.png beside a.png.jpg
+                name = f"{name}.jpg"
+        photos[name] = file
+    return photos, False, None if album.table else album.folder
+
+
+def _check_apart(photos: dict[str, str], folder: Path | None, out: Path) -> None:
+    """Refuse to write over photos, or into their folder, whose photos those would be next time."""
+    originals = set(map(os.path.realpath, photos.values()))
+    place = Path(os.path.realpath(out))
+    theirs = folder and Path(os.path.realpath(folder))
+    below = [one for one in (place, *place.parents) if theirs in one.parents]
+    if any((one / UNLISTED).exists() for one in below):
+        theirs = None
+    for file in photos:
+        path = os.path.realpath(place / file)
+        if path in originals or theirs in Path(path).parents:
+            expected = f"expected a folder outside of {folder or 'the photos'}"
+            raise ValueError(f"{expected}, got {out}, where {path} would be written")
 
 
 def _contact_sheet(photos: dict[str, str], out: Path, files: list[str]) -> None:
@@ -135,23 +160,57 @@ def _contact_sheet(photos: dict[str, str], out: Path, files: list[str]) -> None:
     sheet.save(out / "contact_sheet.jpg", quality=90)
 
 
-def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFrame:
-    """Read the landmarks of `photos` from the table at `path`, and add to it those it lacks."""
-    columns = ["file", "faces", *COORDINATES]
-    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
-    missing = sorted(set(photos) - set(known["file"]))
+def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFrame:
+    """Read the landmarks of `photos` from the table in `out`, and add to it those it lacks.
+
+    What was written of photos that it lacks, or has in another state, is removed.
+    """
+    path = out / "landmarks.csv"
+    states = {file: _state(photo) for file, photo in photos.items()}
+    known = _read_landmarks(path)
+    is_untold = known["photo"].isna() & known["file"].isin(states)
+    known["photo"] = known["photo"].fillna(known["file"].map(states))
+    fits = dict(zip(known["file"], known["photo"], strict=True))
+    missing = sorted(file for file in photos if fits.get(file) != states[file])
     detector = _detector() if missing else None
     _check_readable([photos[file] for file in missing], progress)
+    known = known[~known["file"].isin(missing)]
+    if is_untold.any():
+        write_whole(path, partial(known.to_csv, index=False))
+    for file in missing:
+        (out / file).unlink(missing_ok=True)
     rows = []
     for file in Progress(missing, "landmarks", disable=not progress):
         n_faces, points = _nearest_face(detector, open_picture(photos[file]))
-        rows.append([file, n_faces, *points.ravel().round(2)])
+        rows.append([file, n_faces, *points.ravel().round(2), states[file]])
         if len(rows) == SAVE_EVERY or file == missing[-1]:
-            added = pd.DataFrame(rows, columns=columns)
+            added = pd.DataFrame(rows, columns=[*COLUMNS, "photo"])
             known = pd.concat([known, added]) if len(known) else added
             write_whole(path, partial(known.to_csv, index=False))
             rows = []
-    return known.set_index("file").loc[list(photos)].reset_index()
+    return known.set_index("file").loc[list(photos)].reset_index()[COLUMNS]
+
+
+def _read_landmarks(path: Path) -> pd.DataFrame:
+    """Read `COLUMNS`, and in ``photo`` the state of each, which need not be there."""
+    if not path.exists():
+        return pd.DataFrame(columns=[*COLUMNS, "photo"])
+    try:
+        known = pd.read_csv(path, dtype={"file": str, "photo": str})
+        has_columns("landmarks", known, COLUMNS)
+        known = known.astype(dict.fromkeys(COORDINATES, float))
+    except ValueError as error:  # pandas' own too
+        got = f"got {one_line(error)}; delete it"
+        raise ValueError(f"{path}: expected a table of landmarks, {got}") from error
+    return known.reindex(columns=[*COLUMNS, "photo"]).astype({"photo": object})
+
+
+def _state(file: str) -> str:
+    """Return size and time of a file; of none, which `_check_readable` lists, nothing."""
+    if not os.path.exists(file):
+        return ""
+    stat = os.stat(file)
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def _check_readable(files: list[str], progress: bool) -> None:
@@ -166,10 +225,10 @@ def _check_readable(files: list[str], progress: bool) -> None:
 
 
 def _is_written(path: Path, side: int) -> bool:
-    if not path.exists():
+    try:
+        return open_picture(path).size == (side, side)
+    except ValueError:  # there is none, or a damaged one
         return False
-    with Image.open(path) as image:
-        return image.size == (side, side)
 
 
 def template() -> np.ndarray:
@@ -180,11 +239,13 @@ def template() -> np.ndarray:
 @cache
 def _detector():
     detectors = extra("facenet_pytorch", "the detector", "align")
-    return detectors.MTCNN(min_face_size=60, keep_all=True, device="cpu")
+    return detectors.MTCNN(min_face_size=LEAST, keep_all=True, device="cpu")
 
 
 def _nearest_face(detector, image: Image.Image) -> tuple[int, np.ndarray]:
     """Count the faces; return the landmarks, (5, 2), of the one nearest the centre."""
+    if min(image.size) < LEAST:  # which the detector cannot search
+        return 0, np.full((5, 2), np.nan)
     boxes, _, points = detector.detect(image, landmarks=True)
     if boxes is None:
         return 0, np.full((5, 2), np.nan)

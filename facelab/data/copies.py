@@ -12,6 +12,7 @@ from facelab.data.drawn.people import MARK, synthetic_lfw
 from facelab.data.protocol_text import FILES
 
 ALIGNED = "lfw-aligned"
+SIDE = 250  # pixels of LFW's photos, where they are not aligned by landmarks
 VARIANTS = {  # what the images are, by the folder that they unpack to
     "lfw": "LFW",
     "lfw_funneled": "LFW funneled",
@@ -68,6 +69,11 @@ def own_source(path: Path) -> str:
     """Return what the images of other people than LFW's are called: their folder, never LFW."""
     is_plain = path.name and not path.name.lower().startswith("lfw")
     return path.name if is_plain else f"own faces in {path.name or path}"
+
+
+def side_of(source: str) -> int | None:
+    """Return the pixels a side of the photos that are called so; None if that is not known."""
+    return SIDE if source in set(VARIANTS.values()) - {VARIANTS[ALIGNED]} else None
 
 
 def is_drawn(folder: Path) -> bool:

@@ -42,21 +42,32 @@ class Decoded(NamedTuple):
     checksum: int = 0
 
 
-def decode(source: str | Path | io.BytesIO, image_size: int, crop: int | None = None) -> np.ndarray:
+def decode(
+    source: str | Path | io.BytesIO,
+    image_size: int,
+    crop: int | None = None,
+    side: int | None = None,
+) -> np.ndarray:
     """Read a picture as packed images are: uint8 of shape (3, image_size, image_size), RGB.
 
     It is turned upright as its EXIF data say, 16 bits become 8, transparency becomes white. Keeps
-    the central `crop` pixels a side; None keeps the largest central square.
+    the central `crop` pixels a side; None keeps the largest central square. With `side`, `crop`
+    counts in photos of so many pixels a side, and is scaled to this one.
 
     Raises a ValueError of the reason alone if the picture is no JPEG, PNG or WebP, is animated,
     was cut off, is smaller than `crop` or has more than 64 million pixels. A PNG's checksums are
     compared. A JPEG holds none: damage inside it that still decodes cannot be noticed here.
     """
-    return shrink(open_picture(source), image_size, crop)
+    return shrink(open_picture(source), image_size, crop, side)
 
 
 def decode_all(
-    paths: list[str], image_size: int | None, crop: int | None, title: str, progress: bool = True
+    paths: list[str],
+    image_size: int | None,
+    crop: int | None,
+    title: str,
+    progress: bool = True,
+    side: int | None = None,
 ) -> Iterator[Decoded]:
     """Decode every file in turn, as `decode` does; without `image_size` only check it."""
 
@@ -68,9 +79,9 @@ def decode_all(
             data = _bytes(path)
             image = _open(data)
             size = image.size
-            _box(image, crop)
+            _box(image, crop, side)
             if image_size:
-                pixels = shrink(image, image_size, crop)
+                pixels = shrink(image, image_size, crop, side)
         except ValueError as e:
             return Decoded(size, wrong=str(e))
         return Decoded(size, pixels, checksum=zlib.crc32(data))
@@ -152,19 +163,24 @@ def _as_rgb(image: Image.Image, is_deep: bool) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")  # which copies
 
 
-def _box(image: Image.Image, crop: int | None) -> tuple[float, float, float, float]:
+def _box(image: Image.Image, crop: int | None, side: int | None) -> tuple[float, ...]:
     """Return left, top, right and bottom of the central square."""
     width, height = image.size
-    side = crop or min(width, height)
-    if min(width, height) < side:
-        raise ValueError(f"expected at least {side} x {side} pixels, got {width} x {height}")
-    left = (width - side) / 2
-    top = (height - side) / 2
-    return left, top, left + side, top + side
+    shorter = min(width, height)
+    kept = crop or shorter
+    if crop and side:
+        kept = crop * shorter / side
+    if shorter < kept:
+        raise ValueError(f"expected at least {crop} x {crop} pixels, got {width} x {height}")
+    left = (width - kept) / 2
+    top = (height - kept) / 2
+    return left, top, left + kept, top + kept
 
 
-def shrink(image: Image.Image, image_size: int, crop: int | None) -> np.ndarray:
+def shrink(
+    image: Image.Image, image_size: int, crop: int | None, side: int | None = None
+) -> np.ndarray:
     """Return the central square of an RGB picture as `decode` does."""
-    box = _box(image, crop)
+    box = _box(image, crop, side)
     small = image.resize((image_size, image_size), Image.Resampling.LANCZOS, box)
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))

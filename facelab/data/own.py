@@ -6,8 +6,8 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from facelab.faces import Faces
 
 FEW = 5  # of those that a message names
 MADE = (MARK, "landmarks.csv", "contact_sheet.jpg")  # by the project itself, beside the people
+UNLISTED = ".facelab"  # in a folder that the project wrote, whose pictures are nobody's photos
 CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # kinds of letters that break lines or cannot be written
 
 
@@ -35,11 +36,17 @@ class Photo(NamedTuple):
 
 @dataclass
 class Album:
-    """Photos, and what is none, with why."""
+    """Photos below a folder, and what is none, with why; the table that lists them, if one does."""
 
     folder: Path
     photos: list[Photo] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
+    table: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """What `find_photos` was given."""
+        return self.table or self.folder
 
     def add(self, person: str, name: str, file: str) -> None:
         """Add a photo, in one Unicode form."""
@@ -56,7 +63,11 @@ class Album:
 
 @kinds
 def load_faces(
-    folder: str | Path, image_size: int = 64, crop: int | None = None, progress: bool = True
+    folder: str | Path,
+    image_size: int = 64,
+    crop: int | None = None,
+    progress: bool = True,
+    side: int | None = None,
 ) -> Faces:
     """Load the photos in a folder that holds one folder per person, as `load_lfw` loads LFW's.
 
@@ -73,6 +84,8 @@ def load_faces(
     image_size, crop : int
         Pixels a side of the loaded images, and the central ones of each photo that are kept before
         resizing; None keeps the largest central square.
+    side : int, optional
+        `crop` counts in photos of so many pixels a side, LFW's have 250, and is scaled to each.
 
     Raises
     ------
@@ -82,13 +95,20 @@ def load_faces(
     OSError
         If the cache cannot be written; the message names ``FACELAB_CACHE``.
     """
-    check_sizes(image_size, crop)
-    path = _named(folder)
-    album = find_photos(path)
-    people, ids, files = map(list, zip(*sorted(album.photos), strict=True))
-    photos = Photos(album.folder, ids, files, key=f"faces in {path}")
-    packed = pack(photos, image_size, crop, progress)
+    check_sizes(image_size, crop, side)
+    album = find_photos(folder)
+    faces = faces_of(album, image_size, crop, progress, side)
     album.name_strays()
+    return replace(faces, root=name_of(folder))
+
+
+def faces_of(
+    album: Album, image_size: int, crop: int | None, progress: bool = True, side: int | None = None
+) -> Faces:
+    """Pack the photos of an album, as `load_faces` does."""
+    people, ids, files = map(list, zip(*sorted(album.photos), strict=True))
+    photos = Photos(album.folder, ids, files, key=f"faces in {album.path}", side=side)
+    packed = pack(photos, image_size, crop, progress)
     names, labels, counts = np.unique(people, return_inverse=True, return_counts=True)
     return Faces(
         packed=packed.images,
@@ -97,10 +117,10 @@ def load_faces(
         names=tuple(names.tolist()),
         numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
         ids=np.array(ids),
-        source=own_source(path.with_suffix("") if path.is_file() else path),
+        source=own_source(album.table.with_suffix("") if album.table else album.folder),
         synthetic=any(map(is_drawn, {Path(file).parent.parent for file in files})),
         fingerprint=packed.fingerprint,
-        root=name_of(folder),
+        root=name_of(album.path),
         crop=crop,
     )
 
@@ -146,6 +166,8 @@ def _of_folder(root: Path) -> Album:
 
 def _below(folder: str, above: str, strays: list, person: str, seen: set) -> Iterator:
     """Yield name and path of each photo in a person's folder and those in it, each folder once."""
+    if os.path.exists(os.path.join(folder, UNLISTED)):
+        return
     real = os.path.realpath(folder)
     if real in seen:
         strays.append(f"{person}/{above} (leads back to a folder that was read)")
@@ -176,11 +198,14 @@ def _of_table(path: Path) -> Album:
                     n = len(header)
                     expected = f"{n} fields, among them a path and a person"
                     raise ValueError(f"{path}, line {table.line_num}: expected {expected}")
+                if PureWindowsPath(person).name != person or person.startswith("."):
+                    expected = "expected a person's name without / \\ and a dot in front"
+                    raise ValueError(f"{path}, line {table.line_num}: {expected}, got {person!r}")
                 rows.append((person, os.path.join(path.parent, name)))
     except (UnicodeDecodeError, csv.Error) as e:
         raise ValueError(f"{path}: expected a table in UTF-8, got {e}") from e
     files = [os.path.abspath(file) for _, file in rows]
-    album = Album(path.parent)
+    album = Album(path.parent, table=path)
     if not all(file.startswith(f"{path.parent}{os.sep}") for file in files):
         try:
             album.folder = Path(os.path.commonpath([os.path.dirname(file) for file in files]))

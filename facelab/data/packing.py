@@ -26,7 +26,8 @@ class Photos:
     """Photos to pack: the folder of all, each one's name, its file, and if all have one size.
 
     What is packed replaces what was packed under the same `key`, by default the folder.
-    `checksums` are the CRC-32 that the files are known to have, if they are known.
+    `checksums` are the CRC-32 that the files are known to have, if they are known; `side` is of
+    `decode`.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Photos:
     one_size: bool = False
     key: str = ""
     checksums: np.ndarray | None = None
+    side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,20 @@ class Packed:
     fingerprint: str
 
 
-def check_sizes(image_size: int, crop: int | None) -> None:
+def check_sizes(image_size: int, crop: int | None, side: int | None = None) -> None:
     """Raise a ValueError unless these are sizes of images in pixels."""
     whole("image_size", image_size, 1, MOST_SIDE)
+    if side is not None:
+        whole("side", side, 1, MOST_SIDE)
     if crop is not None:
-        whole("crop", crop, 1, MOST_SIDE)
+        whole("crop", crop, 1, side or MOST_SIDE)
+
+
+def name_apart(name: str, key: str) -> str:
+    """Return a name for what is made of a folder: its own, and what tells `key` from others."""
+    place = hashlib.sha256(_encode([key])).hexdigest()[:8]
+    plain = re.sub(r"[^\w-]+", "_", name)[:60]
+    return f"{plain}-{place}"
 
 
 def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> Packed:
@@ -61,12 +72,11 @@ def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> P
     that still decodes only where its checksum is known: in the deep-funneled LFW.
     """
     crop = None if crop is None else int(crop)
-    text = [f"{VERSION} {image_size} {crop}", *photos.names, *photos.files]
+    of_side = f"of{photos.side}" if crop and photos.side else ""
+    text = [f"{VERSION} {image_size} {crop}{of_side}", *photos.names, *photos.files]
     stamp = hashlib.sha256(_encode(text) + _state(photos.files)).hexdigest()
     key = photos.key or os.path.realpath(photos.folder)
-    place = hashlib.sha256(_encode([key])).hexdigest()[:8]
-    name = re.sub(r"[^\w-]+", "_", photos.folder.name)[:60]
-    stem = f"{name}-{place}-{image_size}-{crop or 'whole'}"
+    stem = f"{name_apart(photos.folder.name, key)}-{image_size}-{crop or 'whole'}{of_side}"
     path = cache_dir() / "packed" / f"{stem}-{stamp[:16]}"
     shape = (len(photos.files), 3, int(image_size), int(image_size))
 
@@ -125,7 +135,8 @@ def _write(photos: Photos, shape, crop, progress, folder: Path, stamp: str) -> N
             file.write(pixels)
             digest.update(pixels)
 
-        decoded = decode_all(photos.files, shape[-1], crop, photos.folder.name, progress)
+        title = photos.folder.name
+        decoded = decode_all(photos.files, shape[-1], crop, title, progress, photos.side)
         _, wrong = check(photos, decoded, write)
     if wrong:
         raise ValueError(unusable(photos, wrong))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from facelab import plots
 from facelab.checks import kinds, one_line
-from facelab.data.copies import find
+from facelab.data.copies import find, side_of
 from facelab.data.decoding import decode
 from facelab.embedding import embed
 from facelab.explorer.payload import front_end, opening, pack, payload, resampled
@@ -83,7 +83,10 @@ def _gather(reports: Mapping, films, faces, model) -> list[Shown]:
         films = {first: films}
     if not isinstance(model, Mapping):
         model = {first: model}
-    framed = {} if faces is None else {"crop": faces.crop, "image_size": faces.packed.shape[2]}
+    framed = {}
+    if faces is not None:
+        framed = {"crop": faces.crop, "side": side_of(faces.source)}
+        framed["image_size"] = faces.packed.shape[2]
     shown = []
     for name in dict.fromkeys([*reports, *films]):
         film, measure = films.get(name), model.get(name)
@@ -165,7 +168,7 @@ class Explorer(anywidget.AnyWidget):
             if "image" in photo:
                 two.append(pixels(shown, str(photo["image"]), size, self.faces))
             else:
-                two.append(uploaded(next(files, b""), size, shown.crop))
+                two.append(uploaded(next(files, b""), size, shown.crop, shown.side))
         rows = np.arange(2)
         faces = Faces(np.stack(two), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
         (apart,) = distances(shown.embed(faces), Pairs([0], [1], [False]))
@@ -198,11 +201,11 @@ def _folder(data: str) -> Path:
     return find(data).path
 
 
-def uploaded(photo, size: int, crop: int | None) -> np.ndarray:
+def uploaded(photo, size: int, crop: int | None, side: int | None = None) -> np.ndarray:
     """Decode a reader's JPEG or PNG as a run's own, uint8 of shape (3, size, size); keep nothing.
 
-    It should be framed like the run's photos: 250 pixels a side for LFW's. A ValueError says what
-    is too large, moves, or is no photo.
+    It should be framed like the run's photos, in whose pixels `crop` counts: `side` of them, for
+    LFW's 250, are its own side. A ValueError says what is too large, moves, or is no photo.
     """
     n_bytes = memoryview(photo).nbytes
     if n_bytes > MOST_BYTES:
@@ -219,4 +222,4 @@ def uploaded(photo, size: int, crop: int | None) -> np.ndarray:
     if width * height > MOST_PIXELS:
         raise ValueError(f"expected {MOST_PIXELS:,} pixels or fewer, got {width} x {height}")
     photo.seek(0)
-    return decode(photo, size, crop)
+    return decode(photo, size, crop, side)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import as_json, extra, kinds, whole
+from facelab.checks import as_json, extra, kinds, one_line, whole
 from facelab.faces import Faces
 from facelab.models import load_network
 from facelab.progress import Progress
@@ -128,20 +128,25 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
     if not fits or len(session.get_outputs()) != 1:
         n_outputs = len(session.get_outputs())
         expected = f"expected one input of shape [B, {', '.join(map(str, wanted))}] and one output"
-        raise ValueError(f"{path.name}: {expected}, got inputs {inputs} and {n_outputs} outputs")
+        got = f"got inputs {inputs} and {n_outputs} outputs; name another size as image_size"
+        raise ValueError(f"{path.name}: {expected}, {got}")
     return OnnxModel(session, about)
 
 
 @kinds
-def embeddings_of(path: str | Path, image_ids: Sequence[str]) -> Callable[[Faces], np.ndarray]:
+def embeddings_of(
+    path: str | Path, image_ids: Sequence[str] | None = None
+) -> Callable[[Faces], np.ndarray]:
     """Return a function from `Faces` to the embeddings that a ``.npy`` file has of them.
 
     Parameters
     ----------
     path : path
-        Of numbers of shape (n_images, embedding_size), finite.
+        Of numbers of shape (n_images, embedding_size), finite. A ``.npz`` file has them as
+        ``embeddings``, beside ``image_ids``.
     image_ids : sequence of n_images str
-        Of each row, as in ``Faces.image_ids``: ``NAME_0001``.
+        Of each row, as in ``Faces.image_ids``: ``NAME_0001`` of LFW, ``PERSON/FILE`` of one's own
+        photos. By default those in the ``.npz``, or the lines of ``a.txt`` beside ``a.npy``.
 
     Raises
     ------
@@ -154,6 +159,8 @@ def embeddings_of(path: str | Path, image_ids: Sequence[str]) -> Callable[[Faces
         table = np.load(path, allow_pickle=False)
     except ValueError as error:
         raise ValueError(f"expected a .npy file of numbers, got {path} ({error})") from None
+    if image_ids is None:
+        table, image_ids = _with_ids(path, table)
     ids = [str(image) for image in image_ids]
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu":
         got = f"{table.dtype} of shape {table.shape}" if hasattr(table, "shape") else "an archive"
@@ -177,6 +184,20 @@ def embeddings_of(path: str | Path, image_ids: Sequence[str]) -> Callable[[Faces
 
     embed.about = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     return embed
+
+
+def _with_ids(path: Path, table) -> tuple[np.ndarray, Sequence[str]]:
+    """Return the embeddings in a file, and the ids that it or the text beside it has."""
+    if isinstance(table, np.ndarray):
+        beside = path.with_suffix(".txt")
+        if not beside.is_file():
+            raise ValueError(f"{path.name}: expected image ids, one a line, in {beside}, got none")
+        return table, beside.read_text("utf-8").splitlines()
+    try:
+        return table["embeddings"], table["image_ids"]
+    except Exception as error:  # whatever a damaged archive makes NumPy raise
+        expected = "expected arrays embeddings and image_ids"
+        raise ValueError(f"{path.name}: {expected}, got {one_line(error)}") from None
 
 
 def _check_finite(embeddings: np.ndarray, name: str) -> None:
@@ -232,7 +253,8 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     images = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         expected = wrapped(images).numpy()
-    with redirect_stdout(StringIO()):  # the exporter's diary
+    bar = Progress(total=1, desc=path.name, unit="file")
+    with bar, redirect_stdout(StringIO()):  # the exporter's diary
         program = torch.onnx.export(
             wrapped,
             (images,),
@@ -242,6 +264,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
             dynamo=True,
             verbose=False,
         )
+        bar.update()
     network.train(was_training)
     proto = program.model_proto
     entry = proto.metadata_props.add()

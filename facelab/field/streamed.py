@@ -12,6 +12,7 @@ import pandas as pd
 from facelab.data.decoding import decode
 from facelab.data.packing import check_sizes
 from facelab.faces import Faces, Pairs
+from facelab.progress import MANY, Progress
 
 MOST_SAID = 400  # characters of names in a message
 
@@ -71,7 +72,13 @@ def files_as_faces(
 
     Missing files are a ValueError. The fingerprint is of the files' names and lengths.
     """
-    missing = [str(file) for file in files if not os.path.isfile(file)]
+    digest = hashlib.sha256(f"{image_size} {crop}".encode())
+    missing = []
+    for file in Progress(files, source, disable=len(files) < MANY):
+        if os.path.isfile(file):
+            digest.update(f"\n{file.parent.name}/{file.name} {file.stat().st_size}".encode())
+        else:
+            missing.append(str(file))
     if missing:
         few = ", ".join(missing[:5])[:MOST_SAID]
         got = f"{len(missing):,} missing: {few}"
@@ -79,9 +86,6 @@ def files_as_faces(
     labels, names = pd.factorize(np.array(list(people), str))
     if numbers is None:
         numbers = numbers_of(labels)
-    digest = hashlib.sha256(f"{image_size} {crop}".encode())
-    for file in files:
-        digest.update(f"\n{file.parent.name}/{file.name} {file.stat().st_size}".encode())
     return Faces(
         packed=Streamed(len(files), files.__getitem__, files.__getitem__, image_size, crop),
         rows=np.arange(len(files)),

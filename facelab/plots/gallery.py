@@ -31,7 +31,7 @@ def plot_faces(faces: Faces, people=5, images=8, rows=None, ax=None):
     else:
         lines = [rows[start : start + images] for start in range(0, len(rows), images)]
         title = f"{len(rows):,} of {len(faces):,} images"
-    names = faces.names[faces.labels]
+    names = np.array(faces.names)[faces.labels]
     return describe(_draw_lines(ax, faces, lines, names), title, faces)
 
 
@@ -115,7 +115,8 @@ def _draw_lines(ax, faces, lines, words, gap=0.0):
             image = faces.batch([row])[0].transpose(1, 2, 0)  # (height, width, 3)
             ax.imshow(image, extent=(x, x + 1, y + 1, y), interpolation="bilinear")
             below = fill(words[row].replace("_", " "), **wrap)
-            ax.text(x + 0.5, y + 1.03, below, ha="center", va="top", size="x-small")
+            look = {"ha": "center", "va": "top", "size": "x-small", "parse_math": False}
+            ax.text(x + 0.5, y + 1.03, below, **look)
     ax.set(xlim=(0, width), ylim=(LINE * len(lines), 0), xticks=[], yticks=[])
     ax.tick_params(length=0)
     sns.despine(ax=ax, left=True, bottom=True)

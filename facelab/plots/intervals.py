@@ -44,6 +44,7 @@ def plot_intervals(table, bar=None, seeds=None, strong=()):
             ax.axvline(row.value, color=GREY, lw=1.5, ls="--", zorder=0)
         for label in ax.get_yticklabels():
             label.set_weight("bold" if label.get_text() in strong else "normal")
+            label.set_parse_math(False)
         _describe(ax, rows, panel, bar)
     for group, colour in groups.items():
         axes[-1].plot([], [], "D-", color=colour, label=group)
@@ -58,6 +59,7 @@ def _draw_rows(ax, rows):
     look = {"s": 70, "marker": "D", "zorder": 3}
     ax.scatter(rows["value"], rows["label"], c=inside, ec=rows["colour"], **look)
     place = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center"}
+    place["parse_math"] = False
     for row in rows[rows["value"].isna()].itertuples():
         words = getattr(row, "instead", "not measured")
         ax.text(0.5, row.label, words, color=GREY, backgroundcolor="white", **place)

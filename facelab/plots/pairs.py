@@ -13,6 +13,7 @@ from facelab.verification import Calibration, Report
 
 RATES = {"f1": COLOURS[6], "accuracy": COLOURS[3], "precision": COLOURS[2], "recall": COLOURS[0]}
 DET_TICKS = (0.001, 0.01, 0.05, 0.2, 0.5)
+N_BINS = 10  # of pairs, by how probable same was said to be; of fewer pairs, one each
 DOT = {"marker": "o", "mfc": "white", "mec": INK, "ls": "", "zorder": 3}
 
 
@@ -121,7 +122,7 @@ def plot_calibration(calibration: Calibration, report: Report, ax=None):
     """
     _named(report)
     ax = ax or new_axes(10, 6.6)
-    table = calibration.reliability(report)
+    table = calibration.reliability(report, min(N_BINS, len(report)))
     before, after = calibration.cllr_on(report)
     inside = table["predicted"].between(table["low"], table["high"])
     ax.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=":", label="as often as said")

@@ -5,13 +5,37 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.font_manager import get_font_names
 from matplotlib.ticker import LogLocator, NullLocator
 
 from facelab.plots.palette import CYCLE, GREY
 
+FONTS = (  # for names that DejaVu Sans cannot write: one of the machine's own for each script
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK KR",
+    "Noto Sans SC",
+    "Noto Sans KR",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Hiragino Sans GB",
+    "Apple SD Gothic Neo",
+    "NanumGothic",
+    "Arial Unicode MS",
+    "Noto Sans Devanagari",
+    "Lohit Devanagari",
+    "Nirmala UI",
+    "Mangal",
+    "Kohinoor Devanagari",
+)
+
 
 def set_style() -> None:
     """Set the look of figures, to be read from the back of a room: once, before the first."""
+    known = set(get_font_names())  # matplotlib complains of each that it does not find
     look = {
         "axes.prop_cycle": CYCLE,
         "axes.spines.right": False,
@@ -21,6 +45,7 @@ def set_style() -> None:
         "axes.titleweight": "bold",
         "figure.constrained_layout.use": True,
         "figure.figsize": (9, 5.2),
+        "font.family": ["sans-serif", *(name for name in FONTS if name in known)],
         "legend.frameon": False,
         "lines.linewidth": 2.4,
         "lines.markersize": 8,
@@ -42,9 +67,11 @@ def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
     letters = 10 * inches(ax)
     caption = fill(caption_of(of, note), int(1.3 * letters))
     room = "\n" * (1 + caption.count("\n"))  # empty lines, in which the caption stands
-    ax.set_title(fill(title, int(letters)) + room, loc="left")
-    ax.set_title(caption, loc="right", x=0, ha="left", **look)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
+    plain = {"parse_math": False}  # two dollar signs in a name are no formula
+    ax.set_title(fill(title, int(letters)) + room, loc="left", **plain)
+    ax.set_title(caption, loc="right", x=0, ha="left", **look, **plain)
+    ax.set_xlabel(xlabel, **plain)
+    ax.set_ylabel(ylabel, **plain)
     for axis in (ax.xaxis, ax.yaxis):
         if axis.get_scale() == "log":
             axis.set_major_locator(LogLocator(subs=(1, 3)))
@@ -98,6 +125,8 @@ def legend(ax, **look) -> None:
     if len(ax.get_legend_handles_labels()[1]) > 1:
         place = (1.02, 1) if inches(ax) > 4.5 else (0, -0.2)
         ax.legend(loc="upper left", bbox_to_anchor=place, **look)
+    for text in ax.get_legend().get_texts() if ax.get_legend() else ():
+        text.set_parse_math(False)
 
 
 def inches(ax) -> float:

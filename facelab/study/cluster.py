@@ -23,6 +23,8 @@ def run_on(address: str, attempt: Callable, jobs: list) -> Iterator[tuple[str, s
     of a worker takes one notebook, and the notebooks on a machine share its cores. One that
     `waits`, for it reads the runs of those before it, runs alone.
     """
+    if address != "local" and ":" not in address:
+        raise ValueError(f"expected local or an address tcp://HOST:PORT, got {address!r}")
     dask = extra("dask", "the scheduler", "cluster")
     distributed = extra("distributed", "the scheduler", "cluster")
     n_cores = extra("dask.system", "the scheduler", "cluster").CPU_COUNT

@@ -101,7 +101,11 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
     "--force", is_flag=True, help="Overwrite results that git tracks, or of other parameters."
 )
 @click.option(
-    "--scheduler", metavar="ADDRESS", help="Run several at once: local, or of dask.distributed."
+    "--scheduler",
+    metavar="[ADDRESS]",
+    is_flag=False,
+    flag_value="local",
+    help="Run several at once: alone or local here, else on dask.distributed's at ADDRESS.",
 )
 @click.option("--keep-checkpoints", is_flag=True, help="Keep checkpoints of what is done.")
 @click.option("--list", "listed", is_flag=True, help="List the notebooks.")
@@ -239,12 +243,22 @@ def align_faces(source, out, margin):
 @main.command()
 @click.argument("photos", metavar="FOLDER | A.jpg B.jpg", nargs=-1, required=True)
 @click.option(
-    "--model", metavar="FILE", help="*.safetensors or *.onnx. Default: chapter 10's network."
+    "--model", metavar="FILE", help="*.safetensors, *.onnx, *.npz. Default: chapter 10's."
 )
+@click.option(
+    "-p",
+    "preprocessing",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Of an ONNX file: image_size, colours, mean, scale.",
+)
+@click.option("--by", metavar="RULE", help="Of a folder's threshold: accuracy, f1, eer or far.")
+@click.option("--far", type=float, help="The most that it may falsely accept, such as 0.01.")
 @click.option("--out", default="outputs/photos", show_default=True, help="Where the report goes.")
 @click.option("--prior", default=0.5, show_default=True, help="P(same) before the photos are seen.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; null: an end that is open.")
-def verify(photos, model, out, prior, as_json):
+def verify(photos, model, preprocessing, by, far, out, prior, as_json):
     """Verify a folder of people, or compare two photos.
 
     FOLDER holds a folder of photos for each person: half of the people choose the threshold, a
@@ -252,30 +266,25 @@ def verify(photos, model, out, prior, as_json):
     """
     import json
 
-    from facelab.study.photos import NETWORK, compare_photos, verify_folder
+    from facelab.study.photos import NETWORK, compare_photos, in_words, values_of, verify_folder
 
     if len(photos) > 2:
         raise ValueError(f"expected a folder or two photos, got {len(photos)} names")
+    about = values_of(preprocessing)
     if len(photos) == 2:
-        found = compare_photos(*photos, model or NETWORK, prior)
+        if by or far is not None:
+            raise ValueError("expected a folder with --by and --far, got two photos")
+        found = compare_photos(*photos, model or NETWORK, prior, about)
         plain = {name: None if value == float("inf") else value for name, value in found.items()}
-        click.echo(json.dumps(plain) if as_json else _in_words(found))
+        click.echo(json.dumps(plain) if as_json else in_words(found))
         return
-    report, page = verify_folder(photos[0], model or NETWORK, out)
+    by = by or ("accuracy" if far is None else "far")
+    report, page = verify_folder(photos[0], model or NETWORK, out, by, far, about)
     table = report.table().drop(columns="note")
     if as_json:
         click.echo(table.to_json(orient="records"))
     else:
         click.echo(f"{table.round(3).to_string(index=False)}\n{page}")
-
-
-def _in_words(found: dict) -> str:
-    said = "one person" if found["same"] else "two people"
-    words = f"{said}: distance {found['distance']:.3f}, threshold {found['threshold']:.3f}"
-    if "p_same" not in found:
-        return words
-    sure = f"{found['p_same']:.1%} ({found['p_low']:.1%} to {found['p_high']:.1%})"
-    return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
 
 
 @main.command()

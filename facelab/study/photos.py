@@ -1,10 +1,12 @@
 """Verify anybody's photos with a kept network: the people of a folder, or two photos."""
 
 import io
+import json
+import os
 import shlex
 from collections import Counter
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,25 +14,36 @@ from pathlib import Path
 import numpy as np
 
 from facelab.data.alignment import align, aligned, find_landmarks
+from facelab.data.copies import SIDE
 from facelab.data.decoding import decode, open_picture, shrink
-from facelab.data.own import find_photos, load_faces
+from facelab.data.lfw import name_of
+from facelab.data.own import UNLISTED, Album, Photo, faces_of, find_photos, load_faces
+from facelab.data.packing import check_sizes, name_apart
 from facelab.embedding import embed
 from facelab.faces import Faces, Pairs
-from facelab.field.exchange import onnx_model
+from facelab.field.exchange import embeddings_of, onnx_model
 from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
 from facelab.study.record import Run
 from facelab.study.report import build_report
 from facelab.study.writing import portable
-from facelab.verification import Calibration, Report, calibrate, distances
+from facelab.verification import Calibration, Report, calibrate, check_rule, distances
 from facelab.views import split_people
 
 NETWORK = Path(__file__).with_name("network.safetensors")  # chapter 10's, of aligned faces
 
+OF_NONE = 112  # pixels a side of photos that no network sees, in figures
 FEWEST = 8  # four to calibrate on and four to test
 
 
-def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> tuple[Report, Path]:
+def verify_folder(
+    folder: str | Path,
+    network: str | Path,
+    out: str | Path,
+    by: str = "accuracy",
+    far: float | None = None,
+    preprocessing: Mapping | None = None,
+) -> tuple[Report, Path]:
     """Choose a threshold on half of the people, verify the others, and write a report.
 
     Parameters
@@ -38,10 +51,15 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     folder : str or Path
         Of people, as in `facelab.load_faces`; photos are aligned first if the network expects it.
     network : str or Path
-        A file of `facelab.save_network`, with its ``image_size``, or an ONNX file, see
-        `facelab.onnx_model`.
+        A file of `facelab.save_network`, with its ``image_size``; an ONNX file, see
+        `facelab.onnx_model`; or a ``.npy`` or ``.npz`` with ids, see `facelab.embeddings_of`.
     out : str or Path
-        Where aligned photos, record, figures and ``report.html`` go.
+        Where aligned photos, record, figures and ``report.html`` go. If it lies in `folder`, it is
+        nobody's there.
+    by, far : str, float
+        How the threshold is chosen, see `facelab.fit_threshold`.
+    preprocessing : dict, optional
+        Of an ONNX file, as in `facelab.onnx_model`.
 
     Returns
     -------
@@ -49,28 +67,30 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
         Of pairs of the other people, and of the page.
     """
     set_style()
-    of_faces, settings = _network(network)
+    check_rule(by, far)
+    of_faces, settings = _network(network, preprocessing)
     out, photos = Path(out), folder
-    _check_people(folder)
-    source = f"faces in {Path(folder).name}"
-    if settings.get("aligned"):
-        align(folder, out / "aligned")
-        folder = out / "aligned"
-        source = f"{source}, aligned"
-    faces = load_faces(folder, settings["image_size"], settings["crop"])
-    faces = replace(faces, source=source)
+    album = find_photos(folder)
+    _check_people(album)
+    if os.path.realpath(out) == os.path.realpath(album.path):
+        raise ValueError(f"expected out another folder than that of the people, got {out}")
+    faces = _faces(folder, album, out, settings)
     test = split_people(faces, dev=0.25, test=0.5).test
     dev = faces.select(set(faces.names) - set(test.names))
     run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
     command = ["facelab", "verify", portable(str(photos))]
     command += [] if network == NETWORK else ["--model", portable(str(network))]
+    for name, value in (preprocessing or {}).items():
+        command += ["-p", name, str(value)]
+    command += [] if by == "accuracy" else ["--by", by]
+    command += [] if far is None else ["--far", str(far)]
     run.entries["command"] = shlex.join(command)
     run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
     method = Path(network).stem
     about = {"category": "labelled outside data"}
     about["outside_data"] = settings.get("training", f"what {Path(network).name} has learned from")
     of_network = cache(of_faces)  # dev people are asked twice
-    report = run.verify(method, 0, of_network, dev, test, **about)
+    report = run.verify(method, 0, of_network, dev, test, by=by, far=far, **about)
     calibration = calibrate(of_network(dev), dev)
     with redirect_stdout(io.StringIO()):  # outside a notebook, figures are shown as words
         run.figure(plot_distances(report), "distances", "Distances of pairs of people")
@@ -81,24 +101,43 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     return report, build_report(out)
 
 
-def _check_people(folder: str | Path) -> None:
+def _check_people(album: Album) -> None:
     """Refuse too few people before their photos are aligned."""
-    photos_of = Counter(photo.person for photo in find_photos(folder).photos)
+    photos_of = Counter(photo.person for photo in album.photos)
     several = sum(n >= 2 for n in photos_of.values())
     if several < FEWEST:
         expected = f"{FEWEST} people with two photos or more, half of them to test"
-        raise ValueError(f"{folder}: expected at least {expected}, got {several}")
+        raise ValueError(f"{album.path}: expected at least {expected}, got {several}")
+
+
+def _faces(folder: str | Path, album: Album, out: Path, settings: dict) -> Faces:
+    """Load photos as the network expects them, aligned, if so, into a folder of this source's."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / UNLISTED).touch()
+    source = f"faces in {album.path.name}"
+    size, crop = settings["image_size"], settings["crop"]
+    if not settings.get("aligned"):
+        return replace(load_faces(folder, size, crop, side=settings["side"]), source=source)
+    place = out / "aligned" / name_apart(album.path.name, os.path.realpath(album.path))
+    files = align(folder, place)["file"]
+    photos = [Photo(file.split("/")[0], file, str(place / file)) for file in files]
+    faces = faces_of(Album(place, photos), size, crop)
+    return replace(faces, source=f"{source}, aligned", root=name_of(place))
 
 
 def compare_photos(
-    a: str | Path, b: str | Path, network: str | Path, prior: float = 0.5
+    a: str | Path,
+    b: str | Path,
+    network: str | Path,
+    prior: float = 0.5,
+    preprocessing: Mapping | None = None,
 ) -> dict[str, object]:
     """Return the distance of two photos, the decision at the network's threshold, and how sure.
 
     `prior` is P(same) before one has looked. Without a calibration in the network's file, nothing
     is said about how sure; without a threshold it is a ValueError.
     """
-    of_faces, settings = _network(network)
+    of_faces, settings = _network(network, preprocessing)
     if "threshold" not in settings:
         expected = f"{network}: expected a network with its threshold"
         raise ValueError(f"{expected}, got none; facelab verify FOLDER chooses one")
@@ -115,16 +154,49 @@ def compare_photos(
     return found
 
 
-def _network(path: str | Path) -> tuple[Callable[[Faces], np.ndarray], dict]:
+def in_words(found: Mapping) -> str:
+    """Tell what `compare_photos` found."""
+    said = "one person" if found["same"] else "two people"
+    words = f"{said}: distance {found['distance']:.3f}, threshold {found['threshold']:.3f}"
+    if "p_same" not in found:
+        return words
+    sure = f"{found['p_same']:.1%} ({found['p_low']:.1%} to {found['p_high']:.1%})"
+    return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
+
+
+def values_of(words: Iterable[tuple[str, str]]) -> dict[str, object]:
+    """Read names and values, numbers as JSON writes them.
+
+    Examples
+    --------
+    >>> values_of([("image_size", "160"), ("mean", "[104, 117, 123]"), ("colours", "BGR")])
+    {'image_size': 160, 'mean': [104, 117, 123], 'colours': 'BGR'}
+    """
+    values = dict(words)
+    for name, text in values.items():
+        with suppress(ValueError):
+            values[name] = json.loads(text)
+    return values
+
+
+def _network(
+    path: str | Path, preprocessing: Mapping | None
+) -> tuple[Callable[[Faces], np.ndarray], dict]:
     """Read a network from a file: what embeds `Faces`, and the settings of the file."""
-    known = {"crop": None, "flip": False}
-    if Path(path).suffix.lower() == ".onnx":
-        model = onnx_model(path)
+    known = {"crop": None, "flip": False, "side": SIDE}  # crops are LFW's
+    suffix = Path(path).suffix.lower()
+    if preprocessing and suffix != ".onnx":
+        raise ValueError(f"expected {', '.join(preprocessing)} with an ONNX file, got {path}")
+    if suffix == ".onnx":
+        model = onnx_model(path, **preprocessing or {})
         return model, known | model.about
+    if suffix in (".npy", ".npz"):
+        return embeddings_of(path), known | {"image_size": OF_NONE}
     model, settings = load_network(path)
     settings = known | settings
     if "image_size" not in settings:
         raise ValueError(f"{path}: expected a network with its image_size, got {[*settings]}")
+    check_sizes(*(settings[name] for name in ("image_size", "crop", "side")))
     return partial(embed, model, flip=settings["flip"]), settings
 
 
@@ -132,7 +204,7 @@ def _framed(photo: str | Path, settings: dict) -> np.ndarray:
     """Read a photo as the network's own images were read, (3, image_size, image_size)."""
     size, crop = settings["image_size"], settings["crop"]
     if not settings.get("aligned"):
-        return decode(photo, size, crop)
+        return decode(photo, size, crop, settings["side"])
     try:
         image = open_picture(photo)
     except ValueError as error:

@@ -176,19 +176,23 @@ class Run(Rows):
             Film.of(training).save(self.path(film))
         return film
 
-    def verify(self, method, seed, embed, dev, test, *, seen="", **about) -> Report:
+    def verify(
+        self, method, seed, embed, dev, test, *, seen="", by="accuracy", far=None, **about
+    ) -> Report:
         """Choose thresholds on dev people, verify the pairs of `test`, and record rates and AUCs.
 
         `embed` maps `Faces` to embeddings, as `facelab.raw_pixels` and ``partial(facelab.embed,
         model)`` do; what it says as its ``about``, as `facelab.onnx_model` does, is recorded as
-        ``model``. `seen` is of `facelab.verify`, all else of `report`.
+        ``model``. `by` and `far` are of `fit_threshold`, `seen` is of `facelab.verify`, all else of
+        `report`.
         """
         on_dev = embed(dev)
         if dev.pairs is not None:
             value = auc(distances(on_dev, dev.pairs), dev.pairs.same)
             on = {"split": dev.pairs.name, "role": dev.pairs.role}
             self.result("auc", value, method=method, seed=seed, **on)
-        report = verify(embed(test), test, fit_threshold(on_dev, dev), seen=seen)
+        threshold = fit_threshold(on_dev, dev, by=by, far=far)
+        report = verify(embed(test), test, threshold, seen=seen)
         about |= {"image_size": test.packed.shape[-1], "crop": test.crop}
         about["embedding"] = "raw_pixels" if embed is raw_pixels else None
         about["model"] = getattr(embed, "about", None)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from facelab.baselines import raw_pixels
 from facelab.checks import kinds, one_line
+from facelab.data.copies import side_of
 from facelab.embedding import embed
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
@@ -261,6 +262,7 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list[Shown]) -
             outside_data=entry["outside_data"],
             data=data["root"],
             crop=entry.get("crop"),
+            side=side_of(data["source"]),
             image_size=entry.get("image_size") or data["image_size"][0],
             embed=_embedding(entry, place),
             calibration=_calibration(entry, place, problems),

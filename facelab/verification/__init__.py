@@ -7,4 +7,5 @@ from facelab.verification.comparison import difference_of, holm, mean_of, over_f
 from facelab.verification.intervals import exact, supported, units
 from facelab.verification.report import Report, resampled_rates, resampled_weights, same_result
 from facelab.verification.sweep import FARS, Sweep, area, auc, best, distances, eer, rates, tar
-from facelab.verification.thresholds import Threshold, every_pair, fit_threshold, verify
+from facelab.verification.thresholds import Threshold, check_rule, every_pair, fit_threshold
+from facelab.verification.thresholds import verify

@@ -12,6 +12,7 @@ from facelab.checks import kinds, numbers, real, truths
 from facelab.faces import Pairs
 
 PIECE = 2**16  # pairs that are measured at once
+LEAST_FAR = 1e-9
 FARS = {"tar_at_far_1%": 0.01, "tar_at_far_0.1%": 0.001}
 FARTHEST = 2  # the greatest distance of two points on the unit sphere
 
@@ -130,7 +131,7 @@ def best(
 
 def too_few(far: float, n_different: int) -> str:
     """Say why no threshold can be held to a FAR of `far` by so few pairs; empty where one can."""
-    far = real("far", far, 1e-9, 1)
+    far = real("far", far, LEAST_FAR, 1)
     if n_different * far >= 1:  # else a single false accept would exceed `far`
         return ""
     needed = np.ceil(1 / far)

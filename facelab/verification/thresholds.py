@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.checks import kinds, one_line
+from facelab.checks import kinds, one_line, real
 from facelab.faces import Faces, Pairs
 from facelab.verification.report import Report
-from facelab.verification.sweep import Sweep, best, distances, too_few
+from facelab.verification.sweep import LEAST_FAR, Sweep, best, distances, too_few
 
 MOST_DIFFERENT = 10_000
 CHOICES = ("accuracy", "f1", "far", "eer")
@@ -49,6 +49,15 @@ class Threshold:
         return f"Threshold({chosen}; {self.name}: {pairs} of {len(self.people):,} people)"
 
 
+def check_rule(by: str, far: float | None) -> None:
+    """Refuse what `fit_threshold` cannot choose by."""
+    if by not in CHOICES or (by == "far") != (far is not None):
+        got = one_line(f"by={by!r} and far={far!r}", 100)
+        raise ValueError(f"expected by in {CHOICES}, and `far` with 'far' alone, got {got}")
+    if far is not None:
+        real("far", far, LEAST_FAR, 1)
+
+
 @kinds
 def fit_threshold(
     embeddings: np.ndarray,
@@ -69,9 +78,7 @@ def fit_threshold(
     ``"far"``, with the most same pairs accepted while FAR is at most `far`, in (0, 1]. The FAR
     that strangers reach is another one: a `Report` has it, with its interval.
     """
-    if by not in CHOICES or (by == "far") != (far is not None):
-        got = one_line(f"by={by!r} and far={far!r}", 100)
-        raise ValueError(f"expected by in {CHOICES}, and `far` with 'far' alone, got {got}")
+    check_rule(by, far)
     faces = faces.with_pairs(every_pair(faces) if pairs is None else pairs)
     pairs = faces.pairs
     apart = distances_of(embeddings, faces)
