@@ -323,11 +323,6 @@ def test_view_2_is_the_mean_over_folds_with_its_error(runs, tmp_path):
     assert "| 0.901 ± 0.005 | 81.2% ± 0.6% | – | – | – | label-free |" in row
 
 
-def test_what_is_not_run_is_named(runs, tmp_path):
-    text = results_tables([runs], tmp_path)
-    assert text.endswith("Not run yet in `outputs/lfw-cpu`: 09 Missing.\n\n</details>")
-
-
 def test_synthetic_results_do_not_get_into_the_readme(runs, tmp_path):
     record = json.loads((runs / "03_others" / "run.json").read_text())
     record["data"]["synthetic"] = True

@@ -8,7 +8,6 @@ import pandas as pd
 from facelab.study.reading import read_runs
 from facelab.study.record import CATEGORIES
 from facelab.study.results import comparable, results_in
-from facelab.study.settings import chapters, heading
 from facelab.study.writing import numbered, render, write_text
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -48,9 +47,7 @@ def _study(folder: Path, root: Path) -> dict:
             rows = {"best": best.to_dict("records"), "others": others.to_dict("records")}
             sources = dict.fromkeys(report.source for report in ranked["report"])
             tables.append(rows | {"split": split, "rule": rule, "sources": sources})
-    here = chapters(root / "notebooks")
-    missing = [heading(path) for path in here if path.stem not in links]
-    return {"place": folder.relative_to(root).as_posix(), "tables": tables, "missing": missing}
+    return {"tables": tables}
 
 
 def _by_category(results: pd.DataFrame) -> pd.DataFrame:
