@@ -106,7 +106,7 @@ def plot_map(maps, people, of):
 def _draw_lines(ax, faces, lines, words, gap=0.0):
     """Draw lines of images, the words for each below it, and a gap behind every pair of them."""
     width = (1.04 + gap / 2) * max(map(len, lines))
-    ax = ax or new_axes(1.3 * width + 0.6, 1.3 * LINE * len(lines) + 0.9)
+    ax = ax or new_axes(1.45 * width + 0.6, 1.45 * LINE * len(lines) + 0.9)
     wrap = {"width": 12, "break_long_words": False, "max_lines": 3, "placeholder": " …"}
     for k, line in enumerate(lines):
         y = LINE * k
@@ -115,7 +115,7 @@ def _draw_lines(ax, faces, lines, words, gap=0.0):
             image = faces.batch([row])[0].transpose(1, 2, 0)  # (height, width, 3)
             ax.imshow(image, extent=(x, x + 1, y + 1, y), interpolation="bilinear")
             below = fill(words[row].replace("_", " "), **wrap)
-            look = {"ha": "center", "va": "top", "size": "x-small", "parse_math": False}
+            look = {"ha": "center", "va": "top", "size": "small", "parse_math": False}
             ax.text(x + 0.5, y + 1.03, below, **look)
     ax.set(xlim=(0, width), ylim=(LINE * len(lines), 0), xticks=[], yticks=[])
     ax.tick_params(length=0)

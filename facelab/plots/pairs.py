@@ -168,8 +168,9 @@ def _draw_curves(ax, reports, rate, metric, label, title):
     values = pd.Series({name: report.metrics()[metric] for name, report in reports.items()})
     for name, report in reports.items():
         roc = report.roc().eval("frr = 1 - tar")
-        words = f"{name}: {label}" if name else label
-        ax.plot(roc["far"], roc[rate], label=fill(words.format(values[name]), 34))
+        value = label.format(values[name]).replace(" ", "\xa0")  # stays on one line
+        words = fill(f"{name}: {value}" if name else value, 34)
+        ax.plot(roc["far"], roc[rate], label=words)
     chance = np.linspace(0, 1, 1000)
     ax.plot(chance, chance, color=GREY, lw=1.2, ls=":")
     legend(ax, labelcolor="linecolor", fontsize="small")
