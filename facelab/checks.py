@@ -83,7 +83,7 @@ def columns(name: str, table, wanted) -> None:
 
 def of_kind(name: str, value, kind: type):
     """Return a value that is a `kind`; a ValueError for all else."""
-    if not isinstance(value, kind):
+    if not _fits(value, kind):
         raise _refused(f"{name} a {kind.__name__}", type(value).__name__)
     return value
 

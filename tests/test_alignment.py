@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 import facelab as fl
 from facelab.data.alignment import COORDINATES, TEMPLATE, align
+from facelab.files import alone_in
 
 needs_detector = pytest.mark.skipif(
     importlib.util.find_spec("facenet_pytorch") is None, reason="facelab[align] is not installed"
@@ -131,6 +132,18 @@ def test_photos_that_cannot_be_read_are_all_listed_before_any_is_searched(tmp_pa
     assert [line.split(":")[0].strip() for line in lines] == ["A/IMG_2.JPG", "B/IMG_2.JPG"]
     with pytest.raises(FileNotFoundError, match="expected a folder of people or a CSV at .*none"):
         fl.align(tmp_path / "none", tmp_path / "out")
+
+
+def test_landmarks_of_another_kind_and_a_second_writer_are_refused(tmp_path):
+    write_copy(tmp_path, {"Anna": TEMPLATE})
+    out = tmp_path / "aligned"
+    out.mkdir()
+    for text in ("", "a,b\n1,2\n", ",".join(["file", "faces", *COORDINATES]) + "\na,1" + ",x" * 10):
+        (out / "landmarks.csv").write_text(text)
+        with pytest.raises(ValueError, match="landmarks.csv: expected a table of landmarks, got"):
+            align(tmp_path / "lfw", out, progress=False)
+    with alone_in(out), pytest.raises(ValueError, match="expected a folder of its own"):
+        align(tmp_path / "lfw", out, progress=False)
 
 
 @needs_detector

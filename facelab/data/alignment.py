@@ -10,13 +10,13 @@ from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
 from tqdm.contrib.concurrent import thread_map
 
-from facelab.checks import extra, kinds
+from facelab.checks import columns, extra, kinds
 from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import decode_all, open_picture
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import find_photos
 from facelab.data.packing import Photos, check, unusable
-from facelab.files import write_whole
+from facelab.files import alone_in, loaded, write_whole
 from facelab.progress import Progress
 
 SIDE = 112  # pixels of the template
@@ -26,6 +26,7 @@ TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 11
 )  # fmt: skip
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # as one sees the image
 COORDINATES = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
+COLUMNS = ["file", "faces", *COORDINATES]  # of landmarks.csv
 SAVE_EVERY = 200  # images between two writes of the landmarks
 SHOWN = 12  # images on the contact sheet
 
@@ -69,8 +70,11 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     Networks", IEEE Signal Processing Letters 2016; Deng et al., "ArcFace", CVPR 2019, section 3.1.
     """
     photos, is_drawn = _photos(source)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        return _written(photos, is_drawn, Path(out), margin, progress)
+
+
+def _written(photos: dict[str, str], is_drawn, out: Path, margin: int, progress) -> pd.DataFrame:
     if is_drawn:
         mark_as_drawn(out)
     files = list(photos)
@@ -137,8 +141,9 @@ def _contact_sheet(photos: dict[str, str], out: Path, files: list[str]) -> None:
 
 def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFrame:
     """Read the landmarks of `photos` from the table at `path`, and add to it those it lacks."""
-    columns = ["file", "faces", *COORDINATES]
-    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+    known = pd.DataFrame(columns=COLUMNS)
+    if path.exists():
+        known = loaded(_read_landmarks, path, "a table of landmarks")
     missing = sorted(set(photos) - set(known["file"]))
     detector = _detector() if missing else None
     _check_readable([photos[file] for file in missing], progress)
@@ -147,11 +152,17 @@ def _landmarks(photos: dict[str, str], path: Path, progress: bool) -> pd.DataFra
         n_faces, points = _nearest_face(detector, open_picture(photos[file]))
         rows.append([file, n_faces, *points.ravel().round(2)])
         if len(rows) == SAVE_EVERY or file == missing[-1]:
-            added = pd.DataFrame(rows, columns=columns)
+            added = pd.DataFrame(rows, columns=COLUMNS)
             known = pd.concat([known, added]) if len(known) else added
             write_whole(path, partial(known.to_csv, index=False))
             rows = []
     return known.set_index("file").loc[list(photos)].reset_index()
+
+
+def _read_landmarks(path: Path) -> pd.DataFrame:
+    known = pd.read_csv(path)
+    columns("landmarks", known, COLUMNS)
+    return known.astype(dict.fromkeys(COORDINATES, float))
 
 
 def _check_readable(files: list[str], progress: bool) -> None:

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import real
 from facelab.data.alignment import align, aligned, find_landmarks
 from facelab.data.decoding import decode, open_picture
 from facelab.data.own import find_photos, load_faces
+from facelab.data.packing import check_sizes
 from facelab.embedding import embed
 from facelab.faces import Faces, Pairs
 from facelab.field.exchange import onnx_model
+from facelab.files import alone_in
 from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
 from facelab.study.record import Run
 from facelab.study.report import build_report
-from facelab.study.writing import portable
+from facelab.study.writing import portable_path
 from facelab.verification import Calibration, Report, calibrate, distances
 from facelab.views import split_people
 
@@ -50,8 +53,13 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     """
     set_style()
     of_faces, settings = _network(network)
-    out, photos = Path(out), folder
     _check_people(folder)
+    with alone_in(out):
+        return _verified(folder, network, Path(out), of_faces, settings)
+
+
+def _verified(folder, network, out: Path, of_faces, settings: dict) -> tuple[Report, Path]:
+    photos = folder
     source = f"faces in {Path(folder).name}"
     if settings.get("aligned"):
         align(folder, out / "aligned")
@@ -62,13 +70,13 @@ def verify_folder(folder: str | Path, network: str | Path, out: str | Path) -> t
     test = split_people(faces, dev=0.25, test=0.5).test
     dev = faces.select(set(faces.names) - set(test.names))
     run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
-    command = ["facelab", "verify", portable(str(photos))]
-    command += [] if network == NETWORK else ["--model", portable(str(network))]
+    command = ["facelab", "verify", portable_path(photos)]
+    command += [] if network == NETWORK else ["--model", portable_path(network)]
     run.entries["command"] = shlex.join(command)
     run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
     method = Path(network).stem
-    about = {"category": "labelled outside data"}
-    about["outside_data"] = settings.get("training", f"what {Path(network).name} has learned from")
+    learned_from = settings.get("training") or f"what {Path(network).name} has learned from"
+    about = {"category": "labelled outside data", "outside_data": learned_from}
     of_network = cache(of_faces)  # dev people are asked twice
     report = run.verify(method, 0, of_network, dev, test, **about)
     calibration = calibrate(of_network(dev), dev)
@@ -98,8 +106,9 @@ def compare_photos(
     `prior` is P(same) before one has looked. Without a calibration in the network's file, nothing
     is said about how sure; without a threshold it is a ValueError.
     """
+    prior = real("prior", prior, 0, 1)
     of_faces, settings = _network(network)
-    if "threshold" not in settings:
+    if settings.get("threshold") is None:
         expected = f"{network}: expected a network with its threshold"
         raise ValueError(f"{expected}, got none; facelab verify FOLDER chooses one")
     pixels = np.stack([_framed(photo, settings) for photo in (a, b)])
@@ -108,7 +117,7 @@ def compare_photos(
     (distance,) = distances(of_faces(faces), Pairs([0], [1], [False])).tolist()
     threshold = settings["threshold"]
     found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
-    if "calibration" in settings:
+    if settings.get("calibration"):
         known = Calibration.of_plain(settings["calibration"])
         (row,) = known.how_sure(distance, prior).to_dict("records")
         found |= {"prior": prior} | row
@@ -117,29 +126,31 @@ def compare_photos(
 
 def _network(path: str | Path) -> tuple[Callable[[Faces], np.ndarray], dict]:
     """Read a network from a file: what embeds `Faces`, and the settings of the file."""
-    known = {"crop": None, "flip": False}
     if Path(path).suffix.lower() == ".onnx":
         model = onnx_model(path)
-        return model, known | model.about
-    model, settings = load_network(path)
-    settings = known | settings
-    if "image_size" not in settings:
+        settings = model.about
+    else:
+        model, settings = load_network(path)
+        model = partial(embed, model, flip=settings.get("flip") or False)
+    settings = {"crop": None} | settings
+    if settings.get("image_size") is None:
         raise ValueError(f"{path}: expected a network with its image_size, got {[*settings]}")
-    return partial(embed, model, flip=settings["flip"]), settings
+    check_sizes(settings["image_size"], settings["crop"])
+    return model, settings
 
 
 def _framed(photo: str | Path, settings: dict) -> np.ndarray:
     """Read a photo as the network's own images were read, (3, image_size, image_size)."""
     size, crop = settings["image_size"], settings["crop"]
-    if not settings.get("aligned"):
-        return decode(photo, size, crop)
     try:
+        if not settings.get("aligned"):
+            return decode(photo, size, crop)
         image = open_picture(photo)
+        points = find_landmarks(image)
+        if np.isnan(points).any():
+            raise ValueError("expected a face, found none")
+        data = io.BytesIO()
+        aligned(image, points).save(data, "PNG")
+        return decode(data, size, crop)
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from error
-    points = find_landmarks(image)
-    if np.isnan(points).any():
-        raise ValueError(f"{photo}: expected a face, found none")
-    data = io.BytesIO()
-    aligned(image, points).save(data, "PNG")
-    return decode(data, size, crop)
