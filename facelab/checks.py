@@ -102,7 +102,7 @@ def as_json(settings: dict) -> str:
 
 def of_kind(name: str, value, kind: type):
     """Return a value that is a `kind`; a ValueError for all else."""
-    if not isinstance(value, kind):
+    if not _fits(value, kind):
         raise _refused(f"{name} a {kind.__name__}", type(value).__name__)
     return value
 

@@ -1,8 +1,13 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, named when they are not, in folders of one writer."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import filelock
+
+from facelab.checks import one_line
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -17,3 +22,29 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException:
         part.unlink(missing_ok=True)  # half a file on a full disk
         raise
+
+
+def loaded(load: Callable, path: str | Path, expected: str, to_do: str = "delete it"):
+    """Return ``load(path)``; a ValueError, on one line, names a file that is not as `expected`.
+
+    One that is not there, or cannot be read, stays an OSError.
+    """
+    try:
+        return load(path)
+    except Exception as e:  # zipfile, zlib, NumPy and Pillow each raise errors of their own
+        if isinstance(e, OSError) and e.errno is not None:
+            raise
+        got = e.__cause__ or e  # what `load` has named itself is named once
+        raise ValueError(one_line(f"{path}: expected {expected}, got {got!r}; {to_do}")) from got
+
+
+@contextmanager
+def alone_in(folder: str | Path) -> Iterator[None]:
+    """Hold a folder for this caller alone; the system lets go of it when the process ends."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(Path(folder) / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        got = "one that another run writes into"
+        raise ValueError(f"expected a folder of its own, got {got}: {folder}") from None

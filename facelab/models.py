@@ -16,7 +16,8 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 from torchvision.ops import SqueezeExcitation
 
-from facelab.checks import as_json, kinds, one_line, real, whole
+from facelab.checks import as_json, kinds, of_kind, one_line, real, whole
+from facelab.verification import Calibration
 
 SMALLEST_OF_RESNET = 17  # pixels a side: of 16, the map before its last stride is one pixel
 WIDEST = 65_536  # values of an embedding, channels, pixels of a side
@@ -189,9 +190,10 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
         ``name``, one of these three, and the arguments that it was called with.
     **settings
         Whatever a user of the network has to know, as JSON takes it: ``image_size``, ``crop``
-        and ``threshold`` at least. The crop counts in photos of LFW's 250 pixels a side, or of
-        ``side``.
+        and ``threshold`` at least; see `check_settings`. The crop counts in photos of LFW's 250
+        pixels a side, or of ``side``.
     """
+    check_settings(settings)
     weights = model.state_dict()
     try:
         _without_weights(architecture).load_state_dict(weights, assign=True)
@@ -217,14 +219,30 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict]:
         weights = load_file(path)
         weights = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
         model.load_state_dict(weights, assign=True)
-        settings = json.loads(about["settings"])
-        return model.eval(), dict(settings)
+        return model.eval(), check_settings(json.loads(about["settings"]))
 
 
 def network_settings(path: str | Path) -> dict:
     """Read the settings of a network that `save_network` wrote, without its weights."""
     with _read(path) as about:
-        return dict(json.loads(about["settings"]))
+        return check_settings(json.loads(about["settings"]))
+
+
+def check_settings(settings: dict) -> dict:
+    """Return what is known of a network; a ValueError if what others read of it is no such thing.
+
+    These are ``image_size`` and ``crop`` in pixels, ``threshold``, ``flip``, what ``training`` it
+    had, in words, and its ``calibration`` as `Calibration.as_plain` has it; each may be missing.
+    """
+    known = {name: value for name, value in dict(settings).items() if value is not None}
+    for name in {"image_size", "crop"} & known.keys():
+        whole(name, known[name], 1, WIDEST)
+    for name, kind in {"flip": bool, "training": str}.items():
+        of_kind(name, known.get(name, kind()), kind)
+    real("threshold", known.get("threshold", 0.0))
+    if "calibration" in known:
+        Calibration.of_plain(known["calibration"])
+    return dict(settings)
 
 
 @contextmanager

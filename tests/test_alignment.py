@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 import facelab as fl
 from facelab.data.alignment import COORDINATES, TEMPLATE, align
+from facelab.files import alone_in
 
 needs_detector = pytest.mark.skipif(
     importlib.util.find_spec("facenet_pytorch") is None, reason="facelab[align] is not installed"
@@ -214,6 +215,8 @@ def test_what_is_damaged_in_the_folder_is_named_or_made_again(tmp_path, searched
         (out / "landmarks.csv").write_text(text)
         with pytest.raises(ValueError, match="landmarks.csv: expected a table of landmarks, got"):
             fl.align(tmp_path / "mine", out, progress=False)
+    with alone_in(out), pytest.raises(ValueError, match="expected a folder of its own"):
+        fl.align(tmp_path / "mine", out, progress=False)
 
 
 @needs_detector

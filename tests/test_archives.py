@@ -176,6 +176,64 @@ def test_a_name_that_fills_the_memory_is_refused(tmp_path):
         load(path)
 
 
+def with_size(size):
+    """A tar whose second member has a size in a header of its own."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for k, headers in enumerate(({}, {"size": str(size)})):
+            member = tarfile.TarInfo(f"lfw/A/A_000{k + 1}.jpg")
+            member.pax_headers = headers
+            archive.addfile(member)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("content", [with_size(-1536), gzip.compress(with_size(-1536))])
+def test_a_member_that_leads_back_is_refused(tmp_path, content):
+    (tmp_path / "lfw.tgz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"lfw\.tgz: expected a whole archive .* of -1,536 bytes"):
+        load(tmp_path / "lfw.tgz")
+
+
+def test_words_where_a_tar_has_numbers_are_refused(tmp_path):
+    path = tmp_path / "lfw.tgz"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("lfw/A/A_0001.jpg")
+        member.pax_headers = {"GNU.sparse.map": "a,b"}
+        archive.addfile(member)
+    with pytest.raises(ValueError, match=r"lfw\.tgz: expected a whole archive"):
+        load(path)
+
+
+@pytest.mark.parametrize("packed", [tarfile, zipfile])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("lfw/A/A_0001.jpg", "x/lfw/A/A_0001.jpg"),
+        ("lfw/pairs.txt", "lfw/pairs.txt/a.jpg"),
+        ("lfw/pairs.txt/a.jpg", "lfw/pairs.txt"),
+    ],
+)
+def test_two_members_for_one_place_are_refused(tmp_path, cache, packed, names):
+    path = tmp_path / "lfw.tgz"
+    if packed is tarfile:
+        (tmp_path / "empty").mkdir()
+        tgz(path, tmp_path / "empty", "lfw", dict.fromkeys(names, b"x"))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(name, b"x")
+    with pytest.raises(ValueError, match=r"lfw\.tgz: expected one member for 'lfw/.*', got two"):
+        load(path)
+    assert list(cache.iterdir()) == []
+
+
+def test_names_that_no_disk_takes_are_not_written(copy, tmp_path):
+    names = (f"lfw_funneled/A/{'ä' * 126}.jpg", f"lfw_funneled/{'b' * 256}/b.jpg")
+    more = dict.fromkeys(names, b"x")
+    path = tgz(tmp_path / "lfw.tgz", copy / "lfw_funneled", "lfw_funneled", more)
+    assert len(list(find(path).path.rglob("*.jpg"))) == 100
+
+
 def test_a_zip_that_grows_without_end_is_refused(tmp_path):
     path = tmp_path / "lfw.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -599,6 +599,15 @@ def test_the_recorded_command_finds_an_own_notebook_and_its_folder(quick):
     assert command == f"{expected} --out else/where"
 
 
+def test_the_recorded_command_names_no_place_outside(quick, monkeypatch):
+    (quick / "here").mkdir()
+    monkeypatch.chdir("here")
+    write_notebook(quick / "mine.ipynb")
+    assert run_study([quick / "mine.ipynb"], str(quick / "tiny.yaml"), out="../out") == {}
+    command = record("../out", "mine")["command"]
+    assert command == "facelab run mine.ipynb --profile tiny.yaml --out out"
+
+
 def test_no_place_of_this_machine_is_recorded_of_a_failed_run_or_of_its_data(quick, monkeypatch):
     faces = quick.parent / f"{quick.name} faces" / "lfw_funneled"
     faces.mkdir(parents=True)

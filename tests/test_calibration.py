@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from facelab.faces import Faces, Pairs
-from facelab.verification import calibrate, cllr, every_pair, verify
+from facelab.verification import Calibration, calibrate, cllr, every_pair, verify
 from facelab.verification.calibration import GRID
 
 
@@ -133,6 +133,33 @@ def test_six_people_are_enough_and_three_are_not():
     assert wide["p_high"][0] - wide["p_low"][0] > 0.02
     with pytest.raises(ValueError, match="same pairs of 4 people or more, .*, got 3 people and 27"):
         calibrate(*people(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"log_lr": [0.0, 1.0]}, "expected 801 values of log_lr, got 2"),
+        ({"low": "far"}, "expected low a list, got 'str'"),
+        ({"low": ["x"] * 801}, "expected low a finite number, got 'x'"),
+        ({"log_lr": [None] * 801}, "expected log_lr a finite number, got None"),
+        ({"cllr": {"before": 0.5}}, "expected logistic a finite number of 0 or more, got None"),
+        ({"method": "magic"}, "expected a method of .*, got 'magic'"),
+        ({"threshold": "1"}, "expected threshold a finite number, got '1'"),
+        ({"people": None}, "expected people a whole number"),
+        ({"more": 1}, "expected a calibration with .*, got"),
+    ],
+)
+def test_what_is_no_calibration_is_refused(calibration, change, message):
+    with pytest.raises(ValueError, match=message):
+        Calibration.of_plain(calibration.as_plain() | change)
+
+
+def test_a_calibration_is_a_whole_one_or_refused(calibration):
+    plain = calibration.as_plain()
+    assert Calibration.of_plain(plain).as_plain() == plain
+    for other in ([1, 2], {}, {name: plain[name] for name in plain if name != "log_lr"}):
+        with pytest.raises(ValueError, match="expected (a )?calibration"):
+            Calibration.of_plain(other)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from records import make_record, write_record
 from test_batch import PARAMETERS, write_notebook
 
+from facelab.files import alone_in
 from facelab.study.commands import LAB, main
 from facelab.study.layout import LAID_OUT, notebooks_folder
 from facelab.study.results import load_results
@@ -59,6 +60,15 @@ def test_a_record_of_another_version_is_one_line_that_names_the_file(facelab, tm
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "out/00_x/run.json" in result.stderr
+
+
+def test_a_report_is_not_written_into_a_folder_that_a_run_writes_into(facelab, tmp_path):
+    write_record(tmp_path / "out" / "00_x", make_record())
+    with alone_in("out"):
+        result = facelab("report", "out")
+    assert result.exit_code == 2 and "expected a folder of its own" in result.stderr
+    assert facelab("report", "out").exit_code == 0
+    assert facelab("report", "none").exit_code == 2 and not Path("none").exists()
 
 
 def test_a_notebooks_help_has_its_parameters_and_the_list_its_title(facelab, tmp_path):

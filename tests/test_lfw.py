@@ -390,6 +390,7 @@ SPOILT = {
     "a person": lambda copy: shutil.rmtree(copy / "lfw-synthetic" / "Person_Aa"),
     "all": lambda copy: shutil.rmtree(copy / "lfw-synthetic"),
     "another file": lambda copy: (copy / "lfw-synthetic" / "Person_Aa" / "x.jpg").write_text("x"),
+    "a link to itself": lambda copy: (copy / "lfw-synthetic" / "loop").symlink_to("loop"),
     "a file among the people": lambda copy: (copy / "lfw-synthetic" / "x.txt").write_text("x"),
 }
 

@@ -146,6 +146,23 @@ def test_a_file_that_is_no_network_is_refused_and_never_unpickled(tmp_path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threshold": "1"}, {"image_size": "big"}, {"crop": -1}, {"flip": "no"}, {"training": 3}]
+    + [{"calibration": calibration} for calibration in ({"low": []}, [1], "sure")],
+)
+def test_settings_that_make_no_sense_are_neither_saved_nor_loaded(tmp_path, wrong):
+    path = tmp_path / "network.safetensors"
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"expected (a )?{name}"):
+        saved(path, **wrong)
+    about = {"architecture": json.dumps(ARCHITECTURE), "settings": json.dumps(wrong)}
+    save_file(models.siamese_cnn(8, 16, channels=(4, 4)).state_dict(), path, about)
+    for load in (models.load_network, models.network_settings):
+        with pytest.raises(ValueError, match=f"network.safetensors, .*expected (a )?{name}"):
+            load(path)
+
+
 def test_weights_that_float16_cannot_hold_are_kept(tmp_path):
     path = tmp_path / "network.safetensors"
     model = models.siamese_cnn(8, 16, channels=(4, 4))

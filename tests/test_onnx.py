@@ -24,7 +24,10 @@ def network_file(tmp_path_factory):
     architecture = {"name": "residual_cnn", "embedding_size": 16, "image_size": 16}
     architecture["channels"] = (8, 16)
     model = fl.residual_cnn(**{k: v for k, v in architecture.items() if k != "name"})
-    about = {"image_size": 16, "crop": 128, "threshold": 0.87, "calibration": {"people": 31}}
+    curve = dict.fromkeys(("log_lr", "low", "high"), [0.0] * 801)
+    calibration = {"method": "logistic", "threshold": 0.87, "name": "dev", "people": 31} | curve
+    calibration["cllr"] = {"before": 0.9, "logistic": 0.8, "isotonic": 0.8}
+    about = {"image_size": 16, "crop": 128, "threshold": 0.87, "calibration": calibration}
     fl.save_network(path, model, architecture, **about)
     return path
 
@@ -128,6 +131,19 @@ def test_the_command_exports(network_file, tmp_path):
 
 
 @needs_onnx
+@pytest.mark.parametrize("said", ["", "[1]", "null", '{"image_size": "big"}', '{"threshold": "1"}'])
+def test_metadata_that_make_no_sense_are_named(tmp_path, said):
+    import onnx
+
+    model = onnx.load(flat(tmp_path / "flat.onnx"))
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "facelab", said
+    onnx.save(model, tmp_path / "flat.onnx")
+    with pytest.raises(ValueError, match="flat.onnx: expected an ONNX file of facelab, got"):
+        fl.onnx_model(tmp_path / "flat.onnx", image_size=4)
+
+
+@needs_onnx
 def test_pixels_reach_a_foreign_network_as_named(tmp_path):
     path = flat(tmp_path / "flat.onnx")
     faces = faces_of(np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4))
@@ -185,6 +201,7 @@ def test_wrong_onnx_files_sizes_and_numbers_are_refused_in_one_line(tmp_path):
 def test_a_run_records_the_onnx_file_behind_a_report(tmp_path, small_faces):
     split = fl.view1(small_faces, dev_people=0.5)
     run = fl.Run("09_trained_elsewhere", {"OUT": ""})
+    run.uses(small_faces)
     model = fl.onnx_model(flat(tmp_path / "flat.onnx"), image_size=4)
     run.verify("elsewhere", 0, model, split.dev, split.test, category="labelled outside data")
     (entry,) = run.entries["reports"]
@@ -230,6 +247,9 @@ def test_wrong_stored_embeddings_are_refused_in_one_line(tmp_path, some_faces):
     np.savez(tmp_path / "table.npz", embeddings=good)
     with pytest.raises(ValueError, match="table.npz: expected arrays embeddings and image_ids"):
         fl.embeddings_of(tmp_path / "table.npz")
-    path.write_text("no numbers")
-    with pytest.raises(ValueError, match="expected a .npy file"):
-        fl.embeddings_of(path, ids)
+    with open(path, "wb") as file:
+        np.savez(file, good)
+    for content in (b"no numbers", b"", path.read_bytes()[:-9]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="table.npy: expected a .npy file.*; delete it"):
+            fl.embeddings_of(path, ids)

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import facelab as fl
+from facelab.files import alone_in
 from facelab.study.commands import main
 from facelab.study.own_method import CHAPTER, compare_method
 
@@ -115,6 +116,11 @@ def test_by_default_the_network_the_sampler_and_the_settings_are_the_chapters(st
             f"{PLAIN}\nsettings = {{'epochs': 9}}",
             "a.py: expected settings of .* epochs",
         ),
+        ("a.py", "def objective(:", r"objective\(people\) in a.py, got SyntaxError: .* line 1\)"),
+        ("a.py", "1 / 0", r"objective\(people\) in a.py, got ZeroDivisionError: division by zero"),
+        ("a.py", f"{PLAIN}\nsettings = 5", "expected settings a dict, got 'int'"),
+        ("a.py", f"{PLAIN}\nMETHOD = 5", "expected METHOD a str, got 'int'"),
+        ("a.py", f"{PLAIN}\nnetwork = 5", r"a.py: expected network\(image_size\), got 5"),
         (f"{CHAPTER}.py", PLAIN, "expected a name that no other run in .* has, got 03_mining"),
     ],
 )
@@ -126,3 +132,17 @@ def test_what_cannot_be_compared_is_named_before_anything_is_trained(study, name
     assert sorted(study.rglob("*")) == before
     with pytest.raises(ValueError, match="03_mining_comparison/run.json: expected a record"):
         compare_method(name, "elsewhere")
+    record = json.loads((study / CHAPTER / "run.json").read_text())
+    del record["parameters"]["CROP"]
+    (study / CHAPTER / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="expected a finished run .* done, without CROP"):
+        compare_method(name, study)
+
+
+def test_what_fails_in_training_is_one_line_and_a_second_writer_is_refused(study):
+    Path("bad.py").write_text("def objective(people):\n    return people.nothing")
+    result = CliRunner().invoke(main, ["compare", "bad.py", str(study)])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert "expected a method that trains in bad.py, got AttributeError" in result.stderr
+    with alone_in(study), pytest.raises(ValueError, match="expected a folder of its own"):
+        compare_method("bad.py", study)

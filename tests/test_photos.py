@@ -18,6 +18,7 @@ import facelab as fl
 from facelab.data.copies import side_of
 from facelab.data.decoding import decode
 from facelab.explorer.widget import uploaded
+from facelab.files import alone_in
 from facelab.study.commands import main
 from facelab.study.photos import NETWORK, compare_photos, values_of, verify_folder
 from facelab.verification import Calibration
@@ -120,6 +121,26 @@ def test_a_network_that_says_too_little_is_one_line(photos, tmp_path):
         fl.save_network(bare, fl.siamese_cnn(8, 16, channels=(8, 8)), about, **settings)
         with pytest.raises(ValueError, match=f"expected a network with its {missing}, got"):
             compare_photos(photo, photo, bare)
+
+
+def test_a_photo_that_cannot_be_read_is_named(photos, network, tmp_path):
+    good, bad = photos / "Person 1" / "IMG_0.JPG", tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    said = CliRunner().invoke(main, ["verify", str(good), str(bad), "--model", str(network)])
+    assert said.exit_code == 2
+    assert said.stderr.startswith(f"facelab: {bad}: not an image") and said.stderr.count("\n") == 1
+
+
+def test_a_prior_that_is_none_is_refused_without_a_calibration_too(photos, network):
+    photo = photos / "Person 1" / "IMG_0.JPG"
+    with pytest.raises(ValueError, match="expected prior a finite number from 0 to 1, got 7"):
+        compare_photos(photo, photo, network, prior=7)
+
+
+def test_a_second_writer_into_one_folder_is_refused(photos, network, tmp_path):
+    out = tmp_path / "out"
+    with alone_in(out), pytest.raises(ValueError, match="expected a folder of its own, got one"):
+        verify_folder(photos, network, out)
 
 
 def test_a_ratio_without_an_end_is_null_in_json(network, monkeypatch):

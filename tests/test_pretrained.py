@@ -78,6 +78,37 @@ def test_embeddings_are_kept_for_the_next_call(plain, monkeypatch):
 
 
 @needs_dlib
+@pytest.mark.parametrize("damage", ["foreign", "cut", "empty", "lost", "archive"])
+def test_kept_embeddings_that_are_damaged_are_made_anew(plain, cache, damage):
+    named = replace(plain, fingerprint="plain")
+    embed = fl.dlib_network(aligned=False, progress=False)
+    first = np.array(embed(named))
+    (file,) = cache.rglob("embeddings.npy")
+    stat = file.stat()
+    assert getattr(stat, "st_blocks", stat.st_size) * 512 >= first.nbytes  # all of it is on disk
+    whole = file.read_bytes()
+    if damage == "foreign":
+        np.save(file, first[:1])
+    elif damage == "archive":
+        with file.open("wb") as out:
+            np.savez(out, first)
+    elif damage == "lost":
+        file.unlink()
+    else:
+        file.write_bytes(whole[:-9] if damage == "cut" else b"")
+    np.testing.assert_array_equal(embed(named), first)
+    assert file.read_bytes() == whole
+
+
+@needs_dlib
+def test_a_cache_that_cannot_be_made_is_named(plain, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FACELAB_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OSError, match="FACELAB_CACHE"):
+        fl.dlib_network(progress=False)(replace(plain, fingerprint="plain"))
+
+
+@needs_dlib
 def test_images_too_small_for_the_detector_are_refused():
     images = np.zeros((1, 3, 64, 64), np.uint8)
     faces = fl.Faces(images, np.arange(1), np.arange(1), ("A",), np.ones(1, int))

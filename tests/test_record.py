@@ -50,8 +50,11 @@ def finished(run):
     return strict_json(run.path("run.json"))
 
 
-def make_run(folder="", **parameters):
-    return Run("01_test", {"OUT": str(folder), **parameters})
+def make_run(folder="", faces=None, **parameters):
+    run = Run("01_test", {"OUT": str(folder), **parameters})
+    if faces is not None:
+        run.uses(faces)
+    return run
 
 
 def tiny_network():
@@ -236,8 +239,8 @@ def test_no_file_of_a_run_gets_out_of_its_folder(tmp_path, name):
             run.path(file)
 
 
-def test_two_methods_never_share_a_file(tmp_path):
-    run = make_run(tmp_path)
+def test_two_methods_never_share_a_file(tmp_path, faces):
+    run = make_run(tmp_path, faces)
     run.checkpoint("ArcFace, longer", 0)
     assert run.checkpoint("ArcFace, longer", 1) == tmp_path / "arcface-longer_1.pt"
     told = "got 'ArcFace, longer' and 'ArcFace + longer', both arcface-longer"
@@ -255,7 +258,7 @@ def test_a_run_in_a_batch_leaves_it_to_the_batch_to_say_that_it_is_done(tmp_path
 
 
 def test_the_file_of_a_report_says_whom_each_pair_shows(tmp_path, faces):
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, faces)
     run.report("a", 0, fl.verify(random_embeddings(faces), faces, 1.0))
     (entry,) = finished(run)["reports"]
     with np.load(tmp_path / entry["file"]) as file:
@@ -285,7 +288,7 @@ def test_a_claim_without_a_number_or_with_a_bad_format_is_refused_at_once(value,
 
 
 def test_a_training_is_recorded_with_its_settings_budget_and_film(tmp_path, faces):
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, faces)
     dev = faces.with_pairs(replace(faces.pairs, name="dev", role="dev"))
 
     def objective():
@@ -335,7 +338,7 @@ def test_the_best_epoch_can_be_kept_beside_the_last(faces):
     objective = partial(losses.TripletMarginLoss, 0.2)
     dev = faces.with_pairs(replace(faces.pairs, name="dev", role="dev"))
     settings = {"epochs": 4, "batch_size": 8, "lr": 0.1, "watch": {"dev": dev}}
-    trained = make_run().train(
+    trained = make_run("", faces).train(
         "net", 0, tiny_network, faces, objective, keep_best="dev", **settings
     )
     best = trained.history["dev_auc"].max()
@@ -346,7 +349,7 @@ def test_the_best_epoch_can_be_kept_beside_the_last(faces):
 
 
 def test_a_verified_method_is_rows_a_look_at_test_pairs_and_a_file(tmp_path, faces):
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, faces)
     dev = faces.select(faces.names[:9])
     test = on_others(faces)
     report = run.verify("my method", 0, random_embeddings, dev, test, outside_data="ImageNet",
@@ -369,8 +372,21 @@ def test_a_verified_method_is_rows_a_look_at_test_pairs_and_a_file(tmp_path, fac
     assert run.reports["my method", "View 1 test"] is report
 
 
+def test_what_is_measured_before_its_data_are_recorded_is_refused(faces):
+    run, dev = make_run(), faces.select(faces.names[:9])
+    settings = {"epochs": 1, "watch": {"dev": faces}}
+    for measure in (
+        lambda: run.report("a", 0, make_report()),
+        lambda: run.verify("a", 0, None, dev, on_others(faces)),
+        lambda: run.train("a", 0, None, faces, None, **settings),
+    ):
+        with pytest.raises(ValueError, match=r"expected run.uses\(faces\) before anything is me"):
+            measure()
+    assert fl.results_of(run).empty
+
+
 def test_pairs_of_other_people_are_no_look_at_test_pairs(faces):
-    run = make_run()
+    run = make_run("", faces)
     pairs = replace(faces.pairs, name="dev", role="dev")
     run.report("a", 0, fl.verify(random_embeddings(faces), faces.with_pairs(pairs), 1.0))
     assert run.record()["test_looks"] == 0
@@ -385,7 +401,7 @@ def test_a_category_that_lfw_does_not_have_is_refused(faces):
 def test_a_kept_network_is_tied_to_its_report_by_file_and_sha256(tmp_path, faces):
     import hashlib
 
-    run = make_run(tmp_path)
+    run = make_run(tmp_path, faces)
     model = fl.siamese_cnn(4, 4, channels=(2, 2))
     about = {"name": "siamese_cnn", "embedding_size": 4, "image_size": 4, "channels": [2, 2]}
     run.report("net", 0, fl.verify(fl.embed(model, faces), faces, 1.0))

@@ -5,14 +5,16 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import PIL.Image
 import pytest
 from click.testing import CliRunner
 from records import add_number, add_report, add_training, make_record, make_report, write_record
+from safetensors.numpy import save_file
 
 from facelab.study.commands import main
 from facelab.study.report import build_report, headlines, spent
-from facelab.study.results import comparable, load_results
+from facelab.study.results import comparable, load_results, load_shown
 from facelab.study.tables import BEGIN, END, results_tables, write_results
 
 SEMIHARD = "triplet + semi-hard | mine"
@@ -223,6 +225,53 @@ def test_a_bad_record_and_a_bad_picture_are_named_and_the_others_are_shown(runs,
     assert said == [f"{runs}/02_networks/bad.png", f"{runs}/04_older/run.json"]
     assert "✗ Not readable." in html and "04_older/run.json: expected a record" in html
     assert html.count("<figure") == 1 and "ten times" in html
+
+
+def spoil_film(place, record):
+    add_training(record, "a")
+    record["trainings"][0]["film"] = "film.npz"
+    same = np.array([True, False])
+    np.savez(place / "film.npz", epoch=[1], dev_same=same, dev_distance=[[0.5, np.nan]])
+
+
+def spoil_report(place, record):
+    with np.load(place / "0.npz") as file:
+        np.savez(place / "0.npz", **{**file, "synthetic": np.array([True, False])})
+
+
+def spoil_calibration(calibration):
+    """Keep a network with what is no calibration."""
+
+    def spoil(place, record):
+        said = {"settings": json.dumps({"calibration": calibration})}
+        save_file({"weights": np.zeros(1)}, place / "net.safetensors", said)
+        record["reports"][0]["network"] = {"file": "net.safetensors", "sha256": ""}
+
+    return spoil
+
+
+SPOILT = {
+    "film": ("film.npz: expected the film", spoil_film),
+    "report": ("0.npz: expected a report", spoil_report),
+    "list": ("net.safetensors: expected the network", spoil_calibration([1, 2])),
+    "empty": ("net.safetensors: expected the network", spoil_calibration({"log_lr": [1]})),
+    "data": ("run.json: expected a record", lambda place, record: record.update(data={})),
+}
+
+
+@pytest.mark.parametrize(("named", "spoil"), SPOILT.values(), ids=SPOILT)
+def test_one_bad_run_is_named_and_the_report_of_the_others_is_written(
+    tmp_path, caplog, named, spoil
+):
+    for name in ("00_good", "01_bad"):
+        record = chapter(tmp_path, name, [("a", make_report(), 0.8)])
+        if name == "01_bad":
+            spoil(tmp_path / name, record)
+        write_record(tmp_path / name, record)
+    html = build_report(tmp_path).read_text("utf-8")
+    assert "00 Good" in html and "00 · a" in html
+    assert any(f"01_bad/{named}" in said for said in caplog.messages)
+    assert any(one.problem for one in load_shown(tmp_path))
 
 
 def test_a_picture_elsewhere_is_not_embedded(runs, tmp_path):

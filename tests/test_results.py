@@ -213,12 +213,21 @@ BAD = {
     "the folder": lambda record: bad(record, figures=[FIGURE | {"file": "."}]),
     "an absolute root": lambda record: bad(record, data=record["data"] | {"root": "/etc"}),
     "a root above": lambda record: bad(record, data=record["data"] | {"root": "a/../../x"}),
+    "a root above in another line": lambda record: bad(
+        record, data=record["data"] | {"root": "x\n/../../../../tmp/far"}
+    ),
+    "a report of unknown data": lambda record: bad(record, data={}),
+    "a film of unknown data": lambda record: bad(
+        record, data={}, reports=[], trainings=[TRAINING | {"film": "a.npz"}]
+    ),
     "a format that fills memory": lambda record: bad(
         record, claims=[CLAIM | {"format": ".999999999f"}]
     ),
     "a long line": lambda record: "x" * 10_000_000,
 }
 FIGURE = {"caption": "c"}
+TRAINING = {"method": "a", "seed": 0, "epochs": 1, "images": 1, "seconds": 1}
+TRAINING |= {"images_per_second": 1}
 CLAIM = {"sentence": "s", "value": 1.0, "low": None, "high": None, "holds": True}
 
 
@@ -353,6 +362,12 @@ def test_the_same_results_in_two_folders_get_names_that_differ(folder):
     twice = fl.load_shown(folder)
     assert len({one.name for one in twice}) == len(twice) == 2 * len(once) - 1
     assert sum(one.is_best for one in twice) == 1
+
+
+@pytest.mark.parametrize("read", [fl.load_results, fl.trainings])
+def test_a_folder_that_is_not_there_is_refused(tmp_path, read):
+    with pytest.raises(FileNotFoundError, match=r"expected a run\.json in a folder below .*none"):
+        read(tmp_path / "none")
 
 
 def test_an_empty_folder_has_nothing_to_show(tmp_path):

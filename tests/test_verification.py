@@ -1016,13 +1016,38 @@ def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):
     assert back.metrics() == pytest.approx(report.metrics(), nan_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"synthetic": np.array([True, False])}, "expected synthetic a bool, got 'ndarray'"),
+        ({"source": None}, "expected source a str, got 'NoneType'"),
+        ({"rule": np.array(["f1"])}, "expected rule a str"),
+        ({"image_ids": np.full((24, 2), "a"), "people": np.full((24, 2), "a")}, "for each image"),
+    ],
+)
+def test_a_report_refuses_fields_of_another_kind(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(random_report(6), **change)
+
+
 def test_a_file_that_is_no_report_is_refused(tmp_path):
-    np.savez(tmp_path / "other.npz", distances=np.ones(3))
-    with pytest.raises(ValueError, match=r"other.npz: expected \['distances', 'f1_threshold'"):
-        Report.load(tmp_path / "other.npz")
-    (tmp_path / "text.npz").write_bytes(b"distances")
-    with pytest.raises(ValueError, match="pickled"):
-        Report.load(tmp_path / "text.npz")
+    path = tmp_path / "other.npz"
+    no_report = "other.npz: expected a report of tested pairs, got .*; delete it"
+    random_report(6).save(path)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 255
+    for content in (b"", whole[:500], whole[:-9], bytes(flipped), b"distances"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=no_report):
+            Report.load(path)
+    np.savez(path, distances=np.ones(3))
+    with pytest.raises(ValueError, match=r"expected \['distances', 'f1_threshold'"):
+        Report.load(path)
+    np.save(tmp_path / "other.npy", np.ones(3))
+    (tmp_path / "other.npy").rename(path)
+    with pytest.raises(ValueError, match=no_report):
+        Report.load(path)
     with pytest.raises(FileNotFoundError, match="none.npz"):
         Report.load(tmp_path / "none.npz")
 

@@ -10,13 +10,13 @@ from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
 from tqdm.contrib.concurrent import thread_map
 
-from facelab.checks import extra, has_columns, kinds, one_line
+from facelab.checks import extra, has_columns, kinds
 from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import decode_all, open_picture
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import UNLISTED, find_photos
 from facelab.data.packing import Photos, check, unusable
-from facelab.files import write_whole
+from facelab.files import alone_in, loaded, write_whole
 from facelab.progress import Progress
 
 SIDE = 112  # pixels of the template
@@ -27,7 +27,7 @@ TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 11
 )  # fmt: skip
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # as one sees the image
 COORDINATES = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
-COLUMNS = ["file", "faces", *COORDINATES]
+COLUMNS = ["file", "faces", *COORDINATES]  # of landmarks.csv
 SAVE_EVERY = 200  # images between two writes of the landmarks
 SHOWN = 12  # images on the contact sheet
 
@@ -75,7 +75,11 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     photos, is_drawn, folder = _photos(source)
     out = Path(out)
     _check_apart(photos, folder, out)
-    out.mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        return _written(photos, is_drawn, out, margin, progress)
+
+
+def _written(photos: dict[str, str], is_drawn, out: Path, margin: int, progress) -> pd.DataFrame:
     if is_drawn:
         mark_as_drawn(out)
     files = list(photos)
@@ -167,7 +171,9 @@ def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFram
     """
     path = out / "landmarks.csv"
     states = {file: _state(photo) for file, photo in photos.items()}
-    known = _read_landmarks(path)
+    known = pd.DataFrame(columns=[*COLUMNS, "photo"])
+    if path.exists():
+        known = loaded(_read_landmarks, path, "a table of landmarks")
     is_untold = known["photo"].isna() & known["file"].isin(states)
     known["photo"] = known["photo"].fillna(known["file"].map(states))
     fits = dict(zip(known["file"], known["photo"], strict=True))
@@ -193,15 +199,9 @@ def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFram
 
 def _read_landmarks(path: Path) -> pd.DataFrame:
     """Read `COLUMNS`, and in ``photo`` the state of each, which need not be there."""
-    if not path.exists():
-        return pd.DataFrame(columns=[*COLUMNS, "photo"])
-    try:
-        known = pd.read_csv(path, dtype={"file": str, "photo": str})
-        has_columns("landmarks", known, COLUMNS)
-        known = known.astype(dict.fromkeys(COORDINATES, float))
-    except ValueError as error:  # pandas' own too
-        got = f"got {one_line(error)}; delete it"
-        raise ValueError(f"{path}: expected a table of landmarks, {got}") from error
+    known = pd.read_csv(path, dtype={"file": str, "photo": str})
+    has_columns("landmarks", known, COLUMNS)
+    known = known.astype(dict.fromkeys(COORDINATES, float))
     return known.reindex(columns=[*COLUMNS, "photo"]).astype({"photo": object})
 
 

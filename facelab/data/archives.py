@@ -1,6 +1,7 @@
 """Archives of a data set: only what belongs to one is kept, and all is read to its checksums."""
 
 import gzip
+import os
 import stat
 import tarfile
 import zipfile
@@ -16,6 +17,12 @@ AT_LEAST = 100_000_000  # bytes that every archive may hold
 PIECE = 1 << 20  # bytes
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError)
 BROKEN += (RuntimeError, NotImplementedError)  # a zip with a password, or of an unknown method
+BROKEN += (ValueError,)  # words where a tar has numbers
+LONGEST = 255  # bytes of a name that disks take
+
+
+class TooLargeError(ValueError):
+    """An archive that unpacks to more than photos do."""
 
 
 def unpack(archive: Path, folder: Path, variants, texts) -> None:
@@ -23,12 +30,17 @@ def unpack(archive: Path, folder: Path, variants, texts) -> None:
 
     Kept are photos in a person's folder below one of `variants`, however deep that lies, and files
     named as one of `texts`; no links, no hidden files, nothing else. A ValueError if the archive
-    is cut off or damaged, or unpacks to far more than photos do.
+    is cut off or damaged, has two members for one place, or unpacks to far more than photos do.
     """
     for place, data in _contents(archive, variants, texts):
         path = folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(data)
+        except (FileExistsError, NotADirectoryError):
+            expected = f"expected one member for {place.as_posix()!r}, got two"
+            raise ValueError(f"{archive}: {expected}") from None
 
 
 def _contents(archive: Path, variants, texts) -> Iterator[tuple[PurePosixPath, bytes]]:
@@ -38,6 +50,8 @@ def _contents(archive: Path, variants, texts) -> Iterator[tuple[PurePosixPath, b
             place = _place(name, variants, texts)
             if place:
                 yield place, read()
+    except TooLargeError:
+        raise
     except BROKEN as e:
         raise ValueError(f"{archive}: expected a whole archive of LFW, got {e!r}") from e
 
@@ -47,7 +61,8 @@ def _place(name: str, variants, texts) -> PurePosixPath | None:
     path = PurePosixPath(name.lstrip("/"))
     *_, above, folder, file = "", "", "", *path.parts
     hidden = [part for part in path.parts if part.startswith(".") or set(part) & set("\\:\0")]
-    if hidden or not file:
+    too_long = [part for part in path.parts if len(os.fsencode(part)) > LONGEST]
+    if hidden or too_long or not file:
         return None
     if file in texts:
         return PurePosixPath(folder, file) if folder in variants else PurePosixPath(file)
@@ -61,7 +76,11 @@ def _tar_members(archive: Path):
     with open(archive, "rb") as raw:
         opened = _Gzip if raw.read(2) == b"\x1f\x8b" else open
     with opened(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        begun = -1
         while member := tar.next():
+            if member.size < 0 or member.offset <= begun:  # it would be read again and again
+                raise tarfile.ReadError(f"a member of {member.size:,} bytes")
+            begun = member.offset
             tar.members.clear()  # millions of empty ones would fill the memory
             _check_size(archive, member.offset_data + member.size, most)
             if member.isreg() and member.size <= MOST_BYTES:
@@ -95,4 +114,5 @@ def _most(archive: Path) -> int:
 
 def _check_size(archive: Path, size: int, most: int) -> None:
     if size > most:
-        raise ValueError(f"{archive}: expected photos, got more than {most:,} bytes of something")
+        got = f"got more than {most:,} bytes of something"
+        raise TooLargeError(f"{archive}: expected photos, {got}")

@@ -38,7 +38,7 @@ class Copy:
         """Return ``NAME/FILE`` of every file that is there, but for hidden ones."""
         files = []
         for person in visible(self.path):
-            if person.is_dir():
+            if os.path.isdir(person):  # unlike is_dir(), of a link to itself too
                 files += [f"{person.name}/{file.name}" for file in visible(person.path)]
         return sorted(files)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import numbers, places, truths
+from facelab.files import loaded
 from facelab.verification import Calibration, Report, auc
 
 BINS = np.linspace(0, 2, 41)  # of a film's histograms
@@ -46,18 +48,20 @@ class Film:
     @classmethod
     def load(cls, path, source: str = "", synthetic: bool = False) -> "Film":
         """Read what `save` wrote; anything else is a ValueError that names the file."""
-        with Path(path).open("rb") as opened:
-            try:
-                file = dict(np.load(opened, allow_pickle=False))
-                names = [key.removesuffix("_same") for key in file if key.endswith("_same")]
-                splits = {name: (file[f"{name}_distance"], file[f"{name}_same"]) for name in names}
-                film = cls(file["epoch"], source, synthetic, splits)
-                fits = [d.shape == (len(film.epoch), len(same)) for d, same in splits.values()]
-            except Exception as error:  # whatever a damaged file makes NumPy raise
-                raise ValueError(f"{path}: expected a film of a training, got {error!r}") from error
-        if not all(fits):
-            raise ValueError(f"{path}: expected a film of a training, got arrays that do not fit")
-        return film
+
+        def read(path):
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                epoch, splits = places("epoch", file["epoch"]), {}
+                for name in [key.removesuffix("_same") for key in file if key.endswith("_same")]:
+                    distances, same = file[f"{name}_distance"], truths("same", file[f"{name}_same"])
+                    numbers("distances", distances, low=0)
+                    fits = distances.shape == (*epoch.shape, *same.shape)
+                    if not fits or distances.ndim != 2 or not distances.size:
+                        raise ValueError("arrays that do not fit")
+                    splits[name] = distances, same
+                return cls(epoch, source, synthetic, splits)
+
+        return loaded(read, path, "a film of a training")
 
     def counted(self) -> dict[str, object]:
         """Count the distances of every split in `BINS`, epoch by epoch, for the browser."""

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from facelab.checks import as_json, extra, kinds, one_line, whole
 from facelab.faces import Faces
-from facelab.models import load_network
+from facelab.files import loaded
+from facelab.models import check_settings, load_network
 from facelab.progress import Progress
 
 INSIGHTFACE = {"image_size": 112, "colours": "RGB", "mean": 127.5, "scale": 1 / 127.5}
@@ -111,13 +112,16 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
         why = str(error).splitlines()[0]
         raise ValueError(f"expected an ONNX file, got {path} ({why})") from None
     written = session.get_modelmeta().custom_metadata_map.get("facelab", "{}")
+    known = loaded(lambda _: check_settings(json.loads(written)), path, "an ONNX file of facelab")
     about = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    about |= INSIGHTFACE | (json.loads(written) or {"aligned": True}) | preprocessing | about
+    about |= INSIGHTFACE | (known or {"aligned": True}) | preprocessing | about
+    whole("image_size", about["image_size"], 1)
     if about["colours"] not in ("RGB", "BGR"):
         raise ValueError(f"expected colours RGB or BGR, got {about['colours']!r}")
     for name in ("mean", "scale"):
-        values = np.asarray(about[name], float)
-        if values.size not in (1, 3) or not np.isfinite(values).all():
+        values = np.asarray(about[name])
+        is_number = values.dtype.kind in "iuf" and np.isfinite(values).all()
+        if values.size not in (1, 3) or not is_number:
             raise ValueError(f"expected one or three finite numbers as {name}, got {about[name]}")
     inputs = [list(given.shape) for given in session.get_inputs()]
     wanted = [3, about["image_size"], about["image_size"]]
@@ -151,14 +155,19 @@ def embeddings_of(
     Raises
     ------
     ValueError
-        If rows and ids differ in number, an id is there twice, a number is not finite, or, later,
-        an image of the faces has no row.
+        If it is no such file, rows and ids differ in number, an id is there twice, a number is not
+        finite, or, later, an image of the faces has no row.
     """
     path = Path(path)
-    try:
-        table = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"expected a .npy file of numbers, got {path} ({error})") from None
+
+    def read(path):
+        with open(path, "rb") as file:  # which NumPy would leave open
+            if Path(path).suffix != ".npz":
+                return np.load(file, allow_pickle=False)
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+
+    table = loaded(read, path, "a .npy file of numbers")
     if image_ids is None:
         table, image_ids = _with_ids(path, table)
     ids = [str(image) for image in image_ids]
@@ -246,7 +255,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
         network, known = load_network(network)
         settings = known | settings
     side = whole("image_size", settings.get("image_size"), 1)
-    about = settings | STUDY
+    about = check_settings(settings) | STUDY
     said = as_json(about)
     was_training = network.training
     wrapped = _UnitLength(network).eval().cpu()

@@ -1,6 +1,7 @@
 """dlib's face network, which learned from other people's faces, on any `Faces`."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from facelab.checks import extra, kinds
-from facelab.data.cache import cache_dir
+from facelab.data.cache import cache_dir, made_once
 from facelab.faces import Faces
 from facelab.progress import Progress
 
@@ -110,19 +111,35 @@ def _from_centre(box, image: np.ndarray) -> float:
 
 
 def _stored(faces: Faces, chips: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings and states by place in ``faces.packed``, of a file if it has a name."""
+    """Return embeddings and states by place in ``faces.packed``, of a file if it has a name.
+
+    Files that are cut or foreign are begun anew, both of them.
+    """
     n = len(faces.packed)
+    blank = np.zeros((n, VALUES), np.float32), np.zeros(n, np.uint8)
     if not faces.fingerprint:
-        return np.zeros((n, VALUES), np.float32), np.zeros(n, np.uint8)
-    folder = cache_dir() / "dlib" / f"{chips}-{faces.fingerprint[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return (
-        _mapped(folder / "embeddings.npy", np.float32, (n, VALUES)),
-        _mapped(folder / "state.npy", np.uint8, (n,)),
-    )
+        return blank
+    path = cache_dir() / "dlib" / f"{chips}-{faces.fingerprint[:16]}"
+    files = path / "embeddings.npy", path / "state.npy"
+
+    def make(folder):  # each byte is written: where the disk is full, a map would kill the process
+        for file, array in zip(files, blank, strict=True):
+            np.save(folder / file.name, array)
+
+    for _ in range(2):
+        made_once(path, make)
+        embeddings, state = map(_mapped, files, blank)
+        if embeddings is not None and state is not None:
+            return embeddings, state
+        shutil.rmtree(path, ignore_errors=True)
+    raise OSError(f"{path}: expected embeddings of {n:,} images, got something else; delete it")
 
 
-def _mapped(path, dtype, shape) -> np.ndarray:
-    if path.exists():
-        return np.load(path, mmap_mode="r+", allow_pickle=False)
-    return np.lib.format.open_memmap(path, "w+", dtype, shape)
+def _mapped(path: Path, like: np.ndarray) -> np.ndarray | None:
+    """Map a file that is to be written, None if it does not hold an array like this."""
+    try:
+        known = np.lib.format.open_memmap(path, "r")  # "r+" would lengthen what is cut
+        fits = (known.dtype, known.shape) == (like.dtype, like.shape)
+        return np.lib.format.open_memmap(path, "r+") if fits else None
+    except Exception:  # whatever a damaged file makes NumPy raise
+        return None

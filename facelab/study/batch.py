@@ -4,16 +4,14 @@ import hashlib
 import logging
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-import filelock
-
 from facelab.checks import one_line
+from facelab.files import alone_in
 from facelab.study.cluster import run_on
 from facelab.study.execute import execute
 from facelab.study.layout import notebooks_folder, shipped
@@ -21,7 +19,14 @@ from facelab.study.provenance import tracked
 from facelab.study.reading import SCHEMA, read_record
 from facelab.study.report import build_report, spent
 from facelab.study.settings import chapters, find_notebooks, plan, read_profile, source_cells
-from facelab.study.writing import portable, relative, remove_checkpoints, without_places, write_json
+from facelab.study.writing import (
+    portable,
+    portable_path,
+    relative,
+    remove_checkpoints,
+    without_places,
+    write_json,
+)
 
 log = logging.getLogger(__name__)
 # An old figure must not be shown.
@@ -66,18 +71,18 @@ def run_study(
     known = chapters(notebooks_folder())
     selected = find_notebooks(notebooks, notebooks_folder())
     plans = plan(selected, read_profile(profile), parameters or {}, known)
-    options = ["--profile", profile if profile == label else relative(profile).as_posix()]
+    options = ["--profile", profile if profile == label else portable_path(profile)]
     for name in parameters or {}:
         options += ["-p", name, str(portable(plans[selected[0]][name]))]
     # Relative to where the kernels start, which is here: absolute paths stay out of records.
     folder = relative(out or Path("outputs") / label)
     if out:
-        options += ["--out", folder.as_posix()]
+        options += ["--out", portable_path(out)]
     _check_out(folder, selected)
     jobs = []
     for number, (path, values) in enumerate(plans.items(), 1):
         title = f"[{number}/{len(plans)}] {path.stem}"
-        name = path.stem if path in known else relative(path).as_posix()
+        name = path.stem if path in known else portable_path(path)
         command = shlex.join(["facelab", "run", name, *options])
         values = values | {"PROFILE": label}
         own, text = folder / path.stem, _text_of(path, values)
@@ -87,7 +92,7 @@ def run_study(
     failed = {}
     rest = _expected(jobs)
     total, start = sum(rest.values()), time.monotonic()
-    with _alone_in(folder):
+    with alone_in(folder):
         runs = run_on(scheduler, attempt, jobs) if scheduler else map(attempt, jobs)
         for name, said, cause in runs:
             log.info(said)
@@ -166,18 +171,6 @@ def _text_of(path: Path, parameters: dict) -> str:
     text = repr(source_cells(path))
     text += repr([value for value in parameters.values() if portable(value) != value])
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Hold a folder for this batch alone; the system lets go of it when the process ends."""
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(out / ".lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        got = "one that another run writes into"
-        raise ValueError(f"expected a folder of its own, got {got}: {out}") from None
 
 
 def attempt(job: Job) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -191,6 +192,7 @@ def _dir_and_options(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 @click.option("--readme", metavar="FILE", help="Write the tables of results into this file too.")
 def report(folders, readme):
     """Build DIR/report.html anew from the runs in DIR."""
+    from facelab.files import alone_in
     from facelab.study.layout import notebooks_folder
     from facelab.study.report import build_report
     from facelab.study.settings import chapters
@@ -198,7 +200,8 @@ def report(folders, readme):
 
     expected = [path.stem for path in chapters(notebooks_folder())]
     for folder in folders:
-        click.echo(build_report(folder, expected))
+        with alone_in(folder) if Path(folder).is_dir() else nullcontext():
+            click.echo(build_report(folder, expected))
     if readme:
         write_results(readme, folders)
         click.echo(readme)
@@ -298,7 +301,7 @@ def export(network, out):
     from facelab.field.exchange import export_onnx
 
     about = export_onnx(network, out)
-    if "calibration" in about:  # which is three tables
+    if about.get("calibration"):  # which is three tables
         about = about | {"calibration": f"of {about['calibration']['people']} people"}
     said = ", ".join(f"{key} {value}" for key, value in about.items())
     click.echo(f"{out}: embeddings of unit length; {said}")

@@ -1,5 +1,6 @@
 """Place a method of one's own among those of chapter 03: its budget, its data, its seeds."""
 
+import shlex
 import shutil
 from functools import partial
 from pathlib import Path
@@ -8,19 +9,23 @@ from runpy import run_path
 import pandas as pd
 
 from facelab.augmentation import augment
+from facelab.checks import of_kind
 from facelab.data.lfw import load_lfw
-from facelab.embedding import embed
+from facelab.embedding import embed, expecting
+from facelab.files import alone_in
 from facelab.models import resnet50, siamese_cnn
 from facelab.samplers import people_by_images
 from facelab.study.reading import read_record, read_runs
 from facelab.study.record import Run
 from facelab.study.results import comparable, results_in, results_of
 from facelab.study.tables import VIEW1
-from facelab.study.writing import numbered, outside, relative, remove_checkpoints
+from facelab.study.writing import numbered, outside, portable_path, remove_checkpoints
 from facelab.verification import compare_all, difference_of
 from facelab.views import view1
 
 CHAPTER = "03_mining_comparison"
+FIXED = ("DATA", "IMAGE_SIZE", "CROP", "DEV_PEOPLE", "SEED", "N_SEEDS", "COMPARE_EPOCHS")
+FIXED += ("BATCH_SIZE", "IMAGES_PER_PERSON", "LEARNING_RATE", "NETWORK", "EMBEDDING_SIZE")
 FREE = ("sampler", "lr", "loss_lr", "weight_decay", "optimizer", "scheduler", "augment")
 
 SHOWN = ["label", "outside data", "auc", "auc_low", "auc_high", "auc_mean", "auc_error", "auc_n"]
@@ -48,34 +53,59 @@ def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, 
     """
     file, folder = Path(file), Path(folder)
     chapter = read_record(folder / CHAPTER / "run.json")
-    own = run_path(str(file)) if file.is_file() else {}
-    if not callable(own.get("objective")):
-        raise ValueError(f"{file}: expected a Python file with objective(people), got none")
-    settings = own.get("settings", {})
-    if fixed := sorted(set(settings) - set(FREE)):
-        raise ValueError(f"{file}: expected settings of {', '.join(FREE)}, got {', '.join(fixed)}")
-    method = own.get("METHOD", file.stem.replace("_", " "))
+    missing = sorted(set(FIXED) - set(chapter["parameters"]))
+    if chapter["status"] != "done" or not chapter["reports"] or missing:
+        got = f"one that is {chapter['status']}, without {', '.join(missing) or 'reports'}"
+        raise ValueError(f"{folder / CHAPTER}: expected a finished run with reports, got {got}")
+    own = _own(file)
     out = folder / file.stem
     if (out / "run.json").exists() and not (out / file.name).exists():
         raise ValueError(f"expected a name that no other run in {folder} has, got {file.stem}")
+    with alone_in(folder):
+        return _compared(file, own, folder, chapter)
+
+
+def _own(file: Path) -> dict[str, object]:
+    """Return what a Python file defines; a ValueError if that is no method."""
+    own = {}
+    if file.is_file():
+        with expecting(f"a Python file with objective(people) in {file}"):
+            own = run_path(str(file))
+    if not callable(own.get("objective")):
+        raise ValueError(f"{file}: expected a Python file with objective(people), got none")
+    if not callable(own.get("network", _network)):
+        raise ValueError(f"{file}: expected network(image_size), got {own['network']!r}")
+    settings = of_kind("settings", own.get("settings", {}), dict)
+    if fixed := sorted(map(str, set(settings) - set(FREE))):
+        raise ValueError(f"{file}: expected settings of {', '.join(FREE)}, got {', '.join(fixed)}")
+    of_kind("METHOD", own.get("METHOD", ""), str)
+    return own
+
+
+def _compared(file: Path, own: dict, folder: Path, chapter: dict) -> tuple[pd.DataFrame, Run]:
+    method = own.get("METHOD", file.stem.replace("_", " "))
+    out = folder / file.stem
     p = chapter["parameters"]
     faces = load_lfw(p["DATA"], image_size=p["IMAGE_SIZE"], crop=p["CROP"])
     split = view1(faces, dev_people=p["DEV_PEOPLE"], seed=p["SEED"])
     train, dev, test = split
     people = train.at_least(2)
     run = Run(file.stem, p | {"OUT": str(out)})
-    run.entries["command"] = f"facelab compare {file.name} {relative(folder).as_posix()}"
+    places = (portable_path(file), portable_path(folder))
+    run.entries["command"] = shlex.join(["facelab", "compare", *places])
     run.uses(faces, split.name)
     if faces.fingerprint != chapter["data"]["fingerprint"]:
         run.note(f"The pixels are not those of {CHAPTER}: another copy, or another decoder.")
     sampler = partial(people_by_images, images_per_person=p["IMAGES_PER_PERSON"])
     budget = {"epochs": p["COMPARE_EPOCHS"], "batch_size": p["BATCH_SIZE"]}
     budget["watch"] = {"train": train, "dev": dev}
-    settings = {"sampler": sampler, "lr": p["LEARNING_RATE"], "augment": augment} | settings
+    settings = {"sampler": sampler, "lr": p["LEARNING_RATE"], "augment": augment}
+    settings |= own.get("settings", {})
     network = partial(own.get("network", partial(_network, p)), p["IMAGE_SIZE"])
     objective = partial(own["objective"], people)
     for seed in range(p["SEED"], p["SEED"] + p["N_SEEDS"]):
-        trained = run.train(method, seed, network, people, objective, **budget, **settings)
+        with expecting(f"a method that trains in {file}"):
+            trained = run.train(method, seed, network, people, objective, **budget, **settings)
         run.verify(method, seed, partial(embed, trained.model), dev, test)
     shutil.copyfile(file, out / file.name)
     recorded = results_in(read_runs(folder))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facelab.checks import real
 from facelab.data.alignment import align, aligned, find_landmarks
 from facelab.data.copies import SIDE
 from facelab.data.decoding import decode, open_picture, shrink
@@ -22,11 +23,12 @@ from facelab.data.packing import check_sizes, name_apart
 from facelab.embedding import embed
 from facelab.faces import Faces, Pairs
 from facelab.field.exchange import embeddings_of, onnx_model
+from facelab.files import alone_in
 from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
 from facelab.study.record import Run
 from facelab.study.report import build_report
-from facelab.study.writing import portable
+from facelab.study.writing import portable_path
 from facelab.verification import Calibration, Report, calibrate, check_rule, distances
 from facelab.views import split_people
 
@@ -69,26 +71,31 @@ def verify_folder(
     set_style()
     check_rule(by, far)
     of_faces, settings = _network(network, preprocessing)
-    out, photos = Path(out), folder
     album = find_photos(folder)
     _check_people(album)
     if os.path.realpath(out) == os.path.realpath(album.path):
         raise ValueError(f"expected out another folder than that of the people, got {out}")
-    faces = _faces(folder, album, out, settings)
-    test = split_people(faces, dev=0.25, test=0.5).test
-    dev = faces.select(set(faces.names) - set(test.names))
-    run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
-    command = ["facelab", "verify", portable(str(photos))]
-    command += [] if network == NETWORK else ["--model", portable(str(network))]
+    command = ["facelab", "verify", portable_path(folder)]
+    command += [] if network == NETWORK else ["--model", portable_path(network)]
     for name, value in (preprocessing or {}).items():
         command += ["-p", name, str(value)]
     command += [] if by == "accuracy" else ["--by", by]
     command += [] if far is None else ["--far", str(far)]
+    out = Path(out)
+    with alone_in(out):
+        faces = _faces(folder, album, out, settings)
+        return _verified(faces, network, out, of_faces, settings, command, by, far)
+
+
+def _verified(faces, network, out, of_faces, settings, command, by, far) -> tuple[Report, Path]:
+    test = split_people(faces, dev=0.25, test=0.5).test
+    dev = faces.select(set(faces.names) - set(test.names))
+    run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
     run.entries["command"] = shlex.join(command)
     run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
     method = Path(network).stem
-    about = {"category": "labelled outside data"}
-    about["outside_data"] = settings.get("training", f"what {Path(network).name} has learned from")
+    learned_from = settings.get("training") or f"what {Path(network).name} has learned from"
+    about = {"category": "labelled outside data", "outside_data": learned_from}
     of_network = cache(of_faces)  # dev people are asked twice
     report = run.verify(method, 0, of_network, dev, test, by=by, far=far, **about)
     calibration = calibrate(of_network(dev), dev)
@@ -137,8 +144,9 @@ def compare_photos(
     `prior` is P(same) before one has looked. Without a calibration in the network's file, nothing
     is said about how sure; without a threshold it is a ValueError.
     """
+    prior = real("prior", prior, 0, 1)
     of_faces, settings = _network(network, preprocessing)
-    if "threshold" not in settings:
+    if settings.get("threshold") is None:
         expected = f"{network}: expected a network with its threshold"
         raise ValueError(f"{expected}, got none; facelab verify FOLDER chooses one")
     pixels = np.stack([_framed(photo, settings) for photo in (a, b)])
@@ -147,7 +155,7 @@ def compare_photos(
     (distance,) = distances(of_faces(faces), Pairs([0], [1], [False])).tolist()
     threshold = settings["threshold"]
     found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
-    if "calibration" in settings:
+    if settings.get("calibration"):
         known = Calibration.of_plain(settings["calibration"])
         (row,) = known.how_sure(distance, prior).to_dict("records")
         found |= {"prior": prior} | row
@@ -183,33 +191,35 @@ def _network(
     path: str | Path, preprocessing: Mapping | None
 ) -> tuple[Callable[[Faces], np.ndarray], dict]:
     """Read a network from a file: what embeds `Faces`, and the settings of the file."""
-    known = {"crop": None, "flip": False, "side": SIDE}  # crops are LFW's
+    known = {"crop": None, "side": SIDE}  # crops are LFW's
     suffix = Path(path).suffix.lower()
     if preprocessing and suffix != ".onnx":
         raise ValueError(f"expected {', '.join(preprocessing)} with an ONNX file, got {path}")
-    if suffix == ".onnx":
-        model = onnx_model(path, **preprocessing or {})
-        return model, known | model.about
     if suffix in (".npy", ".npz"):
         return embeddings_of(path), known | {"image_size": OF_NONE}
-    model, settings = load_network(path)
+    if suffix == ".onnx":
+        model = onnx_model(path, **preprocessing or {})
+        settings = model.about
+    else:
+        model, settings = load_network(path)
+        model = partial(embed, model, flip=settings.get("flip") or False)
     settings = known | settings
-    if "image_size" not in settings:
+    if settings.get("image_size") is None:
         raise ValueError(f"{path}: expected a network with its image_size, got {[*settings]}")
     check_sizes(*(settings[name] for name in ("image_size", "crop", "side")))
-    return partial(embed, model, flip=settings["flip"]), settings
+    return model, settings
 
 
 def _framed(photo: str | Path, settings: dict) -> np.ndarray:
     """Read a photo as the network's own images were read, (3, image_size, image_size)."""
     size, crop = settings["image_size"], settings["crop"]
-    if not settings.get("aligned"):
-        return decode(photo, size, crop, settings["side"])
     try:
+        if not settings.get("aligned"):
+            return decode(photo, size, crop, settings["side"])
         image = open_picture(photo)
+        points = find_landmarks(image)
+        if np.isnan(points).any():
+            raise ValueError("expected a face, found none")
+        return shrink(aligned(image, points), size, crop)
     except ValueError as error:
         raise ValueError(f"{photo}: {error}") from error
-    points = find_landmarks(image)
-    if np.isnan(points).any():
-        raise ValueError(f"{photo}: expected a face, found none")
-    return shrink(aligned(image, points), size, crop)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fastjsonschema
 
+from facelab import files
 from facelab.checks import one_line
 
 SCHEMA = 2
@@ -37,7 +38,8 @@ def inside(folder: str | Path, file: str) -> Path:
 def read_record(path: Path) -> dict:
     """Read a ``run.json``; what is no whole record of this version is a ValueError that names it.
 
-    Its form is that of ``record.schema.json``. What was not recorded yet is as in `NOTHING`.
+    Its form is that of ``record.schema.json``. What was not recorded yet is as in `NOTHING`, but
+    reports and films say on what data.
     """
     expected = f"{path}: expected a record of schema {SCHEMA}, got"
     if not path.is_file():
@@ -65,6 +67,9 @@ def _finite(text: str) -> float | None:
 
 def _check(record: dict, folder: Path) -> None:
     _check_form(record)
+    films = [training["film"] for training in record.get("trainings", ())]
+    if any([*record.get("reports", ()), *films]) and not record.get("data"):
+        raise ValueError("reports or films, and nothing of their data")
     for file in files_of(record):
         inside(folder, file)
     key = itemgetter("method", "seed", "split")
@@ -89,8 +94,10 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
     """Read every ``run.json`` below `folder`: the record of each run by its folder, in order.
 
     One that is no record, see `read_record`, is named in one line and stands as a run whose status
-    is ``unreadable``; if all are so, it is a ValueError.
+    is ``unreadable``; if all are so, it is a ValueError. No such folder is a FileNotFoundError.
     """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"expected a run.json in a folder below {folder}, found none")
     records, unreadable = {}, []
     for path in sorted(Path(folder).rglob("run.json")):
         try:
@@ -109,22 +116,14 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
 
 
 def loaded(load: Callable, path: Path, expected: str):
-    """Return what `load` makes of a run's file, None if there is none.
-
-    A ValueError, on one line, names a file that is not what was `expected`.
-    """
-    if not path.is_file():
-        return None
-    try:
-        return load(path)
-    except Exception as e:  # zipfile, zlib, NumPy and Pillow each raise errors of their own
-        raise ValueError(one_line(f"{path}: expected {expected}, got {e!r}; {TO_DO}")) from e
+    """Return what `files.loaded` makes of a run's file, None if there is none."""
+    return files.loaded(load, path, expected, TO_DO) if path.is_file() else None
 
 
 def opened(load: Callable, path: Path, expected: str):
     """Return what `loaded` returns; a file that is not what was expected is a warning, and None."""
     try:
         return loaded(load, path, expected)
-    except ValueError as e:
+    except (ValueError, OSError) as e:
         log.warning(str(e))
         return None

@@ -106,10 +106,17 @@ class Run(Rows):
         self.entries |= {name: [] for name in LISTS}
 
     def uses(self, faces: Faces, protocol: str = "") -> None:
-        """Record the data, and the protocol that is followed, for example ``"View 1"``."""
+        """Record the data, and the protocol that is followed, for example ``"View 1"``.
+
+        To be called before anything is watched or verified: a report says on what data it is.
+        """
         data = {name: portable(getattr(faces, name)) for name in OF_FACES}
         data |= {"protocol": protocol, "image_size": faces.packed.shape[2:]}
         self.entries["data"] = data | {"people": len(faces.names), "images": len(faces)}
+
+    def _check_data(self) -> None:
+        if not self.entries["data"]:
+            raise ValueError("expected run.uses(faces) before anything is measured, got none")
 
     def path(self, file: str) -> Path | None:
         """Return where a file of this run belongs, or None without a folder."""
@@ -139,6 +146,8 @@ class Run(Rows):
         marks a trial of a search; of others the first seed is kept as a film. `people` and all
         else are of `facelab.fit`.
         """
+        if settings.get("watch"):
+            self._check_data()
         torch.manual_seed(seed)
         model = network()
         made = objective()
@@ -186,6 +195,7 @@ class Run(Rows):
         ``model``. `by` and `far` are of `fit_threshold`, `seen` is of `facelab.verify`, all else of
         `report`.
         """
+        self._check_data()
         on_dev = embed(dev)
         if dev.pairs is not None:
             value = auc(distances(on_dev, dev.pairs), dev.pairs.same)
@@ -211,6 +221,7 @@ class Run(Rows):
         """
         if category not in CATEGORIES:
             raise ValueError(f"expected a category of {', '.join(CATEGORIES)}, got {category!r}")
+        self._check_data()
         about = {"method": method, "seed": seed, "split": report.name, "role": report.role}
         for rate in report.table().itertuples():
             self.result(rate.metric, Estimate(rate.value, rate.low, rate.high), **about)

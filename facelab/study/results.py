@@ -290,8 +290,8 @@ def _calibration(entry: dict, place: Path, problems: list[Shown]) -> Calibration
         return None
     path = place / entry["network"]["file"]
     with _named(problems, path):
-        settings = loaded(network_settings, path, "the network that was kept")
-        plain = settings and settings.get("calibration")
+        settings = loaded(network_settings, path, "the network that was kept") or {}
+        plain = settings.get("calibration")
         return Calibration.of_plain(plain) if plain else None
 
 

@@ -67,8 +67,10 @@ def portable(value: object) -> object:
 
     Examples
     --------
-    >>> portable("/home/me/lfw"), portable("../../home/me/lfw"), portable("data/lfw"), portable(3)
-    ('lfw', 'lfw', 'data/lfw', 3)
+    >>> portable("/home/me/my lfw"), portable("../../me/lfw"), portable("data/lfw"), portable(3)
+    ('my lfw', 'lfw', 'data/lfw', 3)
+    >>> portable("file:///home/me/lfw")
+    'lfw'
     """
     if isinstance(value, list):
         return [portable(one) for one in value]
@@ -79,25 +81,37 @@ def portable(value: object) -> object:
     for path in (PurePosixPath(value), PureWindowsPath(value)):
         if path.root or path.drive or {"..", "~"} & set(path.parts):
             return PureWindowsPath(value).name
-    return value
+    return without_places(value)
+
+
+def portable_path(path: str | Path) -> str:
+    """Return a path as a recorded command has it: from here, or if that climbs out its name alone.
+
+    So the command repeats a run whose files lie in or below the folder that it was started in.
+    """
+    return portable(relative(path).as_posix())
 
 
 def without_places(text: str) -> str:
-    """Write a text so that each path that is absolute or climbs out keeps its last name alone.
+    r"""Write a text so that each path that is absolute or climbs out keeps its last name alone.
 
     Examples
     --------
     >>> without_places("no '/home/me/lfw' nor ../../home/me/a.jpg; https://a.b/c, 3/4 stay")
     "no 'lfw' nor a.jpg; https://a.b/c, 3/4 stay"
+    >>> without_places(r"file:///home/me/a -I/home/me/b PATH=/me/c:/me/d \\server\me\e")
+    'a -Ib PATH=c:d e'
     """
     for place in (os.getcwd(), str(Path.home())):  # whatever characters are in their names
-        text = text.replace(place + os.sep, "/")
+        text = text.replace(place.rstrip(os.sep) + os.sep, "/")
     return _PLACE.sub(lambda found: PureWindowsPath(found[0]).name, text)
 
 
 _NAME = r"[^\s/\\'\"`,;:()\[\]<>|=\x00-\x1f]+"
-_BEFORE = r"(?:(?<![\w:/\\.~<-])|(?<=\[\dm)|(?<=\[\d\dm))"  # or a terminal's colour
-_PLACE = re.compile(rf"{_BEFORE}(?:~|[A-Za-z]:|\.\.)?(?:[/\\]{_NAME})+")
+_BEFORE = r"(?<![\w:/\\.~<-])|(?<=:)(?!//)"  # a URL stays
+_BEFORE += r"|(?<=\[\dm)|(?<=\[\d\dm)|(?<=^-\w)|(?<=\s-\w)"  # a terminal's colour, an option
+_START = r"~|\.\.|[A-Za-z]:|(?i:file):|\w+:(?=///)"
+_PLACE = re.compile(rf"(?:{_BEFORE})(?:{_START})?(?:[/\\]+{_NAME})+")
 
 
 def slug(title: str) -> str:

@@ -15,6 +15,10 @@ from facelab.verification.thresholds import every_pair, verify
 GRID = np.linspace(0, 2, 801)  # distances at which likelihood ratios are kept
 FEWEST_PEOPLE = 4  # with two images or more: two are held out, two are left to learn from
 MOST_FOLDS = 5
+METHODS = ("before", "logistic", "isotonic")  # of which the first calibrates nothing
+PLAIN = {"method": str, "threshold": float, "cllr": dict, "name": str}
+OPEN = {"low": -np.inf, "high": np.inf}  # ends of intervals that JSON has as null
+CURVES = ("log_lr", *OPEN)  # on `GRID`
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,24 +60,33 @@ class Calibration:
         """Return what `of_plain` reads, as JSON takes it; an open end is None."""
         plain = vars(self) | {"people": self.n_people}
         del plain["n_people"]
-        for end in ("log_lr", "low", "high"):
+        for end in CURVES:
             rounded = getattr(self, end).round(4).tolist()
             plain[end] = [value if np.isfinite(value) else None for value in rounded]
         return plain
 
     @classmethod
     def of_plain(cls, plain: dict) -> "Calibration":
-        """Return the calibration that `as_plain` described, without the names of its people."""
-        about = dict(plain)
-        n_people = whole("people", about.pop("people", None), 1)
-        ends = {"log_lr": np.nan, "low": -np.inf, "high": np.inf}
-        arrays = {}
-        for end, missing in ends.items():
-            values = [missing if value is None else value for value in plain[end]]
-            arrays[end] = np.array(values, float)
-            if arrays[end].shape != GRID.shape:
+        """Return the calibration that `as_plain` described, without the names of its people.
+
+        Anything else is a ValueError.
+        """
+        expected = [*PLAIN, *CURVES, "people"]
+        if set(of_kind("calibration", plain, dict)) != set(expected):
+            raise ValueError(f"expected a calibration with {expected}, got {list(plain)}")
+        about = {name: of_kind(name, plain[name], kind) for name, kind in PLAIN.items()}
+        real("threshold", about["threshold"])
+        for name in METHODS:
+            real(name, about["cllr"].get(name), 0)
+        if about["method"] not in METHODS[1:]:
+            raise ValueError(f"expected a method of {METHODS[1:]}, got {about['method']!r}")
+        for end in CURVES:
+            values = of_kind(end, plain[end], list)
+            if len(values) != len(GRID):
                 raise ValueError(f"expected {len(GRID)} values of {end}, got {len(values)}")
-        return cls(**about | arrays, n_people=n_people)
+            values = [OPEN[end] if v is None and end in OPEN else real(end, v) for v in values]
+            about[end] = np.array(values)
+        return cls(**about, n_people=whole("people", plain["people"], 1))
 
     def log_ratio(self, distances) -> np.ndarray:
         """Natural logarithm of the likelihood ratio of each distance."""
@@ -240,8 +253,7 @@ def _held_out(report, weights, n_same, seed):
     same = report.same
     fold_of = _deal(report, min(MOST_FOLDS, n_same // 2), seed)
     left, right = fold_of[report.left], fold_of[report.right]
-    names = ("before", "logistic", "isotonic")
-    logs = {name: np.full(len(report), np.nan) for name in names}
+    logs = {name: np.full(len(report), np.nan) for name in METHODS}
     for fold in np.unique(left[left == right]):
         inside = (left == fold) & (right == fold)
         others = (left != fold) & (right != fold)
@@ -251,7 +263,7 @@ def _held_out(report, weights, n_same, seed):
         held = report.distances[inside]
         logs["before"][inside] = best(Sweep(d, kind), "accuracy", w) - held
         bounds = _bounds(report, others)
-        for method in names[1:]:
+        for method in METHODS[1:]:
             fitted = _fitted(method, d, kind, w, bounds)
             logs[method][inside] = np.interp(held, GRID, fitted)
     known = ~np.isnan(logs["before"])

@@ -8,11 +8,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, places, real, truth, truths, whole
+from facelab.checks import numbers, of_kind, places, real, truth, truths, whole
+from facelab.files import loaded
 from facelab.verification.intervals import FEWEST, supported, units
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 
 RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
+WORDS = ("threshold_from", "rule", "name", "role", "source", "seen")
 OF_PAIRS = ("distances", "same", "fold", "left", "right", "known_errors")  # arrays of a report
 MOST_RESAMPLES = 1_000_000
 
@@ -41,7 +43,8 @@ class Report:
         Of the pairs, see `Pairs`, and of their images, see `Faces`; `seen` says in words why the
         people are no strangers, empty for strangers.
 
-    Arrays that do not fit, `people` that contradict `same` and no such rule are a ValueError.
+    Arrays that do not fit, `people` that contradict `same`, no such rule and what is of another
+    kind are a ValueError.
     """
 
     distances: np.ndarray
@@ -87,9 +90,12 @@ class Report:
         shapes = [getattr(self, name).shape for name in OF_PAIRS]
         if set(shapes) != {(self.distances.size,)} or not self.distances.size:
             raise ValueError(f"expected six arrays of one length, at least 1, got {shapes}")
-        if self.image_ids.shape != self.people.shape:
+        if self.image_ids.ndim != 1 or self.image_ids.shape != self.people.shape:
             got = f"{self.people.shape} for {self.image_ids.shape}"
             raise ValueError(f"expected a person for each image, got shapes {got}")
+        for name in WORDS:
+            of_kind(name, getattr(self, name), str)
+        of_kind("synthetic", self.synthetic, bool)
         if not re.fullmatch(RULES, self.rule):
             raise ValueError(f"expected a rule in {RULES}, got {self.rule!r}")
         wrong = (self.people[self.left] == self.people[self.right]) != self.same
@@ -272,12 +278,16 @@ class Report:
 
     @classmethod
     def load(cls, path) -> "Report":
-        """Read a report that `save` wrote; a ValueError if the file holds anything else."""
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            expected = sorted(field.name for field in fields(cls))
-            if sorted(file.files) != expected:
-                raise ValueError(f"{path}: expected {expected}, got {sorted(file.files)}")
-            return cls(**{k: v if v.ndim else v.item() for k, v in file.items()})
+        """Read a report that `save` wrote; anything else is a ValueError that names the file."""
+
+        def read(path):
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                expected = sorted(field.name for field in fields(cls))
+                if sorted(file.files) != expected:
+                    raise ValueError(f"expected {expected}, got {sorted(file.files)}")
+                return cls(**{k: v if v.ndim else v.item() for k, v in file.items()})
+
+        return loaded(read, path, "a report of tested pairs")
 
 
 def resampled_weights(report: Report, n: int, seed: int) -> Iterator[np.ndarray]:
