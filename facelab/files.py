@@ -27,12 +27,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def loaded(load: Callable, path: str | Path, expected: str, to_do: str = "delete it"):
     """Return ``load(path)``; a ValueError, on one line, names a file that is not as `expected`.
 
-    One that is not there, or cannot be read, stays an OSError.
+    One that is not there, or cannot be opened, stays an OSError, which names it too.
     """
     try:
         return load(path)
     except Exception as e:  # zipfile, zlib, NumPy and Pillow each raise errors of their own
-        if isinstance(e, OSError) and e.errno is not None:
+        if isinstance(e, OSError) and e.filename is not None:
             raise
         got = e.__cause__ or e  # what `load` has named itself is named once
         raise ValueError(one_line(f"{path}: expected {expected}, got {got!r}; {to_do}")) from got

@@ -107,6 +107,16 @@ def test_an_archive_with_any_bit_flipped_is_refused(copy, tmp_path):
         assert refused > 9
 
 
+@pytest.mark.parametrize("letter", [b"x", b"\0"])
+def test_a_name_in_a_zip_that_is_damaged_loses_no_photo(copy, tmp_path, letter):
+    path = zipped(tmp_path / "lfw.zip", copy / "lfw_funneled", "lfw_funneled")
+    whole = path.read_bytes()
+    place = whole.rindex(b"lfw_funneled/Person_Ac/Person_Ac_0002.jpg")  # in the list at the end
+    path.write_bytes(whole[:place] + letter + whole[place + 1 :])
+    with pytest.raises(ValueError, match=r"lfw\.zip: expected a whole archive .* differ"):
+        load(path)
+
+
 def test_what_is_no_archive_is_refused(tmp_path):
     path = tmp_path / "lfw.tgz"
     for content in (b"<html>", b"", gzip.compress(b"<html>" * 1000), b"PK\3\4" + b"x" * 600):

@@ -26,6 +26,7 @@ from facelab.study.provenance import parameters
 from facelab.study.reading import read_record
 from facelab.study.record import Run
 from facelab.study.rows import Rows
+from facelab.study.writing import without_places
 
 plt.switch_backend("agg")
 
@@ -266,6 +267,21 @@ def test_the_file_of_a_report_says_whom_each_pair_shows(tmp_path, faces):
         left, right, same = (file[name] for name in ("left", "right", "same"))
     assert set(people) <= set(faces.names)
     assert ((people[left] == people[right]) == same).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("file:///home/me/x and file://host/home/me/x", "x and x"),
+        ("DATA:/home/me/x, DATA:C:\\Users\\me\\x", "DATA:x, DATA:x"),
+        ("-I/home/me/x -I../../me/x --out=/home/me/x", "-Ix -Ix --out=x"),
+        ("PATH=/home/me/a:/home/you/b", "PATH=a:b"),
+        (r"'\\server\share\me' '\\\\server\\share\\me' //server/share/me", "'me' 'me' me"),
+        ("https://a.b:80/c/d s3://a/b 3/4 and/or", "https://a.b:80/c/d s3://a/b 3/4 and/or"),
+    ],
+)
+def test_of_places_on_this_machine_the_last_name_is_kept(text, kept):
+    assert without_places(text) == kept
 
 
 def test_what_a_run_writes_has_the_form_of_records(tmp_path, faces):

@@ -94,8 +94,10 @@ def _zip_members(archive: Path):
         members = packed.infolist()
         _check_size(archive, sum(member.file_size for member in members), _most(archive))
         for member in members:
+            packed.open(member).close()  # its name stands twice, and is in no checksum
             is_link = stat.S_ISLNK(member.external_attr >> 16)
-            if not member.is_dir() and not is_link and member.file_size <= MOST_BYTES:
+            is_file = not is_link and not member.filename.endswith("/")
+            if is_file and member.file_size <= MOST_BYTES:
                 yield member.filename, lambda member=member: packed.read(member)
 
 
