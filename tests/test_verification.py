@@ -872,7 +872,7 @@ def test_resamples_come_from_the_seed_and_not_from_how_they_are_chunked():
     assert [len(w) for w in resampled_weights(report, 2_100, 1)] == [2_083, 17]
     (short,), (long,) = resampled_rates([report], 2_100, 1), resampled_rates([report], 4_000, 1)
     np.testing.assert_array_equal(short["auc"], long["auc"][:2_100])
-    assert report.intervals(n=50, seed=1) == report.intervals(n=50, seed=1)
+    np.testing.assert_equal(report.intervals(n=50, seed=1), report.intervals(n=50, seed=1))
     assert report.intervals(n=50, seed=1) != report.intervals(n=50, seed=2)
 
 
@@ -1019,7 +1019,7 @@ def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"synthetic": np.array([True, False])}, "expected synthetic a bool, got 'ndarray'"),
+        ({"synthetic": np.array([True, False])}, "expected synthetic True or False, got"),
         ({"source": None}, "expected source a str, got 'NoneType'"),
         ({"rule": np.array(["f1"])}, "expected rule a str"),
         ({"image_ids": np.full((24, 2), "a"), "people": np.full((24, 2), "a")}, "for each image"),

@@ -95,7 +95,6 @@ class Report:
             raise ValueError(f"expected a person for each image, got shapes {got}")
         for name in WORDS:
             of_kind(name, getattr(self, name), str)
-        of_kind("synthetic", self.synthetic, bool)
         if not re.fullmatch(RULES, self.rule):
             raise ValueError(f"expected a rule in {RULES}, got {self.rule!r}")
         wrong = (self.people[self.left] == self.people[self.right]) != self.same
