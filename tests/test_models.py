@@ -174,10 +174,10 @@ def test_weights_that_float16_cannot_hold_are_kept(tmp_path):
     loaded = models.load_network(path)[0]
     for layer, part in ((1, "running_var"), (1, "weight"), (4, "weight")):
         assert torch.equal(getattr(loaded[layer], part), getattr(model[layer], part))
-    with pytest.raises(ValueError, match="expected threshold finite and as JSON takes it, got nan"):
+    with pytest.raises(ValueError, match="expected threshold a finite number, got nan"):
         models.save_network(path, model, ARCHITECTURE, threshold=math.nan)
-    with pytest.raises(ValueError, match="expected threshold .* as JSON takes it, got 'Tensor'"):
-        models.save_network(path, model, ARCHITECTURE, threshold=torch.ones(1))
+    with pytest.raises(ValueError, match="expected mean finite and as JSON takes it, got 'Tensor'"):
+        models.save_network(path, model, ARCHITECTURE, mean=torch.ones(1))
     with torch.no_grad():
         model[0].weight[0] = math.nan
     with pytest.raises(ValueError, match="expected finite weights, got others in 0.weight"):
