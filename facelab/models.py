@@ -231,8 +231,9 @@ def network_settings(path: str | Path) -> dict:
 def check_settings(settings: dict) -> dict:
     """Return what is known of a network; a ValueError if what others read of it is no such thing.
 
-    These are ``image_size``, ``crop`` and ``side`` in pixels, ``threshold``, ``flip``, what ``training`` it
-    had, in words, and its ``calibration`` as `Calibration.as_plain` has it; each may be missing.
+    These are ``image_size``, ``crop`` and ``side`` in pixels, ``threshold``, ``flip``, what
+    ``training`` it had, in words, and its ``calibration`` as `Calibration.as_plain` has it; each
+    may be missing.
     """
     known = {name: value for name, value in dict(settings).items() if value is not None}
     for name in {"image_size", "crop", "side"} & known.keys():

@@ -110,7 +110,7 @@ def test_a_module_is_exported_with_its_size_alone(tmp_path, some_faces):
     model = fl.siamese_cnn(8, 16, channels=(4,))
     with pytest.raises(ValueError, match="expected image_size"):
         fl.export_onnx(model, tmp_path / "n.onnx")
-    with pytest.raises(ValueError, match="expected threshold finite and as JSON takes it, got nan"):
+    with pytest.raises(ValueError, match="expected threshold a finite number, got nan"):
         fl.export_onnx(model, tmp_path / "n.onnx", image_size=16, threshold=np.nan)
     fl.export_onnx(model, tmp_path / "n.onnx", image_size=16)
     expected = fl.embed(model, some_faces)
