@@ -136,8 +136,8 @@ fl.explore([Shown("the first", first, film, **photos), others])
 LOG_LR = np.linspace(6, -6, 801).round(4).tolist()
 OPEN = [None] * 801
 PLAIN = {"log_lr": LOG_LR, "low": [x - 1 for x in LOG_LR[:400]] + OPEN[:401], "high": OPEN}
-PLAIN |= {"method": "logistic", "threshold": 1.0, "cllr": {"before": 0.9, "logistic": 0.5}}
-PLAIN |= {"name": "dev", "people": 12}
+PLAIN |= {"method": "logistic", "threshold": 1.0, "name": "dev", "people": 12}
+PLAIN |= {"cllr": {"before": 0.9, "logistic": 0.5, "isotonic": 0.6}}
 
 
 @pytest.fixture(scope="module")
