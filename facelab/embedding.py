@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import product
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from facelab.checks import kinds, one_line, places, whole
 from facelab.faces import Faces
 from facelab.progress import MANY, Progress
 
+STEPS = (0, -1, 1)  # of a moved image, times `shift`
+
 
 @kinds
 def embed(
@@ -21,6 +24,7 @@ def embed(
     faces: Faces,
     rows: np.ndarray | None = None,
     flip: bool = False,
+    shift: int = 0,
     batch_size: int = 256,
     fabric: Fabric | None = None,
 ) -> np.ndarray:
@@ -32,11 +36,14 @@ def embed(
         Which images; default: all, in order.
     flip : bool
         Add the embedding of the mirrored image before scaling to unit length.
+    shift : int
+        Pixels: add those of the image moved so far up, down, left, right and to its corners, too.
     fabric : lightning_fabric.Fabric, optional
         Compute at its precision instead of the model's own.
     """
     rows = np.arange(len(faces)) if rows is None else places("rows", rows, len(faces))
     batch_size = whole("batch_size", batch_size, 1)
+    shift = whole("shift", shift, 0, min(faces.packed.shape[2:]) - 1)
     if not len(rows):
         raise ValueError("expected images to embed, got none")
     weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
@@ -49,12 +56,28 @@ def embed(
         for start in Progress(starts, "embedding", disable=silent):
             batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
             images = to_float(batch.to(weight.device)).to(weight.dtype)  # (B, 3, H, W)
-            embeddings = embeddings_of(model, images)  # (B, D)
-            if flip:
-                embeddings = embeddings + embeddings_of(model, images.flip(3))
+            shown = looks(images, flip, shift)
+            embeddings = sum(embeddings_of(model, look) for look in shown)  # (B, D)
             out.append(functional.normalize(embeddings).cpu())
     model.train(was_training)
     return torch.cat(out).numpy()
+
+
+def averaged(settings: dict) -> dict:
+    """Return what `embed` averages for a network with these settings, as its arguments."""
+    return {"flip": settings.get("flip") or False, "shift": settings.get("shift") or 0}
+
+
+def looks(images: torch.Tensor, flip: bool = False, shift: int = 0) -> Iterator[torch.Tensor]:
+    """Yield a batch (B, 3, H, W) in every way that `embed` shows it to a network, itself first."""
+    height, width = images.shape[2:]
+    wide = functional.pad(images, [shift] * 4, mode="replicate") if shift else images
+    for down, right in product(STEPS, STEPS) if shift else [(0, 0)]:
+        top, left = shift * (1 + down), shift * (1 + right)
+        moved = wide[:, :, top : top + height, left : left + width]
+        yield moved
+        if flip:
+            yield moved.flip(3)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from facelab.checks import as_json, extra, kinds, one_line, whole
+from facelab.embedding import averaged, looks
 from facelab.faces import Faces
 from facelab.files import loaded
 from facelab.models import check_settings, load_network
@@ -27,8 +28,8 @@ BATCH = 64  # images
 class OnnxModel:
     """An ONNX file as a function from `Faces` to embeddings; `onnx_model` makes it.
 
-    Where its metadata say ``flip``, the embedding of the mirrored image is added. `about` is what
-    a record has to say of it: file, SHA-256, preprocessing and all else in its metadata.
+    Where its metadata say ``flip`` or ``shift``, embeddings are added as `facelab.embed` adds them.
+    `about` is what a record has to say of it: file, SHA-256, preprocessing and all its metadata.
     """
 
     def __init__(self, session, about: dict):
@@ -51,10 +52,8 @@ class OnnxModel:
         for start in Progress(range(0, len(faces), BATCH), self.about["file"], delay=5):
             images = faces.batch(slice(start, start + BATCH))[:, channels]  # (B, 3, side, side)
             images = (images - mean) * scale
-            embedded = self._run(images)
-            if self.about.get("flip"):
-                embedded = embedded + self._run(np.ascontiguousarray(images[..., ::-1]))
-            out.append(embedded)
+            shown = looks(torch.from_numpy(images), *averaged(self.about).values())
+            out.append(sum(self._run(look.numpy()) for look in shown))
         embeddings = np.concatenate(out)
         _check_finite(embeddings, self.about["file"])
         return embeddings

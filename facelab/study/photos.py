@@ -20,7 +20,7 @@ from facelab.data.decoding import decode, open_picture, shrink
 from facelab.data.lfw import name_of
 from facelab.data.own import UNLISTED, Album, Photo, faces_of, find_photos, load_faces
 from facelab.data.packing import check_sizes, name_apart
-from facelab.embedding import embed
+from facelab.embedding import averaged, embed
 from facelab.faces import Faces, Pairs
 from facelab.field.exchange import embeddings_of, onnx_model
 from facelab.files import alone_in
@@ -202,7 +202,7 @@ def _network(
         settings = model.about
     else:
         model, settings = load_network(path)
-        model = partial(embed, model, flip=settings.get("flip") or False)
+        model = partial(embed, model, **averaged(settings))
     settings = known | settings
     if settings.get("image_size") is None:
         raise ValueError(f"{path}: expected a network with its image_size, got {[*settings]}")

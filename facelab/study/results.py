@@ -16,7 +16,7 @@ import pandas as pd
 from facelab.baselines import raw_pixels
 from facelab.checks import kinds, one_line
 from facelab.data.copies import side_of
-from facelab.embedding import embed
+from facelab.embedding import averaged, embed
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
 from facelab.study.reading import loaded, opened, read_record, read_runs
@@ -300,4 +300,4 @@ def _embed_with(path: Path, sha256: str, faces):
     if digest != sha256:
         raise ValueError(f"{path}: expected the network with SHA-256 {sha256}, got {digest}")
     model, settings = load_network(path)
-    return embed(model, faces, flip=settings.get("flip", False))
+    return embed(model, faces, **averaged(settings))
