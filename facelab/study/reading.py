@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
 
@@ -53,10 +53,12 @@ def read_record(path: Path) -> dict:
     if version != SCHEMA:
         raise ValueError(one_line(f"{expected} {version}; {TO_DO}"))
     try:
+        _check_form(record)
+        record = NOTHING | record
         _check(record, path.parent)
     except ValueError as e:
         raise ValueError(one_line(f"{expected} another: {e}; {TO_DO}")) from None
-    return NOTHING | record
+    return record
 
 
 def _finite(text: str) -> float | None:
@@ -66,28 +68,20 @@ def _finite(text: str) -> float | None:
 
 
 def _check(record: dict, folder: Path) -> None:
-    _check_form(record)
-    films = [training["film"] for training in record.get("trainings", ())]
-    if any([*record.get("reports", ()), *films]) and not record.get("data"):
+    """Check what a form cannot say: files, data and metrics of what was reported."""
+    reports = record["reports"]
+    films = [training["film"] for training in record["trainings"] if training["film"]]
+    if (reports or films) and not record["data"]:
         raise ValueError("reports or films, and nothing of their data")
-    for file in files_of(record):
+    networks = [report["network"] for report in reports if report["network"]]
+    files = [named["file"] for named in [*record["figures"], *reports, *networks]]
+    for file in files + films:
         inside(folder, file)
     key = itemgetter("method", "seed", "split")
-    rows = [row for row in record.get("results", ()) if row["metric"] == "threshold"]
-    measured = set(map(key, rows))
-    for entry in record.get("reports", ()):
+    measured = {key(row) for row in record["results"] if row["metric"] == "threshold"}
+    for entry in reports:
         if key(entry) not in measured:
             raise ValueError(f"no metrics of {entry['method']} on {entry['split']}")
-
-
-def files_of(record: dict) -> Iterator[str]:
-    """Yield the files that a record names."""
-    yield from (figure["file"] for figure in record.get("figures", ()))
-    yield from (training["film"] for training in record.get("trainings", ()) if training["film"])
-    for report in record.get("reports", ()):
-        yield report["file"]
-        if report["network"]:
-            yield report["network"]["file"]
 
 
 def read_runs(folder: str | Path) -> dict[Path, dict]:
@@ -120,10 +114,15 @@ def loaded(load: Callable, path: Path, expected: str):
     return files.loaded(load, path, expected, TO_DO) if path.is_file() else None
 
 
-def opened(load: Callable, path: Path, expected: str):
-    """Return what `loaded` returns; a file that is not what was expected is a warning, and None."""
+def opened(load: Callable, path: Path, expected: str, problems: list | None = None):
+    """Return what `loaded` returns; of a file that is not what was expected None, and a warning.
+
+    Its path and what is wrong with it are added to `problems`.
+    """
     try:
         return loaded(load, path, expected)
     except (ValueError, OSError) as e:
         log.warning(str(e))
+        if problems is not None:
+            problems.append((path, str(e)))
         return None
