@@ -10,8 +10,8 @@ from pathlib import Path
 
 import fastjsonschema
 
-from facelab import files
 from facelab.checks import one_line
+from facelab.files import loaded
 
 SCHEMA = 2
 LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")
@@ -109,18 +109,13 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
     return records
 
 
-def loaded(load: Callable, path: Path, expected: str):
-    """Return what `files.loaded` makes of a run's file, None if there is none."""
-    return files.loaded(load, path, expected, TO_DO) if path.is_file() else None
-
-
 def opened(load: Callable, path: Path, expected: str, problems: list | None = None):
-    """Return what `loaded` returns; of a file that is not what was expected None, and a warning.
+    """Return what `load` makes of a run's file; None if it is not there, or is another.
 
-    Its path and what is wrong with it are added to `problems`.
+    Then there is a warning, and path and reason are added to `problems`.
     """
     try:
-        return loaded(load, path, expected)
+        return loaded(load, path, expected, TO_DO) if path.is_file() else None
     except (ValueError, OSError) as e:
         log.warning(str(e))
         if problems is not None:
