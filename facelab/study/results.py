@@ -226,10 +226,10 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
     data = record["data"]
     films = {}
     for training in record["trainings"]:
-        load = partial(Film.load, source=data["source"], synthetic=data["synthetic"])
-        file = place / (training["film"] or "")
-        if film := opened(load, file, "the film of a training", problems):
-            films[training["method"]] = film
+        if training["film"]:
+            file = place / training["film"]
+            load = partial(Film.load, source=data["source"], synthetic=data["synthetic"])
+            films[training["method"]] = opened(load, file, "the film of a training", problems)
     times = Counter(entry["method"] for entry in record["reports"])
     shown = []
     for entry in record["reports"]:
@@ -253,7 +253,8 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
         )
         shown.append(one)
     for method, film in films.items():
-        shown.append(Shown(f"{chapter} · {method}{profile}", film=film, group=group))
+        if film:
+            shown.append(Shown(f"{chapter} · {method}{profile}", film=film, group=group))
     return shown
 
 
