@@ -47,17 +47,14 @@ def read_record(path: Path) -> dict:
     try:
         record = json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
         json.dumps(record, ensure_ascii=False).encode()  # refuses half a character
-    except (ValueError, RecursionError) as e:
-        raise ValueError(one_line(f"{expected} no whole JSON ({e}); {TO_DO}")) from None
-    version = record.get("schema", "none") if isinstance(record, dict) else "none"
-    if version != SCHEMA:
-        raise ValueError(one_line(f"{expected} {version}; {TO_DO}"))
-    try:
+        version = record.get("schema") if isinstance(record, dict) else None
+        if version != SCHEMA:
+            raise ValueError(version)
         _check_form(record)
         record = NOTHING | record
         _check(record, path.parent)
-    except ValueError as e:
-        raise ValueError(one_line(f"{expected} another: {e}; {TO_DO}")) from None
+    except (ValueError, RecursionError) as e:
+        raise ValueError(one_line(f"{expected} {e}; {TO_DO}")) from None
     return record
 
 
