@@ -31,7 +31,8 @@ from facelab.data.decoding import decode
 from facelab.data.protocol_text import FILES, read, texts, write
 from facelab.explorer.shown import Film
 from facelab.explorer.widget import uploaded
-from facelab.study.reading import inside, loaded, read_record
+from facelab.files import loaded
+from facelab.study.reading import inside, read_record
 from facelab.study.report import build_report
 from facelab.study.settings import (
     Parameter,

@@ -110,7 +110,7 @@ def test_by_default_the_network_the_sampler_and_the_settings_are_the_chapters(st
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
-        ("a.py", "x = 1", r"a.py: expected a Python file with objective\(people\), got none"),
+        ("a.py", "x = 1", "expected objective in a.py a Callable, got 'NoneType'"),
         (
             "a.py",
             f"{PLAIN}\nsettings = {{'epochs': 9}}",
@@ -118,9 +118,9 @@ def test_by_default_the_network_the_sampler_and_the_settings_are_the_chapters(st
         ),
         ("a.py", "def objective(:", r"objective\(people\) in a.py, got SyntaxError: .* line 1\)"),
         ("a.py", "1 / 0", r"objective\(people\) in a.py, got ZeroDivisionError: division by zero"),
-        ("a.py", f"{PLAIN}\nsettings = 5", "expected settings a dict, got 'int'"),
-        ("a.py", f"{PLAIN}\nMETHOD = 5", "expected METHOD a str, got 'int'"),
-        ("a.py", f"{PLAIN}\nnetwork = 5", r"a.py: expected network\(image_size\), got 5"),
+        ("a.py", f"{PLAIN}\nsettings = 5", "expected settings in a.py a dict, got 'int'"),
+        ("a.py", f"{PLAIN}\nMETHOD = 5", "expected METHOD in a.py a str, got 'int'"),
+        ("a.py", f"{PLAIN}\nnetwork = 5", "expected network in a.py a Callable, got 'int'"),
         (f"{CHAPTER}.py", PLAIN, "expected a name that no other run in .* has, got 03_mining"),
     ],
 )

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 from pytorch_metric_learning import losses
-from records import add_report, make_record, make_report, write_record
+from records import add_report, add_training, make_record, make_report, write_record
 
 import facelab as fl
 from facelab.faces import draw_pairs
@@ -368,6 +368,13 @@ def test_the_same_results_in_two_folders_get_names_that_differ(folder):
 def test_a_folder_that_is_not_there_is_refused(tmp_path, read):
     with pytest.raises(FileNotFoundError, match=r"expected a run\.json in a folder below .*none"):
         read(tmp_path / "none")
+
+
+def test_trainings_without_data_and_without_a_film_have_nothing_to_show(tmp_path):
+    record = make_record("00_x", data={})
+    add_training(record, "a")
+    write_record(tmp_path / "00_x", record)
+    assert fl.load_shown(tmp_path) == []
 
 
 def test_an_empty_folder_has_nothing_to_show(tmp_path):

@@ -6,6 +6,7 @@ are those of `facelab.verification`. What takes resampling is computed here, at 
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import joblib
@@ -96,24 +97,20 @@ def _pairs(report: Report) -> dict:
 
 
 def buttons(report: Report) -> dict[str, tuple[float | None, str]]:
-    """Return thresholds that are best in some way on the report's own pairs, each with a remark.
-
-    Of equally good candidates the smallest; None with the reason where it is undefined.
-    """
+    """Return thresholds that are best on the report's own pairs, or None, each with a remark."""
     n_same = int(report.same.sum())
     n_different = len(report) - n_same
     if not (n_same and n_different):
         why = f"needs same and different pairs, got {n_same:,} and {n_different:,}"
         return dict.fromkeys(("f1", "accuracy", "eer", "far"), (None, why))
-    roc = report.roc().set_index("threshold")
-    gap = (roc["far"] + roc["tar"] - 1).abs()
+    sweep = report.sweep
     refusal = report.refusal(FAR)
-    strictest = None if refusal else best(report.sweep, "tar", far=FAR)
+    strictest = None if refusal else best(sweep, "tar", far=FAR)
     eer = f"between two candidates they are equal at {report.metrics()['eer']:.1%}"
     return {
-        "f1": (best(report.sweep, "f1"), "the largest F1 on these pairs"),
-        "accuracy": (best(report.sweep, "accuracy"), "the largest accuracy on these pairs"),
-        "eer": (gap.idxmin(), f"the candidate at which FAR and FRR are nearest; {eer}"),
+        "f1": (best(sweep, "f1"), "the largest F1 on these pairs"),
+        "accuracy": (best(sweep, "accuracy"), "the largest accuracy on these pairs"),
+        "eer": (best(sweep, "eer"), f"the candidate at which FAR and FRR are nearest; {eer}"),
         "far": (strictest, refusal or "the most same pairs accepted while FAR is at most 1 %"),
     }
 
@@ -122,7 +119,7 @@ def resampled(shown: Shown) -> dict[str, object]:
     """Return `intervals`, and as ``calibration`` what a distance says, None if nothing is known.
 
     It holds natural logarithms of likelihood ratios at distances from 0 to 2, ``log_lr, low, high``
-    (801,), and, as ``on``, who calibrated, in words: dev people where the network was kept with its
+    (801,), and in words who calibrated: dev people where the network was kept with its
     `Calibration`, else the people of the report, if they are enough.
     """
     known, on = shown.calibration, "dev people, whom the network has not learned from"
@@ -139,40 +136,31 @@ def resampled(shown: Shown) -> dict[str, object]:
 def intervals(report: Report) -> dict[str, object]:
     """Resample people as `Report.intervals` does, at many thresholds at once.
 
-    2,000 times, but fewer for more than 20,000 pairs, at least 200.
-
-    Returns
-    -------
-    dict
-        ``n``; ``thresholds`` (n_thresholds,), the report's own and those of `buttons` among them;
-        ``low, high`` (6, n_thresholds), 95 % intervals of `METRICS`, the report's own where it has
-        them.
+    Returns ``n``, how often: 2,000 times, but fewer for more than 20,000 pairs, at least 200;
+    ``thresholds`` (n_thresholds,), the report's own and those of `buttons` among them; and the
+    95 % intervals of `METRICS` at each, ``low, high`` (6, n_thresholds).
     """
     n = int(np.clip(40_000_000 / len(report), 200, 2000))
     sweep = report.sweep
-    candidates = sweep.thresholds
     chosen = [value for value, _ in buttons(report).values() if value is not None]
     chosen += [report.threshold, report.f1_threshold]
-    places = np.linspace(0, len(candidates) - 1, N_GRID).round().astype(int)
-    thresholds = np.unique([*candidates[places], *chosen])
+    places = np.linspace(0, len(sweep.thresholds) - 1, N_GRID).round().astype(int)
+    thresholds = np.unique([*sweep.thresholds[places], *chosen])
     at = sweep.at(thresholds)
-    drawn = []
-    for weights in resampled_weights(report, n, seed=0):
-        tp, fp = sweep.accepted(weights, at)  # (n_resamples, n_thresholds)
-        n_same, n_different = tp[:, -1:], fp[:, -1:]  # the last threshold accepts every pair
-        of_each = rates(tp, fp, n_same, n_different)
-        drawn.append([of_each[metric] for metric in METRICS])
-    found = {"n": n, "thresholds": thresholds}
-    tp, fp = sweep.accepted(at=at)
-    values = rates(tp, fp, tp[-1], fp[-1])
-    tp, fp = sweep.accepted(report.independent.astype(int), at)
-    counts = units(tp, fp, tp[-1], fp[-1])
+
+    def counted(of: Callable, weights=None) -> dict[str, np.ndarray]:
+        tp, fp = sweep.accepted(weights, at)  # (..., n_thresholds); the last accepts every pair
+        return of(tp, fp, tp[..., -1:], fp[..., -1:])
+
+    drawn = [counted(rates, weights) for weights in resampled_weights(report, n, seed=0)]
+    values, counts = counted(rates), counted(units, report.independent.astype(int))
     ends = []
-    for metric, of_metric in zip(METRICS, np.concatenate(drawn, axis=1), strict=True):
-        low, high = pd.DataFrame(of_metric).quantile([0.025, 0.975]).to_numpy(np.float32)
+    for metric in METRICS:
+        of_metric = pd.DataFrame(np.concatenate([part[metric] for part in drawn]))
+        low, high = of_metric.quantile([0.025, 0.975]).to_numpy(np.float32)
         ends.append(supported(metric, low, high, values[metric], counts[metric]))
-    found["low"], found["high"] = np.float32(ends).swapaxes(0, 1)
-    return found
+    low, high = np.float32(ends).swapaxes(0, 1)
+    return {"n": n, "thresholds": thresholds, "low": low, "high": high}
 
 
 def pack(value) -> tuple[object, list[bytes]]:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import shlex
 import time
-from contextlib import suppress
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +18,7 @@ from facelab.study.layout import notebooks_folder, shipped
 from facelab.study.provenance import tracked
 from facelab.study.reading import SCHEMA, read_record
 from facelab.study.report import build_report, spent
-from facelab.study.settings import chapters, find_notebooks, plan, read_profile, source_cells
+from facelab.study.settings import cells_of, chapters, find_notebooks, plan, read_profile
 from facelab.study.writing import (
     portable,
     portable_path,
@@ -29,8 +29,7 @@ from facelab.study.writing import (
 )
 
 log = logging.getLogger(__name__)
-# An old figure must not be shown.
-OF_A_RUN = ("*.npz", "*.safetensors", "*.png", "*.jpg")
+OF_A_RUN = ("*.npz", "*.safetensors", "*.png", "*.jpg")  # an old figure must not be shown
 
 
 class Job(NamedTuple):
@@ -81,14 +80,21 @@ def run_study(
     _check_out(folder, selected)
     jobs = []
     for number, (path, values) in enumerate(plans.items(), 1):
-        title = f"[{number}/{len(plans)}] {path.stem}"
+        values["PROFILE"] = label
         name = path.stem if path in known else portable_path(path)
-        command = shlex.join(["facelab", "run", name, *options])
-        values = values | {"PROFILE": label}
-        own, text = folder / path.stem, _text_of(path, values)
-        todo = _todo(own, text, values, resume, force)
-        waits = "RUNS" in values
-        jobs.append(Job(path, title, values, own, command, text, todo, waits, keep_checkpoints))
+        text = _text_of(path, values)
+        job = Job(
+            path,
+            title=f"[{number}/{len(plans)}] {path.stem}",
+            parameters=values,
+            folder=folder / path.stem,
+            command=shlex.join(["facelab", "run", name, *options]),
+            text=text,
+            todo=_todo(folder / path.stem, text, values, resume, force),
+            waits="RUNS" in values,
+            keeps=keep_checkpoints,
+        )
+        jobs.append(job)
     failed = {}
     rest = _expected(jobs)
     total, start = sum(rest.values()), time.monotonic()
@@ -107,68 +113,66 @@ def run_study(
 
 
 def _expected(jobs: list[Job]) -> dict[str, float]:
-    """Return what each notebook that is to run took the last time with its profile.
+    """Return the seconds that each notebook that is to run took the last time with its profile.
 
-    Seconds, from its record here or the committed one; without either, the mean of the others.
+    From its record here or the committed one; without either, the mean of the others.
     """
     seconds = {}
     for job in jobs:
-        if job.todo == "skip":
-            continue
-        seconds[job.path.stem] = 0.0
-        committed = shipped("outputs") / job.parameters["PROFILE"] / job.path.stem
-        for place in (committed, job.folder):
-            with suppress(ValueError, OSError):
-                record = read_record(place / "run.json")
-                if record["status"] == "done":
-                    seconds[job.path.stem] = spent(record)[0]
+        if job.todo != "skip":
+            committed = shipped("outputs") / job.parameters["PROFILE"] / job.path.stem
+            records = map(_record_before, (committed, job.folder))
+            took = [spent(record)[0] for record in records if record["status"] == "done"]
+            seconds[job.path.stem] = took[-1] if took else 0.0
     usual = fmean(filter(None, seconds.values())) if any(seconds.values()) else 1.0
     return {name: before or usual for name, before in seconds.items()}
 
 
+def _record_before(folder: Path) -> dict:
+    try:
+        return read_record(folder / "run.json")
+    except (ValueError, OSError):
+        return {"parameters": {}, "status": ""}
+
+
 def _check_out(out: Path, selected: list[Path]) -> None:
     """Refuse a folder above or within a study, whose report would mix or miss runs."""
-    study = next((one for one in (out, out.parent) if (one / "run.json").exists()), None)
-    if study:
-        raise ValueError(f"expected a folder for a study, got {out}: {study} is that of one run")
-    nested = [path.parent for path in sorted(out.glob("*/*/**/run.json"))]
-    if nested:
-        raise ValueError(f"expected a folder for a study, got {out}: {nested[0]} lies deeper in it")
-    names = [path.stem for path in selected]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"expected notebooks of different names, got two named {twice[0]}")
+    expected = f"expected a folder for a study, got {out}"
+    for folder in (out, out.parent):
+        if (folder / "run.json").exists():
+            raise ValueError(f"{expected}: {folder} is that of one run")
+    for nested in sorted(out.glob("*/*/**/run.json")):
+        raise ValueError(f"{expected}: {nested.parent} lies deeper in it")
+    (name, n), *_ = Counter(path.stem for path in selected).most_common(1)
+    if n > 1:
+        raise ValueError(f"expected notebooks of different names, got two named {name}")
 
 
-def _todo(folder: Path, text: str, parameters: dict, resume, force) -> str:
+def _todo(folder: Path, text: str, parameters: dict, resume: bool, force: bool) -> str:
     """Decide what is to be done; what would be lost without `force` is a ValueError."""
     recorded = portable(parameters)
-    try:
-        before = read_record(folder / "run.json")
-    except (ValueError, OSError):
-        before = {"parameters": {}, "status": ""}
+    before = _record_before(folder)
     different = [name for name in recorded if before["parameters"].get(name) != recorded[name]]
     same_text = before.get("text") in (None, text)  # older records have none
     done = before["status"] == "done"
     todo = "begin"
     if resume and not different:
         todo = "renew" if not same_text else "skip" if done else "go on"
-    if todo != "skip" and not force:
-        held = ""
-        if tracked(folder):
-            held = "results that git tracks"
-        elif done and different:
-            name = different[0]
-            got = before["parameters"].get(name)
-            held = f"results of other parameters ({name}: {one_line(repr(got), 60)})"
-        if held:
-            raise ValueError(f"{folder} holds {held}: choose another --out, or --force it")
+    if todo == "skip" or force:
+        return todo
+    expected = "choose another --out, or --force it"
+    if tracked(folder):
+        raise ValueError(f"{folder} holds results that git tracks: {expected}")
+    if done and different:
+        got = one_line(repr(before["parameters"].get(different[0])), 60)
+        held = f"results of other parameters ({different[0]}: {got})"
+        raise ValueError(f"{folder} holds {held}: {expected}")
     return todo
 
 
 def _text_of(path: Path, parameters: dict) -> str:
     """Return the SHA-256 of a notebook's cells, and of paths that records do not hold."""
-    text = repr(source_cells(path))
+    text = repr([(kind, source) for kind, source, _ in cells_of(path)])
     text += repr([value for value in parameters.values() if portable(value) != value])
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
@@ -183,10 +187,10 @@ def attempt(job: Job) -> tuple[str, str, str]:
         cause = run_notebook(job)
     except OSError as e:  # a full disk, say; the next one may fit
         cause = one_line(without_places(f"writing its results: {e}"))
-    renewed = "; its text had changed, and checkpoints that fit were used"
-    why = renewed if job.todo == "renew" else ""
     said = f"{job.title}  {'FAILED' if cause else 'done'} after {time.monotonic() - start:.0f} s"
-    return name, f"{said}{why}\n  {cause or job.folder / job.path.name}", cause
+    if job.todo == "renew":
+        said += "; its text had changed, and checkpoints that fit were used"
+    return name, f"{said}\n  {cause or job.folder / job.path.name}", cause
 
 
 def run_notebook(job: Job) -> str:

@@ -37,16 +37,11 @@ def add_explorer(app, error) -> None:
     write_text(Path(app.outdir) / "_static" / "explorer.html", page)
 
 
-def chapters() -> dict[str, str]:
-    """Return the first page of each chapter in the table of contents, by its notebook's name."""
-    contents = yaml.safe_load((shipped("notebooks") / "_toc.yml").read_text(encoding="utf-8"))
-    pages = [chapter["file"] for chapter in contents["parts"][0]["chapters"]]
-    return {Path(page).name: page for page in pages}
-
-
 def lead_to_chapters(notebook: dict) -> None:
     """Let the links of a run lead to the pages of the chapters, not to their notebooks."""
-    pages = chapters()
+    contents = yaml.safe_load((shipped("notebooks") / "_toc.yml").read_text(encoding="utf-8"))
+    first = [chapter["file"] for chapter in contents["parts"][0]["chapters"]]
+    pages = {Path(page).name: page for page in first}
 
     def page(found: re.Match) -> str:
         return pages.get(found[1], found[0])

@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -39,7 +40,7 @@ def run_on(address: str, attempt: Callable, jobs: list) -> Iterator[tuple[str, s
         if not at_once:
             raise ValueError(f"expected workers of the scheduler at {address}, got none")
         about = {"folder": os.getcwd(), "n_shares": max(at_once.values()), "pure": False}
-        for wave in _waves(jobs):
+        for _, wave in groupby(jobs, lambda job: job.waits and job.path):
             sent = {client.submit(_on_worker, attempt, job, **about): job for job in wave}
             for future in distributed.as_completed(sent):
                 try:
@@ -51,16 +52,6 @@ def run_on(address: str, attempt: Callable, jobs: list) -> Iterator[tuple[str, s
                     result = (job.path.stem, f"{job.title}  FAILED\n  {cause}", cause)
                 bar.update()
                 yield result
-
-
-def _waves(jobs: list) -> list[list]:
-    waves = [[]]
-    for job in jobs:
-        if job.waits:
-            waves += [[job], []]
-        else:
-            waves[-1].append(job)
-    return waves
 
 
 def _on_worker(attempt: Callable, job, folder: str, n_shares: int):

@@ -13,8 +13,14 @@ import click
 from click.shell_completion import CompletionItem
 
 PROFILE = "smoke, lfw-cpu, lfw, lfw-resnet50, across, or a YAML file."
+OVERRIDE = "Set a notebook's parameter, whatever the profile says."
+LFW = ["funneled", "original"]
+VARIANT = "Photos in which LFW has lined the faces up, or as they were found."
+ELSEWHERE = "Run several at once: alone or local here, else on dask.distributed's at ADDRESS."
 LAB = Path(__file__).parent / "lab"  # JupyterLab's settings: Markdown is shown, not edited
+HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 OPEN = {"ignore_unknown_options": True}  # of a command that hands options on
+NAMED = {"nargs": 2, "multiple": True, "metavar": "NAME VALUE"}
 
 
 class _Commands(click.Group):
@@ -26,16 +32,16 @@ class _Commands(click.Group):
         except (ValueError, OSError, ImportError) as e:
             from facelab.checks import one_line
 
-            click.echo(f"facelab: {one_line(str(e))}", err=True)
-            context.exit(2)
+            said, code = one_line(str(e)), 2
         except KeyboardInterrupt:
             is_run = context.invoked_subcommand == "run"
             on = "; 'facelab run --resume' goes on from here" if is_run else ""
-            click.echo(f"facelab: stopped{on}", err=True)
-            context.exit(130)
+            said, code = f"stopped{on}", 130
+        click.echo(f"facelab: {said}", err=True)
+        context.exit(code)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings=HELP)
 @click.version_option(package_name="facelab", prog_name="facelab")
 def main():
     """Metric learning for face verification: run the study, get the data.
@@ -84,30 +90,12 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
 
 @main.command(cls=_Kept, add_help_option=False)
 @click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1, shell_complete=_complete)
-@click.option(
-    "--profile", default="smoke", show_default=True, help=PROFILE, shell_complete=_complete
-)
-@click.option(
-    "parameters",
-    "-p",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Set a notebook's parameter, whatever the profile says.",
-    shell_complete=_complete,
-)
+@click.option("--profile", default="smoke", help=PROFILE, shell_complete=_complete)
+@click.option("-p", "parameters", **NAMED, shell_complete=_complete, help=OVERRIDE)
 @click.option("--out", metavar="DIR", help="Default: outputs/PROFILE.")
 @click.option("--resume", is_flag=True, help="Skip what is done; go on from checkpoints.")
-@click.option(
-    "--force", is_flag=True, help="Overwrite results that git tracks, or of other parameters."
-)
-@click.option(
-    "--scheduler",
-    metavar="[ADDRESS]",
-    is_flag=False,
-    flag_value="local",
-    help="Run several at once: alone or local here, else on dask.distributed's at ADDRESS.",
-)
+@click.option("--force", is_flag=True, help="Overwrite what git tracks or other parameters made.")
+@click.option("--scheduler", metavar="[ADDRESS]", flag_value="local", is_flag=False, help=ELSEWHERE)
 @click.option("--keep-checkpoints", is_flag=True, help="Keep checkpoints of what is done.")
 @click.option("--list", "listed", is_flag=True, help="List the notebooks.")
 @click.option("-h", "--help", "explained", is_flag=True, help="This; with NOTEBOOK its parameters.")
@@ -116,20 +104,19 @@ def run(context, notebooks, parameters, listed, explained, **options):
     """Execute notebooks (all, or by name: 01) and write a report."""
     if explained and not notebooks:
         click.echo(context.get_help())
-        return
-    if listed or explained:
+    elif explained or listed:
         from facelab.study.layout import notebooks_folder
         from facelab.study.settings import describe, find_notebooks, titles
 
         paths = find_notebooks(notebooks, notebooks_folder())
         click.echo("\n".join(map(describe, paths) if explained else titles(paths)))
-        return
-    from facelab.study.batch import run_study
+    else:
+        from facelab.study.batch import run_study
 
-    failed = run_study(notebooks, parameters=dict(parameters), **options)
-    for name, cause in failed.items():
-        click.echo(f"facelab: {name} failed in {cause}", err=True)
-    sys.exit(bool(failed))
+        failed = run_study(notebooks, parameters=dict(parameters), **options)
+        for name, cause in failed.items():
+            click.echo(f"facelab: {name} failed in {cause}", err=True)
+        sys.exit(bool(failed))
 
 
 @main.command()
@@ -228,7 +215,7 @@ def compare(method, study):
 @main.command("align")
 @click.argument("source", metavar="IN")
 @click.argument("out")
-@click.option("--margin", default=0, show_default=True, help="More pixels on each side of 112.")
+@click.option("--margin", default=0, help="More pixels on each side of 112.")
 def align_faces(source, out, margin):
     """Put every face upright, as the field's template has it.
 
@@ -245,21 +232,12 @@ def align_faces(source, out, margin):
 
 @main.command()
 @click.argument("photos", metavar="FOLDER | A.jpg B.jpg", nargs=-1, required=True)
-@click.option(
-    "--model", metavar="FILE", help="*.safetensors, *.onnx, *.npz. Default: chapter 10's."
-)
-@click.option(
-    "-p",
-    "preprocessing",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Of an ONNX file: image_size, colours, mean, scale.",
-)
+@click.option("--model", metavar="FILE", help="*.safetensors, *.onnx, *.npz; else chapter 10's.")
+@click.option("-p", "preprocessing", **NAMED, help="Of *.onnx: image_size, colours, mean, scale.")
 @click.option("--by", metavar="RULE", help="Of a folder's threshold: accuracy, f1, eer or far.")
 @click.option("--far", type=float, help="The most that it may falsely accept, such as 0.01.")
-@click.option("--out", default="outputs/photos", show_default=True, help="Where the report goes.")
-@click.option("--prior", default=0.5, show_default=True, help="P(same) before the photos are seen.")
+@click.option("--out", default="outputs/photos", help="Where the report goes.")
+@click.option("--prior", default=0.5, help="P(same) before the photos are seen.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; null: an end that is open.")
 def verify(photos, model, preprocessing, by, far, out, prior, as_json):
     """Verify a folder of people, or compare two photos.
@@ -313,14 +291,8 @@ def data():
 
 
 @data.command()
-@click.option("--out", metavar="DIR", default="data", show_default=True, help="Where to.")
-@click.option(
-    "--variant",
-    type=click.Choice(["funneled", "original"]),
-    default="funneled",
-    show_default=True,
-    help="Photos in which LFW has lined the faces up, or as they were found.",
-)
+@click.option("--out", metavar="DIR", default="data", help="Where to.")
+@click.option("--variant", type=click.Choice(LFW), default="funneled", help=VARIANT)
 def fetch(out, variant):
     """Download LFW and its lists of pairs; goes on where it stopped."""
     from facelab.data.download import fetch
@@ -330,7 +302,7 @@ def fetch(out, variant):
 
 @data.command()
 @click.argument("path")
-@click.option("--crop", default=128, show_default=True, help="Central pixels to use; 0: all.")
+@click.option("--crop", default=128, help="Central pixels to use; 0: all.")
 def info(path, crop):
     """Count the people and images in PATH, and say what is wrong (then the exit code is 1)."""
     from facelab.data.inspect import info
@@ -350,8 +322,8 @@ def catalog():
 
 @data.command()
 @click.argument("out")
-@click.option("--people", default=400, show_default=True, help="How many people.")
-@click.option("--seed", default=0, show_default=True, help="Another seed draws other people.")
+@click.option("--people", default=400, help="How many people.")
+@click.option("--seed", default=0, help="Another seed draws other people.")
 def synthesize(out, people, seed):
     """Draw faces into OUT, laid out like LFW."""
     from facelab.data.drawn.people import synthesize

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from runpy import run_path
@@ -27,6 +28,7 @@ CHAPTER = "03_mining_comparison"
 FIXED = ("DATA", "IMAGE_SIZE", "CROP", "DEV_PEOPLE", "SEED", "N_SEEDS", "COMPARE_EPOCHS")
 FIXED += ("BATCH_SIZE", "IMAGES_PER_PERSON", "LEARNING_RATE", "NETWORK", "EMBEDDING_SIZE")
 FREE = ("sampler", "lr", "loss_lr", "weight_decay", "optimizer", "scheduler", "augment")
+KINDS = {"objective": Callable, "network": Callable, "settings": dict, "METHOD": str}
 
 SHOWN = ["label", "outside data", "auc", "auc_low", "auc_high", "auc_mean", "auc_error", "auc_n"]
 SHOWN += ["gain", "gain_low", "gain_high", "p_holm"]
@@ -35,21 +37,13 @@ SHOWN += ["gain", "gain_low", "gain_high", "p_holm"]
 def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, Run]:
     """Train, verify and record the method of a Python file, and compare it with all in `folder`.
 
-    Parameters
-    ----------
-    file : path
-        Defines ``objective(people)``, which returns a loss, or a loss and a miner, for the training
-        people, `Faces`; and where it likes ``network(image_size)``, by default that of the chapter,
-        ``settings``, those of `facelab.fit` that `FREE` names, and ``METHOD``, the method's name.
-    folder : path
-        Of a study with a run of chapter 03; the new run goes beside it, named as the file.
+    The file defines ``objective(people)``, which returns a loss, or a loss and a miner; it may
+    define ``network(image_size)``, ``settings`` of `facelab.fit` that `FREE` names, and ``METHOD``,
+    a name. The new run goes beside that of chapter 03 in `folder`, named as the file.
 
-    Returns
-    -------
-    DataFrame, Run
-        A row a method on the same pairs, columns `SHOWN`, best AUC first; ``gain`` is the new
-        method's AUC less that row's, first seeds, people resampled. The new run, whose claim is
-        the gain over seeds on the chapter's best by AUC on dev people.
+    Returns a row a method on the same pairs, columns `SHOWN`, best AUC first, where ``gain`` is
+    the new method's AUC less that row's, first seeds, people resampled; and the new run, whose
+    claim is the gain over seeds on the chapter's best by AUC on dev people.
     """
     file, folder = Path(file), Path(folder)
     chapter = read_record(folder / CHAPTER / "run.json")
@@ -57,7 +51,7 @@ def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, 
     if chapter["status"] != "done" or not chapter["reports"] or missing:
         got = f"one that is {chapter['status']}, without {', '.join(missing) or 'reports'}"
         raise ValueError(f"{folder / CHAPTER}: expected a finished run with reports, got {got}")
-    own = _own(file)
+    own = _own(file, chapter["parameters"])
     out = folder / file.stem
     if (out / "run.json").exists() and not (out / file.name).exists():
         raise ValueError(f"expected a name that no other run in {folder} has, got {file.stem}")
@@ -65,25 +59,21 @@ def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, 
         return _compared(file, own, folder, chapter)
 
 
-def _own(file: Path) -> dict[str, object]:
+def _own(file: Path, p: dict) -> dict[str, object]:
     """Return what a Python file defines; a ValueError if that is no method."""
-    own = {}
-    if file.is_file():
-        with expecting(f"a Python file with objective(people) in {file}"):
-            own = run_path(str(file))
-    if not callable(own.get("objective")):
-        raise ValueError(f"{file}: expected a Python file with objective(people), got none")
-    if not callable(own.get("network", _network)):
-        raise ValueError(f"{file}: expected network(image_size), got {own['network']!r}")
-    settings = of_kind("settings", own.get("settings", {}), dict)
-    if fixed := sorted(map(str, set(settings) - set(FREE))):
-        raise ValueError(f"{file}: expected settings of {', '.join(FREE)}, got {', '.join(fixed)}")
-    of_kind("METHOD", own.get("METHOD", ""), str)
+    own = {"METHOD": file.stem.replace("_", " "), "settings": {}, "network": partial(_network, p)}
+    with expecting(f"a Python file with objective(people) in {file}"):
+        own |= run_path(str(file))
+    for name, kind in KINDS.items():
+        of_kind(f"{name} in {file}", own.get(name), kind)
+    if fixed := own["settings"].keys() - set(FREE):
+        got = ", ".join(sorted(map(str, fixed)))
+        raise ValueError(f"{file}: expected settings of {', '.join(FREE)}, got {got}")
     return own
 
 
 def _compared(file: Path, own: dict, folder: Path, chapter: dict) -> tuple[pd.DataFrame, Run]:
-    method = own.get("METHOD", file.stem.replace("_", " "))
+    method = own["METHOD"]
     out = folder / file.stem
     p = chapter["parameters"]
     faces = load_lfw(p["DATA"], image_size=p["IMAGE_SIZE"], crop=p["CROP"])
@@ -100,8 +90,8 @@ def _compared(file: Path, own: dict, folder: Path, chapter: dict) -> tuple[pd.Da
     budget = {"epochs": p["COMPARE_EPOCHS"], "batch_size": p["BATCH_SIZE"]}
     budget["watch"] = {"train": train, "dev": dev}
     settings = {"sampler": sampler, "lr": p["LEARNING_RATE"], "augment": augment}
-    settings |= own.get("settings", {})
-    network = partial(own.get("network", partial(_network, p)), p["IMAGE_SIZE"])
+    settings |= own["settings"]
+    network = partial(own["network"], p["IMAGE_SIZE"])
     objective = partial(own["objective"], people)
     for seed in range(p["SEED"], p["SEED"] + p["N_SEEDS"]):
         with expecting(f"a method that trains in {file}"):

@@ -175,8 +175,6 @@ def in_words(found: Mapping) -> str:
 def values_of(words: Iterable[tuple[str, str]]) -> dict[str, object]:
     """Read names and values, numbers as JSON writes them.
 
-    Examples
-    --------
     >>> values_of([("image_size", "160"), ("mean", "[104, 117, 123]"), ("colours", "BGR")])
     {'image_size': 160, 'mean': [104, 117, 123], 'colours': 'BGR'}
     """

@@ -16,16 +16,11 @@ PACKAGES = ("facelab", "torch", "torchvision", "pytorch-metric-learning", "numpy
 def parameters(namespace: Mapping[str, object]) -> dict[str, object]:
     """Collect the UPPER_CASE str, int, float, bool, None and lists of these.
 
-    Examples
-    --------
     >>> parameters({"EPOCHS": 20, "MARGIN": 0.5, "faces": "no parameter", "_X": 1, "TABLE": {}})
     {'EPOCHS': 20, 'MARGIN': 0.5}
     """
-    found = {}
-    for name, value in namespace.items():
-        if name.isupper() and not name.startswith("_") and _is_plain(value):
-            found[name] = value
-    return found
+    names = [name for name in namespace if name.isupper() and not name.startswith("_")]
+    return {name: namespace[name] for name in names if _is_plain(namespace[name])}
 
 
 def _is_plain(value) -> bool:

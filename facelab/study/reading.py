@@ -4,14 +4,14 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
 
 import fastjsonschema
 
-from facelab import files
 from facelab.checks import one_line
+from facelab.files import loaded
 
 SCHEMA = 2
 LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")
@@ -47,16 +47,15 @@ def read_record(path: Path) -> dict:
     try:
         record = json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
         json.dumps(record, ensure_ascii=False).encode()  # refuses half a character
-    except (ValueError, RecursionError) as e:
-        raise ValueError(one_line(f"{expected} no whole JSON ({e}); {TO_DO}")) from None
-    version = record.get("schema", "none") if isinstance(record, dict) else "none"
-    if version != SCHEMA:
-        raise ValueError(one_line(f"{expected} {version}; {TO_DO}"))
-    try:
+        version = record.get("schema") if isinstance(record, dict) else None
+        if version != SCHEMA:
+            raise ValueError(version)
+        _check_form(record)
+        record = NOTHING | record
         _check(record, path.parent)
-    except ValueError as e:
-        raise ValueError(one_line(f"{expected} another: {e}; {TO_DO}")) from None
-    return NOTHING | record
+    except (ValueError, RecursionError) as e:
+        raise ValueError(one_line(f"{expected} {e}; {TO_DO}")) from None
+    return record
 
 
 def _finite(text: str) -> float | None:
@@ -66,28 +65,20 @@ def _finite(text: str) -> float | None:
 
 
 def _check(record: dict, folder: Path) -> None:
-    _check_form(record)
-    films = [training["film"] for training in record.get("trainings", ())]
-    if any([*record.get("reports", ()), *films]) and not record.get("data"):
+    """Check what a form cannot say: files, data and metrics of what was reported."""
+    reports = record["reports"]
+    films = [training["film"] for training in record["trainings"] if training["film"]]
+    if (reports or films) and not record["data"]:
         raise ValueError("reports or films, and nothing of their data")
-    for file in files_of(record):
+    networks = [report["network"] for report in reports if report["network"]]
+    files = [named["file"] for named in [*record["figures"], *reports, *networks]]
+    for file in files + films:
         inside(folder, file)
     key = itemgetter("method", "seed", "split")
-    rows = [row for row in record.get("results", ()) if row["metric"] == "threshold"]
-    measured = set(map(key, rows))
-    for entry in record.get("reports", ()):
+    measured = {key(row) for row in record["results"] if row["metric"] == "threshold"}
+    for entry in reports:
         if key(entry) not in measured:
             raise ValueError(f"no metrics of {entry['method']} on {entry['split']}")
-
-
-def files_of(record: dict) -> Iterator[str]:
-    """Yield the files that a record names."""
-    yield from (figure["file"] for figure in record.get("figures", ()))
-    yield from (training["film"] for training in record.get("trainings", ()) if training["film"])
-    for report in record.get("reports", ()):
-        yield report["file"]
-        if report["network"]:
-            yield report["network"]["file"]
 
 
 def read_runs(folder: str | Path) -> dict[Path, dict]:
@@ -115,15 +106,15 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
     return records
 
 
-def loaded(load: Callable, path: Path, expected: str):
-    """Return what `files.loaded` makes of a run's file, None if there is none."""
-    return files.loaded(load, path, expected, TO_DO) if path.is_file() else None
+def opened(load: Callable, path: Path, expected: str, problems: list | None = None):
+    """Return what `load` makes of a run's file; None if it is not there, or is another.
 
-
-def opened(load: Callable, path: Path, expected: str):
-    """Return what `loaded` returns; a file that is not what was expected is a warning, and None."""
+    Then there is a warning, and path and reason are added to `problems`.
+    """
     try:
-        return loaded(load, path, expected)
+        return loaded(load, path, expected, TO_DO) if path.is_file() else None
     except (ValueError, OSError) as e:
         log.warning(str(e))
+        if problems is not None:
+            problems.append((path, str(e)))
         return None

@@ -1,7 +1,6 @@
 """`Run`: what a chapter did and found, written to ``run.json`` and the files beside it."""
 
 import hashlib
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import IPython.display
-import numpy as np
 import pandas as pd
 import torch
 
 from facelab.baselines import raw_pixels
+from facelab.checks import kinds, real, truth
 from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
@@ -24,7 +23,7 @@ from facelab.progress import IN_BATCH
 from facelab.study.provenance import commit, device, parameters, versions
 from facelab.study.reading import LISTS, SCHEMA, inside
 from facelab.study.rows import Rows, estimated
-from facelab.study.writing import COLUMNS, claim_row, portable, slug, write_json, written
+from facelab.study.writing import COLUMNS, claim_row, portable, slug, write_json
 from facelab.train import fit
 from facelab.verification import Estimate, Report, auc, distances, fit_threshold, verify
 
@@ -41,9 +40,8 @@ class Claims(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         red = {"no": "color: #c62828; font-weight: bold", "yes": ""}
-        style = pd.DataFrame(self).style.map(red.get, subset=["holds"])
-        style = style.hide(axis="index").set_uuid("claims")
-        return style.set_properties(**{"text-align": "left"}).to_html()
+        style = self.style.map(red.get, subset=["holds"]).hide(axis="index")
+        return style.set_uuid("claims").set_properties(**{"text-align": "left"}).to_html()
 
 
 class Trained(NamedTuple):
@@ -62,19 +60,15 @@ class Run(Rows):
     `name` is that of the notebook without its suffix; `namespace`, its ``globals()``, has the
     parameters of the run, the UPPER_CASE values.
 
-    Examples
-    --------
     >>> run = Run("01_siamese_baseline", {"SEED": 0, "OUT": ""})
     >>> run.claim("Strangers are told apart (AUC)", Estimate(0.9, 0.88, 0.92), holds=True)
     >>> run.claims()["95 % interval"].item()
     '0.880 to 0.920'
     """
 
-    def __init__(self, name: str, namespace: Mapping[str, object]):
+    @kinds
+    def __init__(self, name: str, namespace: Mapping):
         super().__init__()
-        if not isinstance(namespace, Mapping):
-            got = type(namespace).__name__
-            raise ValueError(f"expected the parameters as a mapping, like globals(), got {got}")
         if not re.fullmatch(NAME, name):
             raise ValueError(f"expected a notebook's name, without its folder, got {name!r}")
         values = parameters(namespace)
@@ -102,8 +96,8 @@ class Run(Rows):
             "versions": versions(),
             "started": self.started.isoformat(timespec="seconds"),
             "test_looks": 0,
+            **{of: [] for of in LISTS},
         }
-        self.entries |= {name: [] for name in LISTS}
 
     def uses(self, faces: Faces, protocol: str = "") -> None:
         """Record the data, and the protocol that is followed, for example ``"View 1"``.
@@ -127,7 +121,7 @@ class Run(Rows):
         return self.path(f"{self._slug(method)}_{seed}.pt")
 
     def _slug(self, method: str) -> str:
-        """Return what the files of a method are called; it is a ValueError if another's are too."""
+        """Return what the files of a method are called, those of no other method."""
         name = slug(method)
         other = self.slugs.setdefault(name, method)
         if other != method:
@@ -152,11 +146,9 @@ class Run(Rows):
         model = network()
         made = objective()
         loss, miner = made if isinstance(made, tuple) else (made, None)
-        best = None
-        if keep_best:
-            best = deepcopy(model)
-            settings["keep_best"] = {keep_best: best}
+        best = deepcopy(model) if keep_best else None
         settings = {"title": f"{method}, seed {seed}"} | settings
+        settings |= {"keep_best": {keep_best: best}} if keep_best else {}
         checkpoint = self.checkpoint(method, seed)
         training = fit(model, people, loss, miner, seed=seed, checkpoint=checkpoint, **settings)
         history = training.history
@@ -225,8 +217,8 @@ class Run(Rows):
         about = {"method": method, "seed": seed, "split": report.name, "role": report.role}
         for rate in report.table().itertuples():
             self.result(rate.metric, Estimate(rate.value, rate.low, rate.high), **about)
-        self.result("threshold", report.threshold, **about)
-        self.result("f1_threshold", report.f1_threshold, **about)
+        for name in ("threshold", "f1_threshold"):
+            self.result(name, getattr(report, name), **about)
         if report.role == "test":
             self.looked_at_test()
         if (method, report.name) in self.reports:
@@ -270,13 +262,11 @@ class Run(Rows):
         nor False are a ValueError.
         """
         value, low, high, *_ = estimated(measured)
-        if not math.isfinite(value):
-            raise ValueError(f"{sentence}: expected a finite number, got {measured}")
-        if not isinstance(holds, bool | np.bool_):  # nan would count as true
-            raise ValueError(f"{sentence}: expected holds to be True or False, got {holds!r}")
-        written(value, form)
+        value = real(repr(sentence), value)
         claim = {"sentence": sentence, "value": value, "low": low, "high": high}
-        self.entries["claims"].append(claim | {"holds": bool(holds), "format": form})
+        claim |= {"holds": truth(f"holds of {sentence!r}", holds), "format": form}
+        claim_row(claim)  # refuses a form that cannot write it
+        self.entries["claims"].append(claim)
 
     def claims(self) -> Claims:
         """Return the claims as a table: claim, measured, 95 % interval, holds (yes or no)."""
@@ -302,11 +292,10 @@ class Run(Rows):
     def record(self) -> dict[str, object]:
         """Return all that was recorded so far, as ``run.json`` holds it."""
         finished = datetime.now(UTC)
-        seconds = (finished - self.started).total_seconds()
         precisions = sorted({training["precision"] for training in self.entries["trainings"]})
         return self.entries | {
             "device": device() | {"precision": ", ".join(precisions)},
             "finished": finished.isoformat(timespec="seconds"),
-            "seconds": round(seconds, 1),
+            "seconds": round((finished - self.started).total_seconds(), 1),
             "results": self.recorded(),
         }

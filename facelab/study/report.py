@@ -61,11 +61,9 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
         explorer = {"data": inline(*payload(shown)), "script": script, "style": style}
     best = headlines(results_in(records))
     titles = {run["notebook"]: run["title"] for run in runs}
-    about = {"runs": runs, "titles": titles, "headlines": best, "explorer": explorer}
-    page = render("report.html", **about)
-    path = out / "report.html"
-    write_text(path, page)
-    return path
+    page = render("report.html", runs=runs, titles=titles, headlines=best, explorer=explorer)
+    write_text(out / "report.html", page)
+    return out / "report.html"
 
 
 def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) -> list[dict]:
@@ -82,12 +80,11 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) 
             pictures += [figure | picture] if picture else []
         page = folder / f"{name}.ipynb"
         link = page.relative_to(out).as_posix() if page.is_file() else ""
-        found[name] = record | {"figures": pictures, "page": link}
+        about = {"figures": pictures, "page": link, "title": heading(page)}
+        found[name] = record | about | {"spent": spent(record)}
     for name in expected:
-        found.setdefault(name, NOTHING | {"notebook": name, "status": "missing", "page": ""})
-    for run in found.values():
-        run["spent"] = spent(run)
-        run["title"] = heading(out / run["page"]) if run["page"] else label(run["notebook"])
+        about = {"notebook": name, "status": "missing", "page": "", "title": label(name)}
+        found.setdefault(name, NOTHING | about | {"spent": spent(NOTHING)})
     return [found[name] for name in sorted(found)]
 
 

@@ -1,31 +1,27 @@
 """What the runs of a folder recorded, read back: results, trainings, and what to explore."""
 
 import hashlib
-import logging
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pandas as pd
 
 from facelab.baselines import raw_pixels
-from facelab.checks import kinds, one_line
+from facelab.checks import kinds
 from facelab.data.copies import side_of
 from facelab.embedding import averaged, embed
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
-from facelab.study.reading import loaded, opened, read_record, read_runs
+from facelab.study.reading import opened, read_runs
 from facelab.study.record import CATEGORIES, Run
 from facelab.study.settings import heading
 from facelab.study.writing import numbered
 from facelab.verification import Calibration, Report, auc, same_result
-
-log = logging.getLogger(__name__)
 
 RATES = ("auc", "accuracy", "f1", "eer", "tar_at_far_1%")
 OF_REPORT = ["method", "split", "rule", "seen", "category", "outside_data"]
@@ -54,12 +50,12 @@ def results_in(runs: Mapping[Path, dict]) -> pd.DataFrame:
     rows = []
     for place, record in runs.items():
         if record["status"] == "done":
-            rows += _rows(record, partial(_report, place, read=opened))
+            rows += _rows(record, partial(_report, place))
     return _table(rows)
 
 
-def _report(place: Path, entry: dict, read: Callable = loaded) -> Report | None:
-    """Return the report that an entry of a record names; None if it is gone."""
+def _report(place: Path, entry: dict, problems: list | None = None) -> Report | None:
+    """Return the report that an entry of a record names; None if it is gone, or is another."""
 
     def load(path):
         report = Report.load(path)
@@ -67,7 +63,7 @@ def _report(place: Path, entry: dict, read: Callable = loaded) -> Report | None:
             raise ValueError(f"one on {report.name}")
         return report
 
-    return read(load, place / entry["file"], f"a report on {entry['split']}")
+    return opened(load, place / entry["file"], f"a report on {entry['split']}", problems)
 
 
 @kinds
@@ -169,11 +165,8 @@ def differing(trainings: pd.DataFrame) -> list[str]:
 @kinds
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
     """Read what the explorer can show of the finished runs below `folder`; see `shown_in`."""
-    records, problems = {}, []
-    for path in sorted(Path(folder).rglob("run.json")):
-        with _named(problems, path.parent):
-            records[path.parent] = read_record(path)
-    return [*shown_in(records), *problems]
+    has_runs = any(Path(folder).rglob("run.json"))
+    return shown_in(read_runs(folder)) if has_runs else []
 
 
 def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
@@ -183,29 +176,23 @@ def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     strangers in real photos, without outside data if there is such a run. What is damaged or
     foreign is named, with the reason, and left out.
     """
-    shown, problems = [], []
-    runs = [(place, record) for place, record in records.items() if record["status"] == "done"]
+    shown, problems, runs = [], [], []
     newest = {}
-    for _, record in runs:
-        newest[record["profile"]] = max(record["finished"], newest.get(record["profile"], ""))
-    latest = set(newest.values())
-    runs.sort(key=lambda run: run[1]["finished"] not in latest)
+    for place, record in records.items():
+        if record["status"] == "unreadable":
+            problems.append((place, record["cause"]))
+        if record["status"] == "done":
+            runs.append((place, record))
+            profile, finished = record["profile"], record["finished"]
+            newest[profile] = max(finished, newest.get(profile, ""))
+    runs.sort(key=lambda run: run[1]["finished"] not in newest.values())
     runs.sort(key=lambda run: newest[run[1]["profile"]], reverse=True)
     for place, record in runs:
-        with _named(problems, place):
-            shown += _shown_of(place, record, len(newest) > 1, problems)
-    return [*_best_marked(_distinct(shown)), *problems]
-
-
-@contextmanager
-def _named(problems: list[Shown], place: Path) -> Iterator[None]:
-    """Name `place` and what is wrong with it, in the log and among `problems`, and go on."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        why = one_line(str(error))
-        log.warning(why)
-        problems.append(Shown(f"{place.parent.name}/{place.name}", problem=why[:300]))
+        shown += _shown_of(place, record, len(newest) > 1, problems)
+    shown = _best_marked(_distinct(shown))
+    for place, why in problems:
+        shown.append(Shown(f"{place.parent.name}/{place.name}", problem=why[:300]))
+    return shown
 
 
 def _distinct(shown: list[Shown]) -> list[Shown]:
@@ -221,39 +208,36 @@ def _distinct(shown: list[Shown]) -> list[Shown]:
 def _best_marked(shown: list[Shown]) -> list[Shown]:
     def rank(one: Shown):
         report = one.report
-        is_result = report is not None and not report.seen and report.role == "test"
-        value = auc(report.distances, report.same) if is_result else math.nan
-        if math.isnan(value):
+        if report is None or report.seen or report.role != "test":
             return 0, 0, 0
-        return 2 - report.synthetic, one.category == CATEGORIES[0], value
+        is_own = one.category == CATEGORIES[0]
+        return 2 - report.synthetic, is_own, np.nan_to_num(auc(report.distances, report.same))
 
     best = max(shown, key=rank, default=None)
     return [replace(one, is_best=one is best) for one in shown]
 
 
-def _shown_of(place: Path, record: dict, several: bool, problems: list[Shown]) -> list[Shown]:
+def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[Shown]:
     number, words = numbered(record["notebook"])
-    title = heading(place / f"{record['notebook']}.ipynb")
     profile = f" · {record['profile']}" if several else ""
-    chapter, group = number or words, f"{title}{profile}"
+    chapter = number or words
+    notebook = place / f"{record['notebook']}.ipynb"
+    group = f"{heading(notebook)}{profile}"
     data = record["data"]
     films = {}
     for training in record["trainings"]:
-        file = place / (training["film"] or "")
-        if file.is_file():
-            with _named(problems, file):
-                load = partial(Film.load, source=data["source"], synthetic=data["synthetic"])
-                films[training["method"]] = loaded(load, file, "the film of a training")
-    methods = [entry["method"] for entry in record["reports"]]
+        if training["film"]:
+            file = place / training["film"]
+            load = partial(Film.load, source=data["source"], synthetic=data["synthetic"])
+            films[training["method"]] = opened(load, file, "the film of a training", problems)
+    times = Counter(entry["method"] for entry in record["reports"])
     shown = []
     for entry in record["reports"]:
-        report = None
-        with _named(problems, place / entry["file"]):
-            report = _report(place, entry)
+        report = _report(place, entry, problems)
         if report is None:
             continue
         method = entry["method"]
-        pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
+        pairs = f", {entry['split']}" if times[method] > 1 else ""
         one = Shown(
             name=f"{chapter} · {method}{pairs}{profile}",
             report=report,
@@ -264,35 +248,32 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list[Shown]) -
             crop=entry.get("crop"),
             side=side_of(data["source"]),
             image_size=entry.get("image_size") or data["image_size"][0],
-            embed=_embedding(entry, place),
-            calibration=_calibration(entry, place, problems),
             group=group,
+            **_network_of(entry, place, problems),
         )
         shown.append(one)
     for method, film in films.items():
-        shown.append(Shown(f"{chapter} · {method}{profile}", film=film, group=group))
+        if film:
+            shown.append(Shown(f"{chapter} · {method}{profile}", film=film, group=group))
     return shown
 
 
-def _embedding(entry: dict, place: Path):
-    """Return what embeds `Faces` as for this report: raw pixels, or the network that was kept."""
-    if entry.get("embedding") == "raw_pixels":
-        return raw_pixels
-    kept = entry["network"]
-    if not kept or not (place / kept["file"]).is_file():
-        return None
-    return partial(_embed_with, place / kept["file"], kept["sha256"])
+def _network_of(entry: dict, place: Path, problems: list) -> dict[str, object]:
+    """Return ``embed`` and ``calibration`` for a report, of raw pixels or the network kept."""
 
-
-def _calibration(entry: dict, place: Path, problems: list[Shown]) -> Calibration | None:
-    """Return what a distance of the network that was kept says, if that was kept with it."""
-    if not entry["network"]:
-        return None
-    path = place / entry["network"]["file"]
-    with _named(problems, path):
-        settings = loaded(network_settings, path, "the network that was kept") or {}
+    def read(path):
+        settings = network_settings(path)
         plain = settings.get("calibration")
-        return Calibration.of_plain(plain) if plain else None
+        return settings | {"calibration": Calibration.of_plain(plain) if plain else None}
+
+    if entry.get("embedding") == "raw_pixels":
+        return {"embed": raw_pixels}
+    path = place / (entry["network"] or {"file": ""})["file"]
+    if not path.is_file():
+        return {}
+    measure = partial(_embed_with, path, entry["network"]["sha256"])
+    settings = opened(read, path, "the network that was kept", problems) or {}
+    return {"embed": measure, "calibration": settings.get("calibration")}
 
 
 def _embed_with(path: Path, sha256: str, faces):

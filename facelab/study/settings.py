@@ -2,11 +2,10 @@
 
 import ast
 import difflib
-import io
 import json
 import math
 import re
-import tokenize
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import yaml
 
 from facelab.checks import one_line
+from facelab.files import loaded
 from facelab.study.writing import label, relative
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -48,34 +48,24 @@ def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _cells(path: Path) -> list[tuple[str, str, list[str]]]:
+def cells_of(path: Path) -> list[tuple[str, str, list[str]]]:
     """Return kind, source and tags of every cell; nbformat would take seconds to import."""
-    try:
+
+    def read(path):
         cells = json.loads(path.read_bytes())["cells"]
         return [
             (c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells
         ]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
-        raise ValueError(one_line(f"{path}: expected a Jupyter notebook, got {e!r}", 300)) from None
 
-
-def source_cells(path: Path) -> list[tuple[str, str]]:
-    """Return kind and source of every cell, what a notebook says before it is run."""
-    return [(kind, source) for kind, source, _ in _cells(path)]
-
-
-def title_of(path: Path) -> str:
-    """Return a notebook's first heading."""
-    found = re.search(
-        r"^# (.+)", "\n".join(source for _, source in source_cells(path)), re.MULTILINE
-    )
-    return found[1].strip() if found else ""
+    return loaded(read, path, "a Jupyter notebook", "choose another")
 
 
 def heading(path: Path) -> str:
     """Return a notebook's first heading; without one, its name in words."""
     with suppress(OSError, ValueError):
-        return title_of(path) or label(path.stem)
+        text = "\n".join(source for _, source, _ in cells_of(path))
+        if found := re.search(r"^# (.+)", text, re.MULTILINE):
+            return found[1].strip()
     return label(path.stem)
 
 
@@ -106,9 +96,8 @@ class Parameter(NamedTuple):
         text, allows = limits(self.comment, above)
         for one in value if isinstance(value, list) else [value]:
             if not allows(one):
-                raise ValueError(
-                    f"{name}: expected a value of {text}, got {one_line(repr(one), 60)}"
-                )
+                got = one_line(repr(one), 60)
+                raise ValueError(f"{name}: expected a value of {text}, got {got}")
         return value
 
 
@@ -124,54 +113,52 @@ def limits(comment: str, above: Mapping | None = None) -> tuple[str, Callable[[o
 
     `above` holds the values of the parameters that an end may name.
 
-    Examples
-    --------
     >>> text, allows = limits("pixels of each side [16, 64] step 16")
     >>> text, [size for size in (0, 16, 33, 64, 80) if allows(size)]
     ('[16, 64] step 16', [16, 64])
     """
-    if found := _RANGE.search(comment):
-        text, end = found[0], found[3]
-        if end.isupper():
-            end = (above or {}).get(end, "inf")
-            text = text.replace(found[3], f"{found[3]} = {end}")
-        least, most = float(found[2]), float(end)
-        step = int(found[5] or 0)
-
-        def allows(value) -> bool:
-            above = value >= least if found[1] == "[" else value > least
-            below = value <= most if found[4] == "]" else value < most
-            return above and below and not (step and (value - least) % step)
-
-        return text, allows
     if found := _CHOICES.search(comment):
-        choices = found[1].split(", ")
-        return found[0], lambda value: value in choices
-    return "", lambda value: True
+        return found[0], found[1].split(", ").__contains__
+    found = _RANGE.search(comment)
+    if not found:
+        return "", lambda value: True
+    text = found[0]
+    opening, least, most, closing, step = found.groups()
+    if most.isupper():
+        named, most = most, (above or {}).get(most, "inf")
+        text = text.replace(named, f"{named} = {most}")
+    least, most, step = float(least), float(most), int(step or 0)
+
+    def allows(value) -> bool:
+        is_above = value >= least if opening == "[" else value > least
+        is_below = value <= most if closing == "]" else value < most
+        return is_above and is_below and not (step and (value - least) % step)
+
+    return text, allows
 
 
 def described_parameters(path: Path) -> dict[str, Parameter]:
     """Return defaults and comments from the cell tagged ``parameters``, the batch's own too."""
-    cells = _cells(path)
+    cells = cells_of(path)
     source = "\n".join(source for _, source, tags in cells if "parameters" in tags)
     expected = f"{path.stem}: expected a cell tagged 'parameters' with NAME = literal"
     try:
-        lines = ast.parse(source).body
-        comments = dict(_comments(source))
+        statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
         raise ValueError(one_line(f"{expected} alone, got {e!r}", 300)) from None
+    lines = re.split("\r\n?|\n", source)
     found = {}
-    for line in lines:
+    for statement in statements:
+        behind = lines[statement.end_lineno - 1].encode()[statement.end_col_offset :]
+        comment = behind.decode().strip("# ")
         try:
-            (target,) = line.targets
-            default = ast.literal_eval(line.value)
-            comment = comments.get(line.end_lineno, "")
+            (target,) = statement.targets
+            default = ast.literal_eval(statement.value)
             if table := _KEYS.search(comment):
-                keys = ", ".join(_keys(table[1], cells))
-                comment = comment.replace(table[1], keys)
+                comment = comment.replace(table[1], ", ".join(_keys(table[1], cells)))
             found[target.id] = Parameter(default, comment)
         except (AttributeError, ValueError, TypeError):
-            got = one_line(ast.unparse(line), 100)
+            got = one_line(ast.unparse(statement), 100)
             raise ValueError(f"{expected} alone, got {got}") from None
     if not found.keys() >= RESERVED:
         raise ValueError(f"{expected} for OUT, PROFILE and others, got {_words(found)}")
@@ -188,30 +175,21 @@ def _keys(table: str, cells: list[tuple[str, str, list[str]]]) -> Iterator[str]:
                 yield from map(ast.literal_eval, line.value.keys)
 
 
-def _comments(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of each comment."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string.lstrip("# ").rstrip()
-
-
 def describe(path: Path) -> str:
     """Write a notebook's title and its parameters: default, what it is, limits."""
-    defaults, comments = [], []
-    for name, parameter in described_parameters(path).items():
-        if name not in RESERVED:
-            defaults.append(f"  {name} = {parameter.default!r}")
-            comments.append(parameter.comment)
-    return "\n".join([f"{path.stem}: {title_of(path)}", *_columns(defaults, comments)])
+    known = described_parameters(path)
+    names = [name for name in known if name not in RESERVED]
+    defaults = [f"  {name} = {known[name].default!r}" for name in names]
+    comments = [known[name].comment for name in names]
+    return "\n".join([f"{path.stem}: {heading(path)}", *_columns(defaults, comments)])
 
 
 def titles(paths: list[Path]) -> list[str]:
     """Write the name and the title of each notebook, a line each."""
-    return _columns([path.stem for path in paths], [title_of(path) for path in paths])
+    return _columns([path.stem for path in paths], list(map(heading, paths)))
 
 
 def _columns(left: list[str], right: list[str]) -> list[str]:
-    """Write two columns, line by line."""
     width = max(map(len, left), default=0)
     return [f"{a:<{width}}  {b}" for a, b in zip(left, right, strict=True)]
 
@@ -230,15 +208,11 @@ def read_profile(name: str) -> dict[str, object]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         items = values.items()
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{expected}, got {one_line(str(error), 200)}") from None
-    except RecursionError:
-        raise ValueError(f"{expected}, got lists within lists") from None
     for key, value in items:
-        nested = isinstance(value, dict | list)  # maybe endless
-        if not isinstance(key, str) or not key.isupper() or nested:
-            got = type(value).__name__ if nested else repr(value)
-            raise ValueError(one_line(f"{expected}, got {key}: {got}", 200))
+        if not isinstance(key, str) or not key.isupper() or isinstance(value, dict | list):
+            raise ValueError(one_line(f"{expected}, got {key}: {reprlib.repr(value)}", 200))
     return values
 
 
@@ -248,12 +222,10 @@ def convert(name: str, value: object, default: object) -> object:
     A default of None takes anything, float takes int; all else that differs is refused, and so are
     numbers that are not finite. In a list each element takes the type of the default's first.
 
-    Examples
-    --------
     >>> convert("LR", "1e-3", 0.1), convert("EPOCHS", "20", 100), convert("DATA", "2024", "lfw")
     (0.001, 20, '2024')
     """
-    got = value
+    got = one_line(repr(value), 60)
     if isinstance(value, str) and not isinstance(default, str):
         value = {"true": "True", "false": "False"}.get(value.lower(), value)
         with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -261,11 +233,9 @@ def convert(name: str, value: object, default: object) -> object:
     if type(value) is int and type(default) is float:
         with suppress(OverflowError):
             value = float(value)
-    wrong = default is not None and type(value) is not type(default)
-    if wrong or (isinstance(value, float) and not math.isfinite(value)):
-        kind = type(default).__name__
-        got = one_line(repr(got), 60)
-        raise ValueError(f"{name}: expected {kind}, like {default!r}, got {got}")
+    is_other = default is not None and type(value) is not type(default)
+    if is_other or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"{name}: expected {type(default).__name__}, like {default!r}, got {got}")
     if isinstance(value, list) and default:
         if not value:
             raise ValueError(f"{name}: expected a list like {default!r}, got an empty one")
@@ -279,20 +249,20 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
     Of `profile`, which may speak of `others` too, each takes what it has; `overrides` win, and
     all of `notebooks` must have them.
     """
-    defaults = {}
-    for path in [*notebooks, *others]:
-        own = described_parameters(path)
-        defaults[path] = {key: own[key] for key in own if key not in RESERVED}
-    _check_known(profile, set().union(*defaults.values()), "any notebook, as the profile has it")
+    known = {path: described_parameters(path) for path in [*notebooks, *others]}
+    for own in known.values():
+        for name in RESERVED:
+            del own[name]
+    _check_known(profile, set().union(*known.values()), "any notebook, as the profile has it")
     given = profile | overrides
     plans = {}
     for path in notebooks:
-        _check_known(overrides, defaults[path], path.stem)
+        _check_known(overrides, known[path], path.stem)
         plans[path] = values = {}
-        for key, parameter in defaults[path].items():
+        for key, parameter in known[path].items():
             values[key] = parameter.checked(key, given.get(key, parameter.default), values)
         if "DATA" in values:
-            is_own = any("load_faces(DATA" in source for _, source in source_cells(path))
+            is_own = any("load_faces(DATA" in source for _, source, _ in cells_of(path))
             values["DATA"] = _find_data(values["DATA"], is_own)
         if values.get("ALIGNED"):
             _find_data(values["ALIGNED"], is_own=False)
@@ -306,12 +276,11 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
 
 def _check_known(keys: Iterable[str], names: Iterable[str], where: str) -> None:
     for key in keys:
-        if key in names:
-            continue
-        close = difflib.get_close_matches(key.upper(), names, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        there = _words(sorted(names))
-        raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
+        if key not in names:
+            close = difflib.get_close_matches(key.upper(), names, 1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            there = _words(sorted(names))
+            raise ValueError(f"expected a parameter of {where}, got {key}{hint}; there are {there}")
 
 
 def _find_data(data: str, is_own: bool) -> str:

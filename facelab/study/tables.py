@@ -43,17 +43,17 @@ def _study(folder: Path, root: Path) -> dict:
             best = ranked
             if split == VIEW1:
                 best = best_of_chapters(ranked).nlargest(MOST_ROWS, "auc")
-            best, others = (_by_category(part) for part in (best, ranked.drop(best.index)))
-            rows = {"best": best.to_dict("records"), "others": others.to_dict("records")}
+            rows = {"best": _by_category(best), "others": _by_category(ranked.drop(best.index))}
             sources = dict.fromkeys(report.source for report in ranked["report"])
             tables.append(rows | {"split": split, "rule": rule, "sources": sources})
     return {"tables": tables}
 
 
-def _by_category(results: pd.DataFrame) -> pd.DataFrame:
+def _by_category(results: pd.DataFrame) -> list[dict]:
     """Order results by what they were allowed to learn from, and by AUC within each category."""
     ordered = results.sort_values("auc", ascending=False, kind="stable")
-    return ordered.sort_values("category", key=lambda c: c.map(CATEGORIES.index), kind="stable")
+    ordered = ordered.sort_values("category", key=lambda c: c.map(CATEGORIES.index), kind="stable")
+    return ordered.to_dict("records")
 
 
 def _links(records: Mapping[Path, dict], root: Path) -> dict[str, str]:

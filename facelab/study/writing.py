@@ -19,8 +19,6 @@ COLUMNS = ("claim", "measured", "95 % interval", "holds")
 def written(value: float | None, form: str = ".3f") -> str:
     """Write a number as tables show it; None and numbers that are not finite as a dash.
 
-    Examples
-    --------
     >>> written(0.8734, ".1%"), written(12.5, ".0f"), written(None)
     ('87.3%', '12', '–')
     """
@@ -32,8 +30,6 @@ def written(value: float | None, form: str = ".3f") -> str:
 def numbered(name: str) -> tuple[str, str]:
     """Return a notebook's number, empty if it has none, and its title.
 
-    Examples
-    --------
     >>> numbered("01_siamese_baseline"), numbered("my_own")
     (('01', 'Siamese baseline'), ('', 'My own'))
     """
@@ -44,13 +40,7 @@ def numbered(name: str) -> tuple[str, str]:
 
 
 def label(name: str) -> str:
-    """Put the name of a notebook in words.
-
-    Examples
-    --------
-    >>> label("01_siamese_baseline")
-    '01 Siamese baseline'
-    """
+    """Put the name of a notebook in words: ``01 Siamese baseline``."""
     return " ".join(numbered(name)).strip()
 
 
@@ -65,8 +55,6 @@ def relative(path: str | Path, start: str | Path = ".") -> Path:
 def portable(value: object) -> object:
     """Return a recorded value; of a path that is absolute or climbs out its last name alone.
 
-    Examples
-    --------
     >>> portable("/home/me/my lfw"), portable("../../me/lfw"), portable("data/lfw"), portable(3)
     ('my lfw', 'lfw', 'data/lfw', 3)
     >>> portable("file:///home/me/lfw")
@@ -95,8 +83,6 @@ def portable_path(path: str | Path) -> str:
 def without_places(text: str) -> str:
     r"""Write a text so that each path that is absolute or climbs out keeps its last name alone.
 
-    Examples
-    --------
     >>> without_places("no '/home/me/lfw' nor ../../home/me/a.jpg; https://a.b/c, 3/4 stay")
     "no 'lfw' nor a.jpg; https://a.b/c, 3/4 stay"
     >>> without_places(r"file:///home/me/a -I/home/me/b PATH=/me/c:/me/d \\server\me\e")
@@ -117,8 +103,6 @@ _PLACE = re.compile(rf"(?:{_BEFORE})(?:{_START})?(?:[/\\]+{_NAME})+")
 def slug(title: str) -> str:
     """Turn a title into a file name.
 
-    Examples
-    --------
     >>> slug("triplet + semi-hard, 100 epochs")
     'triplet-semi-hard-100-epochs'
     """
@@ -151,7 +135,7 @@ def render(template: str, **values) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    used = (written, numbered, label, outside, claim_row)
+    used = (written, outside, claim_row)
     environment.globals |= {function.__name__: function for function in used}
     return environment.get_template(template).render(values)
 

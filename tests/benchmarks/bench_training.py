@@ -132,12 +132,12 @@ def fit(name, augment=None):
 class Photos(torch.utils.data.Dataset):
     """What every tutorial writes: decode, crop, shrink, to tensor, normalise."""
 
-    def __init__(self):
-        faces, copy = people(), find(DATA)
+    def __init__(self, faces=None, transform=None):
+        faces, copy = faces or people(), find(DATA)
         ids, names = faces.image_ids, np.array(faces.names)[faces.labels]
         self.paths = [f"{copy.path}/{name}/{i}.jpg" for name, i in zip(names, ids, strict=True)]
         self.labels = faces.labels
-        self.transform = transforms.Compose(
+        self.transform = transform or transforms.Compose(
             [
                 transforms.CenterCrop(128),
                 transforms.Resize(SIZE),
@@ -153,18 +153,27 @@ class Photos(torch.utils.data.Dataset):
         return self.transform(Image.open(self.paths[i]).convert("RGB")), int(self.labels[i])
 
 
-def recipe(name):
-    """PIL, DataLoader, float32 and pytorch-metric-learning's trainer, at their defaults."""
-    network, loss, miner = make(name)
-    photos, times, n = Photos(), [], sum(STEPS[name])
-    trainer = trainers.MetricLossOnly(
+def pml(network, loss, miner, photos, optimizer, batch, n, **settings):
+    """Return pytorch-metric-learning's trainer, for `n` batches of four images a person."""
+    return trainers.MetricLossOnly(
         models={"trunk": network},
-        optimizers={"trunk_optimizer": torch.optim.Adam(network.parameters(), lr=1e-3)},
-        batch_size=BATCH,
+        optimizers={"trunk_optimizer": optimizer},
+        batch_size=batch,
         loss_funcs={"metric_loss": loss},
         mining_funcs={"tuple_miner": miner},
         dataset=photos,
-        sampler=samplers.MPerClassSampler(photos.labels, 4, BATCH, BATCH * n),
+        sampler=samplers.MPerClassSampler(photos.labels, 4, batch, batch * n),
+        **settings,
+    )
+
+
+def recipe(name):
+    """PIL, DataLoader, float32 and pytorch-metric-learning's trainer, at their defaults."""
+    network, loss, miner = make(name)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    times, n = [], sum(STEPS[name])
+    trainer = pml(
+        *(network, loss, miner, Photos(), optimizer, BATCH, n),
         iterations_per_epoch=n,
         end_of_iteration_hook=lambda _: times.append(time.perf_counter()),
     )
@@ -172,15 +181,13 @@ def recipe(name):
     return rate(times, name)
 
 
-def lightning(name):
-    """open-metric-learning's data set, sampler and module in Lightning's trainer."""
+def oml(network, loss, miner, photos, optimizer, batch, n, loading, callbacks=(), **settings):
+    """Return what trains `n` batches in open-metric-learning's data set, sampler and module."""
     import pytorch_lightning as pl
     from oml.datasets import ImageLabeledDataset
     from oml.interfaces.models import IExtractor
     from oml.lightning.modules.extractor import ExtractorModule
     from oml.samplers import BalanceSampler
-
-    network, loss, miner = make(name)
 
     class Extractor(IExtractor):
         def __init__(self):
@@ -199,28 +206,36 @@ def lightning(name):
             labels = torch.as_tensor(labels)
             return loss(embeddings, labels, miner(embeddings, labels))
 
+    table = pd.DataFrame({"label": photos.labels, "path": photos.paths, "split": "train"})
+    images = ImageLabeledDataset(table, transform=photos.transform)
+    sampler = BalanceSampler(photos.labels.tolist(), batch // 4, 4)
+    loader = torch.utils.data.DataLoader(images, batch_sampler=sampler, **loading)
+    trainer = pl.Trainer(
+        max_steps=n,
+        max_epochs=-1,
+        accelerator="auto",
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=list(callbacks),
+    )
+    module = ExtractorModule(Extractor(), Criterion(), optimizer, **settings)
+    return partial(trainer.fit, module, loader)
+
+
+def lightning(name):
+    """open-metric-learning in Lightning's trainer."""
+    import pytorch_lightning as pl
+
     class Clock(pl.Callback):
         times = ()
 
         def on_train_batch_end(self, *_):
             self.times += (time.perf_counter(),)
 
-    photos, clock = Photos(), Clock()
-    table = pd.DataFrame({"label": photos.labels, "path": photos.paths, "split": "train"})
-    images = ImageLabeledDataset(table, transform=photos.transform)
-    loader = torch.utils.data.DataLoader(
-        images, batch_sampler=BalanceSampler(photos.labels.tolist(), 32, 4), num_workers=2
-    )
+    network, loss, miner = make(name)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    trainer = pl.Trainer(
-        max_steps=sum(STEPS[name]),
-        max_epochs=-1,
-        accelerator="auto",
-        logger=False,
-        enable_checkpointing=False,
-        callbacks=[clock],
-    )
-    trainer.fit(ExtractorModule(Extractor(), Criterion(), optimizer), loader)
+    clock, parts = Clock(), (network, loss, miner, Photos(), optimizer)
+    oml(*parts, BATCH, sum(STEPS[name]), {"num_workers": 2}, [clock])()
     return rate(clock.times, name)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def bench(
     ratios: dict[str, tuple[str, str]] | None = None,
     long: Collection[str] = (),
     runs: int = 3,
-) -> None:
+    options: dict[str, float] | None = None,
+) -> dict | None:
     """Run every stage `runs` times by turns, or, in a process of `bench`, the one that it names.
 
     Parameters
@@ -67,21 +69,32 @@ def bench(
         The script, ``bench_NAME.py``; the table is kept in ``outputs/bench/NAME.json``.
     stages : dict of str to (callable, dict)
         By name: a function that returns figures, the first of which is shown, and environment
-        variables of its process (None: not set). A stage that lacks a package is skipped.
+        variables of its process (None: not set). A stage that lacks a package is skipped. Figures
+        with a text ``missed`` have no value to show, and the text is shown.
     ratios : dict of str to (str, str), optional
         By name: two stages; the figure of the first over that of the second, round by round.
     long : collection of str
         Stages that run only when they are named.
     runs : int
         Rounds, unless ``--rounds`` says otherwise.
+    options : dict of str to float, optional
+        By name: what stages are called with, unless ``--NAME`` says otherwise.
+
+    Returns
+    -------
+    dict, or None in the process of a stage
+        What was kept of each stage and ratio of this call.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("parts", nargs="*", help="parts of the names of the rows to run")
     parser.add_argument("--rounds", type=int, default=runs)
     parser.add_argument("--stage", help=argparse.SUPPRESS)
+    for name, value in (options or {}).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     given = parser.parse_args()
+    asked = {name: getattr(given, name) for name in options or {}}
     if given.stage:
-        return _stage(stages[given.stage][0])
+        return _stage(partial(stages[given.stage][0], **asked))
     named = [s for s in stages if any(part in s for part in given.parts)]
     chosen = named if given.parts else [s for s in stages if s not in long]
     taken = {stage: [] for stage in chosen}
@@ -89,6 +102,7 @@ def bench(
         for stage, done in taken.items():
             env = {k: v for k, v in (os.environ | stages[stage][1]).items() if v is not None}
             command = [sys.executable, file, "--stage", stage]
+            command += [f"--{name}={value}" for name, value in asked.items()]
             said = subprocess.run(command, env=env, text=True, capture_output=True)
             if said.returncode:
                 sys.exit(f"{stage}: {said.stderr}")
@@ -102,6 +116,10 @@ def bench(
             print(f"{stage:56} skipped: {reason}")
             continue
         name = next(iter(done[0]))
+        if missed := [d["missed"] for d in done if "missed" in d]:
+            print(f"{stage:56} {len(missed)} of {len(done)}: {missed[0]}", flush=True)
+            rows[stage] = {"median": None, "figure": name, "runs": done}
+            continue
         value = figures[stage] = np.array([d[name] for d in done])
         peak = max(d["peak_mib"] for d in done)
         unit = "s" if name == "seconds" else name
@@ -121,3 +139,4 @@ def bench(
     before = json.loads(path.read_text())["stages"] if path.exists() and given.parts else {}
     entry = {"machine": machine, "versions": versions, "stages": before | rows}
     path.write_text(json.dumps(entry, indent=1) + "\n")
+    return rows
