@@ -15,7 +15,7 @@ import pandas as pd
 
 from facelab.baselines import raw_pixels
 from facelab.checks import kinds, one_line
-from facelab.data.copies import side_of
+from facelab.data.copies import is_aligned, side_of
 from facelab.embedding import averaged, embed
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
@@ -253,6 +253,7 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list[Shown]) -
         if report is None:
             continue
         method = entry["method"]
+        settings = _settings(entry, place, problems)
         pairs = f", {entry['split']}" if methods.count(method) > 1 else ""
         one = Shown(
             name=f"{chapter} · {method}{pairs}{profile}",
@@ -263,9 +264,10 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list[Shown]) -
             data=data["root"],
             crop=entry.get("crop"),
             side=side_of(data["source"]),
+            aligned=settings.get("aligned") or is_aligned(report.source),
             image_size=entry.get("image_size") or data["image_size"][0],
             embed=_embedding(entry, place),
-            calibration=_calibration(entry, place, problems),
+            calibration=settings.get("calibration"),
             group=group,
         )
         shown.append(one)
@@ -284,15 +286,16 @@ def _embedding(entry: dict, place: Path):
     return partial(_embed_with, place / kept["file"], kept["sha256"])
 
 
-def _calibration(entry: dict, place: Path, problems: list[Shown]) -> Calibration | None:
-    """Return what a distance of the network that was kept says, if that was kept with it."""
+def _settings(entry: dict, place: Path, problems: list[Shown]) -> dict:
+    """Return the settings of the network that was kept, its `Calibration` read, if there is one."""
     if not entry["network"]:
-        return None
+        return {}
     path = place / entry["network"]["file"]
     with _named(problems, path):
         settings = loaded(network_settings, path, "the network that was kept") or {}
         plain = settings.get("calibration")
-        return Calibration.of_plain(plain) if plain else None
+        return settings | {"calibration": Calibration.of_plain(plain) if plain else None}
+    return {}
 
 
 def _embed_with(path: Path, sha256: str, faces):
