@@ -554,6 +554,18 @@ def test_the_very_file_of_a_photo_lies_at_distance_zero(tmp_path, write_copy, sm
             assert answer["distance"] == 0
 
 
+def test_a_photo_of_a_run_of_aligned_photos_is_aligned_as_its_file_is(
+    tmp_path, write_copy, small_protocol, searched
+):
+    root = write_copy(tmp_path, "lfw", size=200)
+    shown = replace(of_copy(root, small_protocol, embed=by_colour), crop=112, aligned=True)
+    image, person = shown.report.left_ids[0], shown.report.people[0]
+    upload = (root / "lfw" / person / f"{image}.jpg").read_bytes()
+    message = {"kind": "measure", "run": "a", "photos": [{"image": image}, {"upload": True}]}
+    answer, _ = ask(the_widget(shown), **message, buffers=[upload])
+    assert (answer["distance"], len(searched)) == (0, 2)
+
+
 def test_without_a_network_it_says_so(report):
     message = {"kind": "measure", "run": "a", "photos": [{"upload": True}] * 2}
     answer, _ = ask(the_widget(Shown("a", report)), **message)

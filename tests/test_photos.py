@@ -106,7 +106,7 @@ def test_an_onnx_file_takes_the_place_of_the_network_that_it_came_from(photos, n
     rows = np.arange(2)
     faces = fl.Faces(pixels, rows, rows, ("a", "b"), rows)
     left, right = fl.embed(model, faces, flip=True)
-    assert found["distance"] == pytest.approx(np.linalg.norm(left - right), abs=2e-3)
+    assert found["distance"] == pytest.approx(np.linalg.norm(left - right), abs=1e-5)
     report, *_ = verify_folder(photos, exported, tmp_path / "out")
     record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
     (entry,) = record["reports"]
