@@ -105,7 +105,7 @@ class Learner:
         What it tells stays on the device until the epoch ends, so that no step waits for it.
         """
         labels = self._on_device(train.labels[batch.rows])  # (B,)
-        embeddings = self._embed(train.batch(batch.rows), generator)  # (B, D)
+        embeddings = self._embed(train, batch.rows, generator)  # (B, D)
         of = f"embeddings of shape {tuple(embeddings.shape)} and labels 0..{len(train.names) - 1}"
         mined = None
         if batch.pairs is not None:
@@ -134,12 +134,18 @@ class Learner:
         pairs = mined if is_pairs else self._all_pairs(train.labels[batch.rows])
         return self._told(value, embeddings, labels, mined, pairs)
 
-    def _embed(self, images: np.ndarray, generator: torch.Generator) -> torch.Tensor:
-        """Embed a batch; of several processes each embeds its share, and all get the whole.
+    def _embed(self, train: Faces, rows: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+        """Embed a batch; of several processes each reads and embeds its share, all get the whole.
 
-        The gradient of what is gathered is the sum over processes, and that of the weights their
-        mean: together those of one process with the whole batch.
+        The images of others are black: `augment` draws as for the whole batch. The gradient of what
+        is gathered is the sum over processes, and that of the weights their mean: together those of
+        one process with the whole batch.
         """
+        world = self.fabric.world_size
+        share = len(rows) // world
+        own = slice(share * self.fabric.global_rank, share * (self.fabric.global_rank + 1))
+        images = np.zeros((len(rows), *train.packed.shape[1:]), np.uint8)
+        images[own] = train.batch(rows[own])
         shape = ", ".join(map(str, images.shape[1:]))
         what = f"augment(images, generator) that maps uint8 (B, {shape}) to float images in [-1, 1]"
         images = self._on_device(images)
@@ -147,13 +153,10 @@ class Learner:
             images = self.see(images, generator)
             if not images.is_floating_point():
                 raise ValueError(f"{images.dtype} of shape {tuple(images.shape)}")
-        world = self.fabric.world_size
+        embeddings = embeddings_of(self.network, images[own])
         if world == 1:
-            return embeddings_of(self.network, images)
-        share = len(images) // world
-        start = share * self.fabric.global_rank
-        own = embeddings_of(self.network, images[start : start + share])
-        return self.fabric.all_gather(own, sync_grads=True).flatten(0, 1)
+            return embeddings
+        return self.fabric.all_gather(embeddings, sync_grads=True).flatten(0, 1)
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return self.fabric.to_device(torch.from_numpy(array))

@@ -232,14 +232,14 @@ def check_settings(settings: dict) -> dict:
     """Return what is known of a network; a ValueError if what others read of it is no such thing.
 
     These are ``image_size``, ``crop`` and ``side`` in pixels, ``threshold``, ``flip`` and
-    ``shift`` as `facelab.embed` has them, what ``training`` it had, in words, and its
-    ``calibration`` as `Calibration.as_plain` has it; each may be missing.
+    ``shift`` as `facelab.embed` has them, whether photos are ``aligned``, what ``training`` it
+    had, in words, and its ``calibration`` as `Calibration.as_plain` has it; each may be missing.
     """
     known = {name: value for name, value in dict(settings).items() if value is not None}
     for name in {"image_size", "crop", "side"} & known.keys():
         whole(name, known[name], 1, WIDEST)
     whole("shift", known.get("shift", 0), 0, WIDEST)
-    for name, kind in {"flip": bool, "training": str}.items():
+    for name, kind in {"flip": bool, "aligned": bool, "training": str}.items():
         of_kind(name, known.get(name, kind()), kind)
     real("threshold", known.get("threshold", 0.0))
     if "calibration" in known:

@@ -98,7 +98,8 @@ def fit(
         never once a batch; ReduceLROnPlateau is given the epoch's mean loss.
     augment : callable, optional
         ``augment(uint8_images, generator)``, or a transform of torchvision, called on each image;
-        None: images are only scaled to [-1, 1].
+        None: images are only scaled to [-1, 1]. Of several processes each has its own share of the
+        images, the others are black.
     watch : mapping of str to Faces, optional
         Faces whose pairs are measured after every epoch. They never train.
     keep_best : mapping of str to torch.nn.Module, optional

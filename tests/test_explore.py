@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 import torch
 
 from facelab import plots
+from facelab.data import alignment
+from facelab.data.decoding import shrink
 from facelab.data.lfw import load_lfw
 from facelab.embedding import embed
 from facelab.explorer import page, payload, widget
@@ -503,6 +506,25 @@ def test_two_photos_are_measured_as_the_model_embeds_them(report, faces):
     assert answer["distance"] == pytest.approx(apart(a, b), abs=1e-6)
 
 
+def test_a_network_of_aligned_photos_gets_them_aligned(report, faces, searched, monkeypatch):
+    one = Shown("a", report, embed=by_colour, image_size=16, crop=112, side=250, aligned=True)
+    photo = PIL.Image.effect_mandelbrot((200, 160), (-2, -1, 1, 1), 9).convert("RGB")
+    message = {"kind": "measure", "run": "a", "photos": [{"upload": True}] * 2}
+    explorer, files = the_widget(one), [as_file(np.asarray(photo)), as_file(faces.images[0].T)]
+    answer, _ = ask(explorer, **message, buffers=files[:1] * 2)
+    assert (answer["distance"], searched) == (0, [(200, 160)] * 2)
+    upright = photo.crop((0, 0, 112, 112))  # the landmarks are the template's own
+    seen = widget.uploaded(files[0], 16, 112, 250, True)
+    assert np.abs(seen - shrink(upright, 16, None).astype(int)).max() < 3
+    answer, _ = ask(explorer, **message, buffers=files)  # the second is too small for a face
+    assert answer["error"] == "expected a face, found none"
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
+    alignment._detector.cache_clear()
+    answer, _ = ask(explorer, **message, buffers=files)
+    assert answer["error"].startswith("expected the detector of facelab[align], got ")
+
+
 def test_a_network_measures_two_uploaded_photos(report, faces):
     torch.manual_seed(0)
     model = siamese_cnn(8, 16).eval()
@@ -530,6 +552,18 @@ def test_the_very_file_of_a_photo_lies_at_distance_zero(tmp_path, write_copy, sm
         for upload in (path.read_bytes(), as_png):
             answer, _ = ask(explorer, **message, buffers=[upload])
             assert answer["distance"] == 0
+
+
+def test_a_photo_of_a_run_of_aligned_photos_is_aligned_as_its_file_is(
+    tmp_path, write_copy, small_protocol, searched
+):
+    root = write_copy(tmp_path, "lfw", size=200)
+    shown = replace(of_copy(root, small_protocol, embed=by_colour), crop=112, aligned=True)
+    image, person = shown.report.left_ids[0], shown.report.people[0]
+    upload = (root / "lfw" / person / f"{image}.jpg").read_bytes()
+    message = {"kind": "measure", "run": "a", "photos": [{"image": image}, {"upload": True}]}
+    answer, _ = ask(the_widget(shown), **message, buffers=[upload])
+    assert (answer["distance"], len(searched)) == (0, 2)
 
 
 def test_without_a_network_it_says_so(report):

@@ -148,7 +148,14 @@ def test_a_file_that_is_no_network_is_refused_and_never_unpickled(tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"threshold": "1"}, {"image_size": "big"}, {"crop": -1}, {"flip": "no"}, {"training": 3}]
+    [
+        {"threshold": "1"},
+        {"image_size": "big"},
+        {"crop": -1},
+        {"flip": "no"},
+        {"aligned": 1},
+        {"training": 3},
+    ]
     + [{"calibration": calibration} for calibration in ({"low": []}, [1], "sure")],
 )
 def test_settings_that_make_no_sense_are_neither_saved_nor_loaded(tmp_path, wrong):

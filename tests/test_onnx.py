@@ -79,6 +79,15 @@ def test_an_exported_network_embeds_as_the_network_itself(network_file, onnx_fil
 
 
 @needs_onnx
+def test_what_embed_averages_is_averaged_in_the_file(network_file, tmp_path, some_faces):
+    model, _ = fl.load_network(network_file)
+    averaged = {"flip": True, "shift": 1}
+    fl.export_onnx(network_file, tmp_path / "n.onnx", **averaged)
+    expected = fl.embed(model, some_faces, **averaged)
+    np.testing.assert_allclose(fl.onnx_model(tmp_path / "n.onnx")(some_faces), expected, atol=1e-5)
+
+
+@needs_onnx
 def test_an_exported_network_says_how_to_use_it(onnx_file):
     import onnxruntime
 

@@ -66,9 +66,9 @@ def write_photos(root, n=12, seed=0):
 
 
 def test_a_folder_of_people_becomes_a_report(photos, network, tmp_path):
-    report, page = verify_folder(photos, network, tmp_path / "out")
+    report, page, missing = verify_folder(photos, network, tmp_path / "out")
     assert report.role == "test" and len(np.unique(report.people)) == 6
-    assert report.source == "faces in mine" and not report.synthetic
+    assert report.source == "faces in mine" and not report.synthetic and missing is None
     assert "faces in mine" in page.read_text(encoding="utf-8")
     record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
     assert record["command"] == "facelab verify mine --model own.safetensors"
@@ -80,8 +80,9 @@ def test_the_command_prints_a_table_or_json_and_where_the_report_is(photos, netw
     command = ["verify", str(photos), "--model", str(network), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(main, command)
     assert said.exit_code == 0 and "accuracy" in said.output and "report.html" in said.output
-    rows = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
-    assert {row["metric"] for row in rows} >= {"accuracy", "far", "frr", "auc"}
+    told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert {row["metric"] for row in told["rates"]} >= {"accuracy", "far", "frr", "auc"}
+    assert told["without_a_face"] is None and told["report"].endswith("report.html")
 
 
 def test_two_photos_are_decided_at_the_networks_own_threshold(photos, network):
@@ -105,8 +106,8 @@ def test_an_onnx_file_takes_the_place_of_the_network_that_it_came_from(photos, n
     rows = np.arange(2)
     faces = fl.Faces(pixels, rows, rows, ("a", "b"), rows)
     left, right = fl.embed(model, faces, flip=True)
-    assert found["distance"] == pytest.approx(np.linalg.norm(left - right), abs=2e-3)
-    report, _ = verify_folder(photos, exported, tmp_path / "out")
+    assert found["distance"] == pytest.approx(np.linalg.norm(left - right), abs=1e-5)
+    report, *_ = verify_folder(photos, exported, tmp_path / "out")
     record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
     (entry,) = record["reports"]
     assert entry["outside_data"] == "my own photos" and entry["model"]["file"] == "own.onnx"
@@ -255,12 +256,12 @@ def test_a_threshold_is_chosen_by_what_was_asked_for(photos, network, tmp_path):
 def test_embeddings_of_a_folder_take_the_place_of_a_network(photos, network, tmp_path):
     faces = fl.load_faces(photos, 16, progress=False)
     embeddings = fl.embed(fl.load_network(network)[0], faces)
-    expected, _ = verify_folder(photos, network, tmp_path / "network")
+    expected, *_ = verify_folder(photos, network, tmp_path / "network")
     np.savez(tmp_path / "a.npz", embeddings=embeddings, image_ids=faces.image_ids)
     np.save(tmp_path / "a.npy", embeddings)
     (tmp_path / "a.txt").write_text("\n".join(faces.image_ids), "utf-8")
     for file in (tmp_path / "a.npz", tmp_path / "a.npy"):
-        report, _ = verify_folder(photos, file, tmp_path / "out")
+        report, *_ = verify_folder(photos, file, tmp_path / "out")
         np.testing.assert_allclose(report.distances, expected.distances, atol=1e-6)
     photo = photos / "Person 1" / "IMG_0.JPG"
     with pytest.raises(ValueError, match="expected a network with its threshold, got none"):
@@ -298,7 +299,7 @@ def test_an_unaligned_network_sees_of_any_photo_what_it_saw_of_lfws(tmp_path, si
         folder = tmp_path / "mine" / f"Person {number // 2}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.png").write_bytes((tmp_path / f"{name}.png").read_bytes())
-    report, _ = verify_folder(tmp_path / "mine", network, tmp_path / "out")
+    report, *_ = verify_folder(tmp_path / "mine", network, tmp_path / "out")
     assert report.distances[report.same] == pytest.approx(found["distance"], abs=1e-5)
     sent = (tmp_path / "phone.png").read_bytes()
     framed = uploaded(sent, 16, 128, side_of("LFW deep-funneled"))
@@ -320,6 +321,24 @@ def test_two_photos_of_lfw_by_the_network_out_of_the_box(lfw_root, tmp_path):
     Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
     with pytest.raises(ValueError, match="expected a face, found none"):
         compare_photos(tmp_path / "grey.png", blair, NETWORK)
+
+
+def test_photos_without_a_face_are_listed_in_text_json_and_report(photos, tmp_path, searched):
+    network, out = save_network(tmp_path / "aligned.safetensors", aligned=True), tmp_path / "out"
+    none = ["Person 3/IMG_1.JPG", "Person 7/IMG_2.JPG"]
+    for file in none:  # too small for a face
+        Image.open(photos / file).resize((40, 40)).save(photos / file)
+    said = "photos without a face, kept as they are: 2\n  Person 3/IMG_1.JPG\n  Person 7/IMG_2.JPG"
+    command = ["verify", str(photos), "--model", str(network), "--out", str(out)]
+    assert f"\n{said}\n" in CliRunner().invoke(main, command).stdout
+    told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert told["without_a_face"] == none
+    assert said in (out / "report.html").read_text(encoding="utf-8")
+    assert said in CliRunner().invoke(main, ["align", str(photos), str(tmp_path / "a")]).stdout
+    two = [str(photos / file) for file in none]
+    said = CliRunner().invoke(main, ["verify", *two, "--model", str(network)])
+    why = "expected a face, found none"
+    assert said.stderr == f"facelab: {two[0]}: {why}; {two[1]}: {why}\n"
 
 
 def test_too_few_people_are_refused_before_their_photos_are_aligned(photos, tmp_path):

@@ -1,4 +1,6 @@
 import io
+import unicodedata
+import warnings
 from dataclasses import replace
 from functools import cache
 
@@ -554,6 +556,20 @@ def test_two_dollar_signs_in_a_name_are_no_formula():
     ]
     for axes in drawn:
         assert plots.encode(axes).data
+
+
+def test_letters_that_no_font_can_write_are_named_in_one_line(monkeypatch):
+    monkeypatch.setattr("facelab.plots.style.FONTS", ())
+    plots.set_style()
+    faces = make_faces()
+    accents = [unicodedata.normalize(form, "Zoë") for form in ("NFC", "NFD")]
+    for names, letters in ((["Жанна", "Αλέξης", "محمد", *accents], ""), (["王小", "小王"], "王小")):
+        named = replace(faces, names=(*names, *faces.names[len(names) :]))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert plots.encode(plots.plot_faces(named, people=len(names), images=1)).data
+        said = [str(one.message).partition(";")[0] for one in told]
+        assert said == ([f"expected a font that can write {letters}, got none"] if letters else [])
 
 
 def test_names_in_other_scripts_get_the_fonts_that_are_there_and_no_complaint(monkeypatch, caplog):

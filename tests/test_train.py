@@ -566,8 +566,11 @@ def test_two_processes_end_with_the_same_network_and_loss(tmp_path):
         "fabric.launch()\n"
         "model = t.network()\n"
         "before = loss.W.detach().clone()\n"
+        "read, batch = [], t.Faces.batch\n"
+        "t.Faces.batch = lambda faces, rows: read.append(len(rows)) or batch(faces, rows)\n"
         "t.fit(model, 2, loss=loss, fabric=fabric, sampler=t.samplers.shuffled)\n"
         "assert not t.torch.equal(before, loss.W)\n"
+        "assert max(read) == 8  # of 16 in a batch\n"
         "state = t.torch.cat([t.weights(model), loss.W.detach().flatten()])\n"
         "open(f'{sys.argv[1]}/{fabric.global_rank}', 'wb').write(state.numpy().tobytes())\n"
     )

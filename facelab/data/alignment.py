@@ -12,7 +12,7 @@ from tqdm.contrib.concurrent import thread_map
 
 from facelab.checks import extra, has_columns, kinds
 from facelab.data.copies import ENDINGS, find
-from facelab.data.decoding import decode_all, open_picture
+from facelab.data.decoding import decode, decode_all, open_picture, shrink
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import UNLISTED, find_photos
 from facelab.data.packing import Photos, check, unusable
@@ -101,9 +101,20 @@ def _written(photos: dict[str, str], is_drawn, out: Path, margin: int, progress)
     return landmarks
 
 
-def find_landmarks(image: Image.Image) -> np.ndarray:
-    """Return the landmarks, (5, 2), of the face nearest the centre; nan without one."""
-    return _nearest_face(_detector(), image)[1]
+def framed(
+    source, image_size: int, crop: int | None, side: int | None = None, is_aligned: bool = False
+) -> np.ndarray:
+    """Read a photo as `decode` does, for a network of aligned images aligned first.
+
+    Then a photo in which no face is found is a ValueError.
+    """
+    if not is_aligned:
+        return decode(source, image_size, crop, side)
+    image = open_picture(source)
+    n_faces, points = _nearest_face(_detector(), image)
+    if not n_faces:
+        raise ValueError("expected a face, found none")
+    return shrink(aligned(image, points), image_size, crop)
 
 
 def aligned(image: Image.Image, points: np.ndarray, margin: int = 0) -> Image.Image:
@@ -229,6 +240,12 @@ def _is_written(path: Path, side: int) -> bool:
         return open_picture(path).size == (side, side)
     except ValueError:  # there is none, or a damaged one
         return False
+
+
+def without_a_face(missing: list[str]) -> str:
+    """Count the photos in which no face was found, and list them, one a line."""
+    count = f"photos without a face, kept as they are: {len(missing):,}"
+    return "\n  ".join([count, *missing])
 
 
 def template() -> np.ndarray:

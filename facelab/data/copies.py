@@ -76,6 +76,11 @@ def side_of(source: str) -> int | None:
     return SIDE if source in set(VARIANTS.values()) - {VARIANTS[ALIGNED]} else None
 
 
+def is_aligned(source: str) -> bool:
+    """Say whether the photos that are called so were aligned by landmarks."""
+    return source == VARIANTS[ALIGNED]
+
+
 def is_drawn(folder: Path) -> bool:
     """Say whether a folder holds drawn faces, even under another name than they were given."""
     return folder.name == "lfw-synthetic" or (folder / MARK).exists()

@@ -27,7 +27,7 @@ from facelab.verification import (
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("numbers.js", "plots.js", "panels.js", "two_photos.js", "explorer.js")
 METRICS = ("precision", "recall", "f1", "accuracy", "far", "frr")
-OF_SHOWN = ("name", "group", "category", "outside_data", "crop", "side")
+OF_SHOWN = ("name", "group", "category", "outside_data", "crop", "side", "aligned")
 OF_REPORT = ("source", "synthetic", "role", "seen", "rule", "distances", "threshold")
 OF_REPORT += ("f1_threshold", "threshold_from")
 FAR = 0.01  # of the button that accepts as much as this error allows

@@ -95,6 +95,7 @@ class Shown:
     data: str = ""  # where the photos are, as `load_lfw` takes it; empty: ``explore(faces=...)``
     crop: int | None = None  # central pixels of each photo that the network sees; None: all
     side: int | None = None  # pixels of the photos of which that is; None: of any
+    aligned: bool = False  # whether what `embed` takes was aligned by landmarks
     embed: Callable | None = None  # from `Faces` to embeddings; measures two photos
     image_size: int = 64  # pixels a side of what `embed` takes
     calibration: Calibration | None = None  # what a distance of `embed` says

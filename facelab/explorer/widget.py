@@ -19,8 +19,8 @@ from PIL import Image
 
 from facelab import plots
 from facelab.checks import kinds, one_line
-from facelab.data.copies import find, side_of
-from facelab.data.decoding import decode
+from facelab.data.alignment import framed
+from facelab.data.copies import Copy, find, is_aligned, side_of
 from facelab.embedding import embed
 from facelab.explorer.payload import front_end, opening, pack, payload, resampled
 from facelab.explorer.shown import Film, Shown
@@ -82,10 +82,10 @@ def _gather(reports: Mapping, films, faces, model) -> list[Shown]:
         films = {first: films}
     if not isinstance(model, Mapping):
         model = {first: model}
-    framed = {}
+    frame = {}
     if faces is not None:
-        framed = {"crop": faces.crop, "side": side_of(faces.source)}
-        framed["image_size"] = faces.packed.shape[2]
+        frame = {"crop": faces.crop, "side": side_of(faces.source)}
+        frame |= {"aligned": is_aligned(faces.source), "image_size": faces.packed.shape[2]}
     shown = []
     for name in dict.fromkeys([*reports, *films]):
         film, measure = films.get(name), model.get(name)
@@ -93,7 +93,7 @@ def _gather(reports: Mapping, films, faces, model) -> list[Shown]:
             film = Film.of(film)
         if isinstance(measure, torch.nn.Module):
             measure = partial(embed, measure)
-        shown.append(Shown(name, reports.get(name), film, embed=measure, **framed))
+        shown.append(Shown(name, reports.get(name), film, embed=measure, **frame))
     return shown
 
 
@@ -113,7 +113,7 @@ class Explorer(anywidget.AnyWidget):
         try:
             reply, out = self._reply(message, uploads)
         except Exception as error:  # whatever was asked: the browser waits for an answer
-            is_told = isinstance(error, (ValueError, OSError))
+            is_told = isinstance(error, (ValueError, OSError, ImportError))
             why = one_line(str(error) if is_told else error, MOST_SAID)
             reply, out = {"error": why, "why": why}, []
         asked = message.get("ask") if isinstance(message, dict) else None
@@ -165,20 +165,23 @@ class Explorer(anywidget.AnyWidget):
         two = []
         for photo in photos:
             if "image" in photo:
-                two.append(pixels(shown, str(photo["image"]), size, self.faces))
+                two.append(pixels(shown, str(photo["image"]), size, self.faces, shown.aligned))
             else:
-                two.append(uploaded(next(files, b""), size, shown.crop, shown.side))
+                frame = (size, shown.crop, shown.side, shown.aligned)
+                two.append(uploaded(next(files, b""), *frame))
         rows = np.arange(2)
         faces = Faces(np.stack(two), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
         (apart,) = distances(shown.embed(faces), Pairs([0], [1], [False]))
         return float(apart)
 
 
-def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> np.ndarray:
+def pixels(
+    shown: Shown, image: str, size: int, faces: Faces | None = None, align: bool = False
+) -> np.ndarray:
     """Return a photo of a report as the run saw it, uint8 of shape (3, size, size).
 
     Only names that are in the report are answered; no path is made of anything else. Photos of
-    `faces` keep their own size.
+    `faces` keep their own size. With `align` those of a copy that is not aligned are aligned first.
     """
     known = shown.report.image_ids.tolist()
     if image not in known:
@@ -188,7 +191,9 @@ def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> n
         person = str(shown.report.people[known.index(image)])
         if not all(part == Path(part).name != ".." for part in (person, file)):
             raise ValueError(f"expected names without folders in {shown.name}, got {person}/{file}")
-        return decode(_folder(shown.data) / person / file, size, shown.crop)
+        copy = _copy(shown.data)
+        align = align and not is_aligned(copy.source)
+        return framed(copy.path / person / file, size, shown.crop, is_aligned=align)
     row = [] if faces is None else np.flatnonzero(faces.image_ids == image)
     if not len(row):
         raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
@@ -196,17 +201,20 @@ def pixels(shown: Shown, image: str, size: int, faces: Faces | None = None) -> n
 
 
 @cache
-def _folder(data: str) -> Path:
-    return find(data).path
+def _copy(data: str) -> Copy:
+    return find(data)
 
 
-def uploaded(photo, size: int, crop: int | None, side: int | None = None) -> np.ndarray:
+def uploaded(
+    photo, size: int, crop: int | None, side: int | None = None, align: bool = False
+) -> np.ndarray:
     """Decode a reader's photo as a run's own, uint8 of shape (3, size, size); keep nothing.
 
     It should be framed like the run's photos, in whose pixels `crop` counts: `side` of them, for
-    LFW's 250, are its own side. What is too large and what `decode` refuses is a ValueError.
+    LFW's 250, are its own side. With `align` its face is looked for, as in `framed`. What is too
+    large and what `framed` refuses is a ValueError.
     """
     n_bytes = memoryview(photo).nbytes
     if n_bytes > MOST_BYTES:
         raise ValueError(f"expected a photo of {MOST_BYTES:,} bytes or fewer, got {n_bytes:,}")
-    return decode(io.BytesIO(photo), size, crop, side)
+    return framed(io.BytesIO(photo), size, crop, side, align)

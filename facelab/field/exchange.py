@@ -22,13 +22,12 @@ from facelab.progress import Progress
 INSIGHTFACE = {"image_size": 112, "colours": "RGB", "mean": 127.5, "scale": 1 / 127.5}
 STUDY = {"colours": "RGB", "mean": 127.5, "scale": 1 / 127.5}  # as `to_float` does it
 CLOSE = 1e-5  # between a network and its ONNX file, in embeddings of unit length
-BATCH = 64  # images
+BATCH = 16  # images, each of which a network may look at in 18 ways
 
 
 class OnnxModel:
     """An ONNX file as a function from `Faces` to embeddings; `onnx_model` makes it.
 
-    Where its metadata say ``flip`` or ``shift``, embeddings are added as `facelab.embed` adds them.
     `about` is what a record has to say of it: file, SHA-256, preprocessing and all its metadata.
     """
 
@@ -52,8 +51,7 @@ class OnnxModel:
         for start in Progress(range(0, len(faces), BATCH), self.about["file"], delay=5):
             images = faces.batch(slice(start, start + BATCH))[:, channels]  # (B, 3, side, side)
             images = (images - mean) * scale
-            shown = looks(torch.from_numpy(images), *averaged(self.about).values())
-            out.append(sum(self._run(look.numpy()) for look in shown))
+            out.append(self._run(images))
         embeddings = np.concatenate(out)
         _check_finite(embeddings, self.about["file"])
         return embeddings
@@ -215,21 +213,26 @@ def _check_finite(embeddings: np.ndarray, name: str) -> None:
         raise ValueError(f"{name}: expected finite embeddings, got {got}")
 
 
-class _UnitLength(nn.Module):
-    """A network whose embeddings are of unit length, as `facelab.embed` returns them."""
+class _Embedding(nn.Module):
+    """What `facelab.embed` makes of a network: looks added, of unit length."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, flip: bool, shift: int):
         super().__init__()
         self.network = network
+        self.flip = flip
+        self.shift = shift
 
     def forward(self, images):
-        return functional.normalize(self.network(images))
+        shown = list(looks(images, self.flip, self.shift))
+        embeddings = self.network(torch.cat(shown)).unflatten(0, (len(shown), -1))
+        return functional.normalize(embeddings.sum(0))
 
 
 @kinds
 def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -> dict:
     """Write a network to an ONNX file that gives embeddings of unit length, and check it.
 
+    Where the settings say ``flip`` or ``shift``, the file itself averages as `facelab.embed` does.
     The file is run by onnxruntime on random images before it is kept; its embeddings are within
     1e-5 of the network's. Its metadata has, under ``facelab``, the preprocessing that `onnx_model`
     reads and all settings, ``threshold`` among them; they are returned.
@@ -257,7 +260,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     about = check_settings(settings) | STUDY
     said = as_json(about)
     was_training = network.training
-    wrapped = _UnitLength(network).eval().cpu()
+    wrapped = _Embedding(network, **averaged(settings)).eval().cpu()
     images = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         expected = wrapped(images).numpy()

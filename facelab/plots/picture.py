@@ -1,6 +1,7 @@
 """A drawn figure as the bytes of a file, the same in a notebook, a folder and a report."""
 
 import io
+import warnings
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -22,15 +23,33 @@ def encode(drawn) -> Picture:
     A PNG has 256 colours: of lines, bands and words exact ones, along their edges near ones.
     """
     figure = np.ravel(drawn)[0].figure
-    pixels, encoded = io.BytesIO(), io.BytesIO()
-    figure.savefig(pixels, dpi=100, bbox_inches="tight")
+    encoded = io.BytesIO()
+    image = _saved(figure)
     plt.close(figure)
-    image = PIL.Image.open(pixels)
     if any(ax.images for ax in figure.axes):
         image.convert("RGB").save(encoded, "jpeg", quality=72)
         return Picture(encoded.getvalue(), ".jpg")
     _with_few_colours(image).save(encoded, "png", optimize=True)
     return Picture(encoded.getvalue(), ".png")
+
+
+def _saved(figure) -> PIL.Image.Image:
+    """Draw a figure; letters that no font here can write are named in one line."""
+    pixels = io.BytesIO()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        figure.savefig(pixels, dpi=100, bbox_inches="tight")
+    missing = ""
+    for one in told:
+        words = str(one.message).split()
+        if words[0] != "Glyph":
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        elif (letter := chr(int(words[1]))) not in missing:
+            missing += letter
+    if missing:
+        advice = "install one, such as Noto Sans CJK for Chinese"
+        warnings.warn(f"expected a font that can write {missing}, got none; {advice}", stacklevel=3)
+    return PIL.Image.open(pixels)
 
 
 def _with_few_colours(image):

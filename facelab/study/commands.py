@@ -221,13 +221,11 @@ def align_faces(source, out, margin):
 
     Photos in IN are turned, scaled and moved, into OUT; what is there already stays.
     """
-    from facelab.data.alignment import align
+    from facelab.data.alignment import align, without_a_face
 
     found = align(source, out, margin)
     missing = found.loc[found["faces"] == 0, "file"].tolist()
-    click.echo(f"{out}: {len(found):,} photos, {len(missing):,} without a face, kept as they are")
-    for file in missing:
-        click.echo(f"  {file}")
+    click.echo(f"{out}: {len(found):,} photos; {without_a_face(missing)}")
 
 
 @main.command()
@@ -247,6 +245,7 @@ def verify(photos, model, preprocessing, by, far, out, prior, as_json):
     """
     import json
 
+    from facelab.data.alignment import without_a_face
     from facelab.study.photos import NETWORK, compare_photos, in_words, values_of, verify_folder
 
     if len(photos) > 2:
@@ -260,12 +259,17 @@ def verify(photos, model, preprocessing, by, far, out, prior, as_json):
         click.echo(json.dumps(plain) if as_json else in_words(found))
         return
     by = by or ("accuracy" if far is None else "far")
-    report, page = verify_folder(photos[0], model or NETWORK, out, by, far, about)
+    report, page, missing = verify_folder(photos[0], model or NETWORK, out, by, far, about)
     table = report.table().drop(columns="note")
     if as_json:
-        click.echo(table.to_json(orient="records"))
-    else:
-        click.echo(f"{table.round(3).to_string(index=False)}\n{page}")
+        rates = json.loads(table.to_json(orient="records"))
+        told = {"rates": rates, "without_a_face": missing, "report": str(page)}
+        click.echo(json.dumps(told))
+        return
+    click.echo(table.round(3).to_string(index=False))
+    if missing is not None:
+        click.echo(without_a_face(missing))
+    click.echo(page)
 
 
 @main.command()

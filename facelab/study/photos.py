@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from facelab.checks import real
-from facelab.data.alignment import align, aligned, find_landmarks
+from facelab.data.alignment import align, framed, without_a_face
 from facelab.data.copies import SIDE
-from facelab.data.decoding import decode, open_picture, shrink
 from facelab.data.lfw import name_of
 from facelab.data.own import UNLISTED, Album, Photo, faces_of, find_photos, load_faces
 from facelab.data.packing import check_sizes, name_apart
@@ -45,7 +44,7 @@ def verify_folder(
     by: str = "accuracy",
     far: float | None = None,
     preprocessing: Mapping | None = None,
-) -> tuple[Report, Path]:
+) -> tuple[Report, Path, list[str] | None]:
     """Choose a threshold on half of the people, verify the others, and write a report.
 
     Parameters
@@ -65,8 +64,9 @@ def verify_folder(
 
     Returns
     -------
-    Report, Path
-        Of pairs of the other people, and of the page.
+    Report, Path, list of str or None
+        Of pairs of the other people; of the page; the photos in which no face was found, of which
+        the centre was kept, None if the network expects no aligned ones.
     """
     set_style()
     check_rule(by, far)
@@ -83,16 +83,19 @@ def verify_folder(
     command += [] if far is None else ["--far", str(far)]
     out = Path(out)
     with alone_in(out):
-        faces = _faces(folder, album, out, settings)
-        return _verified(faces, network, out, of_faces, settings, command, by, far)
+        faces, missing = _faces(folder, album, out, settings)
+        verified = _verified(faces, missing, network, out, of_faces, settings, command, by, far)
+        return *verified, missing
 
 
-def _verified(faces, network, out, of_faces, settings, command, by, far) -> tuple[Report, Path]:
+def _verified(faces, missing, network, out, of_faces, settings, command, by, far):
     test = split_people(faces, dev=0.25, test=0.5).test
     dev = faces.select(set(faces.names) - set(test.names))
     run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
     run.entries["command"] = shlex.join(command)
     run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
+    if missing is not None:
+        run.note(without_a_face(missing))
     method = Path(network).stem
     learned_from = settings.get("training") or f"what {Path(network).name} has learned from"
     about = {"category": "labelled outside data", "outside_data": learned_from}
@@ -117,19 +120,26 @@ def _check_people(album: Album) -> None:
         raise ValueError(f"{album.path}: expected at least {expected}, got {several}")
 
 
-def _faces(folder: str | Path, album: Album, out: Path, settings: dict) -> Faces:
-    """Load photos as the network expects them, aligned, if so, into a folder of this source's."""
+def _faces(
+    folder: str | Path, album: Album, out: Path, settings: dict
+) -> tuple[Faces, list[str] | None]:
+    """Load photos as the network expects them, aligned, if so, into a folder of this source's.
+
+    Of aligned ones those without a face are named too.
+    """
     out.mkdir(parents=True, exist_ok=True)
     (out / UNLISTED).touch()
     source = f"faces in {album.path.name}"
     size, crop = settings["image_size"], settings["crop"]
     if not settings.get("aligned"):
-        return replace(load_faces(folder, size, crop, side=settings["side"]), source=source)
+        faces = load_faces(folder, size, crop, side=settings["side"])
+        return replace(faces, source=source), None
     place = out / "aligned" / name_apart(album.path.name, os.path.realpath(album.path))
-    files = align(folder, place)["file"]
-    photos = [Photo(file.split("/")[0], file, str(place / file)) for file in files]
+    found = align(folder, place)
+    photos = [Photo(file.split("/")[0], file, str(place / file)) for file in found["file"]]
     faces = faces_of(Album(place, photos), size, crop)
-    return replace(faces, source=f"{source}, aligned", root=name_of(place))
+    faces = replace(faces, source=f"{source}, aligned", root=name_of(place))
+    return faces, found.loc[found["faces"] == 0, "file"].tolist()
 
 
 def compare_photos(
@@ -149,9 +159,17 @@ def compare_photos(
     if settings.get("threshold") is None:
         expected = f"{network}: expected a network with its threshold"
         raise ValueError(f"{expected}, got none; facelab verify FOLDER chooses one")
-    pixels = np.stack([_framed(photo, settings) for photo in (a, b)])
+    frame = [settings.get(name) for name in ("image_size", "crop", "side", "aligned")]
+    pixels, wrong = [], []
+    for photo in (a, b):
+        try:
+            pixels.append(framed(photo, *frame))
+        except ValueError as error:
+            wrong.append(f"{photo}: {error}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
     rows = np.arange(2)
-    faces = Faces(pixels, rows, rows, ("first", "second"), np.ones(2, int))
+    faces = Faces(np.stack(pixels), rows, rows, ("first", "second"), np.ones(2, int))
     (distance,) = distances(of_faces(faces), Pairs([0], [1], [False])).tolist()
     threshold = settings["threshold"]
     found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
@@ -206,18 +224,3 @@ def _network(
         raise ValueError(f"{path}: expected a network with its image_size, got {[*settings]}")
     check_sizes(*(settings[name] for name in ("image_size", "crop", "side")))
     return model, settings
-
-
-def _framed(photo: str | Path, settings: dict) -> np.ndarray:
-    """Read a photo as the network's own images were read, (3, image_size, image_size)."""
-    size, crop = settings["image_size"], settings["crop"]
-    try:
-        if not settings.get("aligned"):
-            return decode(photo, size, crop, settings["side"])
-        image = open_picture(photo)
-        points = find_landmarks(image)
-        if np.isnan(points).any():
-            raise ValueError("expected a face, found none")
-        return shrink(aligned(image, points), size, crop)
-    except ValueError as error:
-        raise ValueError(f"{photo}: {error}") from error

@@ -13,7 +13,7 @@ import pandas as pd
 
 from facelab.baselines import raw_pixels
 from facelab.checks import kinds
-from facelab.data.copies import side_of
+from facelab.data.copies import is_aligned, side_of
 from facelab.embedding import averaged, embed
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
@@ -238,6 +238,7 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
             continue
         method = entry["method"]
         pairs = f", {entry['split']}" if times[method] > 1 else ""
+        network = _network_of(entry, place, problems)
         one = Shown(
             name=f"{chapter} · {method}{pairs}{profile}",
             report=report,
@@ -247,9 +248,10 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
             data=data["root"],
             crop=entry.get("crop"),
             side=side_of(data["source"]),
+            aligned=bool(network.pop("aligned", False)) or is_aligned(report.source),
             image_size=entry.get("image_size") or data["image_size"][0],
             group=group,
-            **_network_of(entry, place, problems),
+            **network,
         )
         shown.append(one)
     for method, film in films.items():
@@ -259,7 +261,7 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
 
 
 def _network_of(entry: dict, place: Path, problems: list) -> dict[str, object]:
-    """Return ``embed`` and ``calibration`` for a report, of raw pixels or the network kept."""
+    """Return how a report's `Shown` measures: by raw pixels, or by the network that was kept."""
 
     def read(path):
         settings = network_settings(path)
@@ -273,7 +275,8 @@ def _network_of(entry: dict, place: Path, problems: list) -> dict[str, object]:
         return {}
     measure = partial(_embed_with, path, entry["network"]["sha256"])
     settings = opened(read, path, "the network that was kept", problems) or {}
-    return {"embed": measure, "calibration": settings.get("calibration")}
+    said = {name: settings.get(name) for name in ("calibration", "aligned")}
+    return {"embed": measure} | said
 
 
 def _embed_with(path: Path, sha256: str, faces):

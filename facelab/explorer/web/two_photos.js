@@ -72,7 +72,7 @@ function photoPicker(host, side, on) {
     centre = [(at[0] + span / 2) / picture.width, (at[1] + span / 2) / picture.height];
     target.imageSmoothingQuality = "high";
     target.drawImage(picture, at[0], at[1], span, span, 0, 0, size, size);
-    if (target === context && chosen?.upload) outline(run.crop ? Math.min(1, run.crop / (run.side ?? sent())) : 1);
+    if (target === context && chosen?.upload && !run.aligned) outline(run.crop ? Math.min(1, run.crop / (run.side ?? sent())) : 1);
   }
   const sent = () => Math.min(PHOTO, picture.width, picture.height);
   /** What the network sees, and about where the face lies in LFW's photos. */
@@ -208,8 +208,9 @@ function photoPicker(host, side, on) {
     const image = chosen?.image;
     run = newRun;
     own.hidden = !measures;
-    hint.textContent = `${run.crop ? "The network sees what is inside the dashed square. " : ""}Zoom and drag ` +
-      "until the face fills the oval, as in the run's photos.";
+    const sees = run.crop ? "The network sees what is inside the dashed square. " : "";
+    hint.textContent = run.aligned ? "The face nearest the middle is found and put upright, as in the run's photos." :
+      `${sees}Zoom and drag until the face fills the oval, as in the run's photos.`;
     if (chosen?.upload && measures) {
       paint();
       return;
