@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from facelab.checks import kinds, real
+from facelab.checks import expect, kinds, real
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -31,15 +31,10 @@ def augment(
     From uint8 to float32 near [-1, 1], both of shape (B, 3, H, W). torchvision's transforms draw
     one set of random numbers for a whole batch; these draw, on the CPU, for each image.
 
-    Parameters
-    ----------
-    flip, erase : float
-        Share of images that are mirrored; in which a grey rectangle, 20 to 40 % of each side, is.
-    shift, scale, rotate : float
-        Largest shift along each axis (share of the side), relative zoom, and turn in degrees.
-    contrast, colour : float
-        Largest relative change of contrast, and of a single colour channel; brightness changes by
-        as much of the full range as contrast.
+    `flip` and `erase` are shares of images: mirrored, and with a grey rectangle of 20 to 40 % of
+    each side. The others are the largest change: `shift` along each axis (share of the side),
+    relative zoom `scale`, `rotate` in degrees, relative `contrast` and, of a single channel,
+    `colour`; brightness changes by as much of the full range as contrast.
     """
     _check(images)
     shares = {"flip": flip, "shift": shift, "scale": scale, "contrast": contrast}
@@ -102,6 +97,5 @@ def for_batches(augment: Callable | None) -> Callable:
 
 
 def _check(images):
-    if not torch.is_tensor(images) or images.dtype != torch.uint8:
-        got = getattr(images, "dtype", type(images).__name__)
-        raise ValueError(f"expected uint8 images, to be scaled to [-1, 1] here, got {got}")
+    got = getattr(images, "dtype", type(images).__name__)
+    expect(got == torch.uint8, "uint8 images, to be scaled to [-1, 1] here", got)

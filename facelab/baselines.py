@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline, make_pipeline
 from torch.nn import functional
 
-from facelab.checks import kinds, numbers, whole
+from facelab.checks import expect, kinds, numbers, whole
 from facelab.faces import Faces
 from facelab.verification import auc, distances
 
@@ -44,16 +44,14 @@ def lbp_histograms(
 ) -> np.ndarray:
     """Count uniform local binary patterns (Ahonen, Hadid, Pietikäinen, PAMI 28(12), 2006).
 
-    Neighbours lie `radii` pixels away in the luminance image or, if `mirrored`, its mirror image,
-    which goes on beyond its edge as it ends. There are `cells` a side, of at least one pixel each.
-    Returned are the roots of the patterns' shares, in [0, 1], float32 of shape (n_images,
-    len(radii) * cells * cells * 59). The Euclidean distance of two such embeddings is the Hellinger
-    distance, in which rare patterns count.
+    Neighbours lie `radii` pixels away in the luminance image or, if `mirrored`, its mirror image.
+    Returned are the roots of the patterns' shares in each of `cells` a side, float32 of shape
+    (n_images, len(radii) * cells * cells * 59): their distance is Hellinger's, in which rare
+    patterns count.
     """
     cell = _cell_of_pixels(faces, cells)
     radii = np.atleast_1d(numbers("radii", radii, 1))
-    if not len(radii):
-        raise ValueError("expected a radius or more, got none")
+    expect(len(radii), "a radius or more", "none")
     pad = int(np.ceil(max(radii)))  # for all radii: the last bits of a code tell its row
     out = np.empty((len(faces), len(radii), cells**2 * PATTERNS), np.float32)
     for some, grey in _grey(faces, mirrored, pad):
@@ -76,8 +74,9 @@ def filter_histograms(
     """
     filters = numbers("filters", filters)
     is_stack = filters.ndim == 3 and filters.shape[1] == filters.shape[2]
-    if not is_stack or not filters.shape[1] % 2 or not 1 <= len(filters) <= 12:
-        raise ValueError(f"expected 1 to 12 filters of an odd size, got shape {filters.shape}")
+    is_odd = is_stack and filters.shape[1] % 2
+    shape = f"shape {filters.shape}"
+    expect(is_odd and 1 <= len(filters) <= 12, "1 to 12 filters of an odd size", shape)
     k, size, _ = filters.shape
     cell = _cell_of_pixels(faces, cells)
     weights = torch.from_numpy(filters).float()[:, None]  # (k, 1, size, size)
@@ -94,10 +93,9 @@ def lpq_filters(size: int = 9) -> np.ndarray:
     """Return the filters of local phase quantisation, (8, size, size), float64.
 
     Real and imaginary parts of the four lowest frequencies of a window, whose phase a symmetric
-    blur leaves as it is (Ojansivu, Heikkilä, ICISP 2008); their decorrelation is left out.
+    blur leaves as it is (Ojansivu, Heikkilä, ICISP 2008).
     """
-    if not whole("size", size, 3, 63) % 2:
-        raise ValueError(f"expected an odd size, got {size}")
+    expect(whole("size", size, 3, 63) % 2, "an odd size", size)
     half = size // 2
     wave = np.exp(-2j * np.pi * np.arange(-half, half + 1) / (2 * half + 1))  # (size,)
     still = np.ones_like(wave)
@@ -110,8 +108,8 @@ def lpq_filters(size: int = 9) -> np.ndarray:
 def bsif_filters(faces: Faces, size: int = 9, n_patches: int = 50_000) -> np.ndarray:
     """Learn filters for binarised statistical image features, (8, size, size), float64.
 
-    The independent components of `n_patches` patches of the luminance of training images (Kannala,
-    Rahtu, ICPR 2012), always the same of the same faces.
+    The independent components of patches of the luminance of training images (Kannala, Rahtu, ICPR
+    2012), always the same of the same faces.
     """
     size = whole("size", size, 3, min(faces.packed.shape[2:]))
     n_patches = whole("n_patches", n_patches, 100)
@@ -189,10 +187,9 @@ def pca_lda(n_pca: int = 300, n_lda: int | None = 128) -> Pipeline:
 def embed_histograms(
     estimator, histograms: Callable, faces: Faces, flip: bool = False
 ) -> np.ndarray:
-    """Project the histograms of every image: (n_images, n_values), float32.
+    """Project ``histograms(faces)`` by an estimator fitted on such: (n_images, n_values), float32.
 
-    The estimator of scikit-learn is fitted on ``histograms(faces)``. With `flip`, the projection
-    of the mirrored image, ``histograms(faces, mirrored=True)``, is added, as `facelab.embed` does.
+    With `flip`, that of ``histograms(faces, mirrored=True)`` is added, as `facelab.embed` does.
     """
     out = estimator.transform(histograms(faces))
     if flip:
@@ -213,12 +210,10 @@ def search_pca_lda(
 
     ``histograms(faces, cells=cells)`` is `lbp_histograms` or `filter_histograms`. Columns:
     ``cells``, ``n_pca``, ``n_lda``, ``dev_auc``. One PCA per grid and one discriminant analysis
-    per PCA size serve all smaller ones: directions come in order of importance. Combinations that
-    the training people are too few for are left out.
+    per PCA size serve all smaller ones; combinations that training people are too few for go.
     """
     shared = set(train.names) & set(dev.names)
-    if shared:
-        raise ValueError(f"expected dev people who are not in train, got {len(shared)} who are")
+    expect(not shared, "dev people who are not in train", f"{len(shared)} who are")
     trials = []
     for side in cells:
         seen = histograms(train, cells=side)
@@ -235,8 +230,7 @@ def search_pca_lda(
                 if kept <= projected.shape[1]:
                     apart = distances(projected[:, :kept], dev.pairs)
                     trials.append((side, values, kept, auc(apart, dev.pairs.same)))
-    if not trials:
-        got = f"n_pca {list(n_pca)} and n_lda {list(n_lda)}"
-        raise ValueError(f"expected sizes that the images of {train} allow, got {got}")
+    got = f"n_pca {list(n_pca)} and n_lda {list(n_lda)}"
+    expect(trials, f"sizes that the images of {train} allow", got)
     table = pd.DataFrame(trials, columns=["cells", "n_pca", "n_lda", "dev_auc"])
     return table.sort_values("dev_auc", ascending=False, kind="stable", ignore_index=True)

@@ -2,24 +2,26 @@
 
 from functools import partial
 from pathlib import Path
-from zlib import crc32
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
 from torch import nn
 
-from facelab.checks import one_line
-from facelab.faces import Faces
-from facelab.files import write_whole
-from facelab.structure import NOTED, PLAIN, Structure, fingerprint
+from facelab.checks import expect
+from facelab.files import loaded, write_whole
+from facelab.structure import NOTED, PLAIN, Structure
+
+EXPECTED = "a checkpoint of this training"
+TO_DO = "delete it, or name another one"
+KINDS = {"parts": dict, "changed": dict, "structure": dict, "rows": list, "watched": list}
 
 
 def describe(part):
     """Return anything that makes up a training as JSON takes it.
 
-    Plain values, lists and dicts stay. All else is a dict: ``name`` of the class or function, the
-    arguments of a partial, the plain attributes and the parts of a module, each described in turn.
-    Weights, None and what changes in use are left out.
+    Plain values, lists and dicts stay. All else is a dict: ``name`` of the class or function, and
+    what it is made of but weights, None and what changes in use.
     """
     if isinstance(part, np.generic):  # first, since np.float64 is a float too
         return part.item()
@@ -28,7 +30,7 @@ def describe(part):
     if isinstance(part, (tuple, list)):
         return [describe(inner) for inner in part]
     if isinstance(part, dict):
-        return {_key(key): describe(inner) for key, inner in part.items()}
+        return {getattr(key, "__name__", str(key)): describe(inner) for key, inner in part.items()}
     if isinstance(part, partial):
         args = {"args": describe(part.args)} if part.args else {}
         return describe(part.func) | args | describe(part.keywords)
@@ -45,96 +47,42 @@ def describe(part):
     return told
 
 
-def _key(key):
-    if key is None or isinstance(key, PLAIN):
-        return key
-    return getattr(key, "__name__", None) or str(describe(key))
-
-
-def difference(asked, got, name: str = "") -> tuple | None:
+def difference(asked: dict, got: dict) -> tuple | None:
     """Return the first setting that differs: ``"loss.distance.p"``, what was asked, what is."""
-    if not isinstance(asked, dict) or not isinstance(got, dict):
-        return None if asked == got else (name, asked, got)
-    for key in asked | got:
-        inner = f"{name}.{key}" if name else key
-        found = difference(asked.get(key), got.get(key), inner)
-        if found:
-            return found
-    return None
-
-
-def learned_from(faces: Faces) -> dict[str, object]:
-    """Return what training reads of the images that it learns from."""
-    return {
-        "fingerprint": fingerprint(faces),
-        "images_checksum": crc32(faces.rows.tobytes()),
-        "labels_checksum": crc32(faces.labels.tobytes()),
-    }
-
-
-def watched_in(faces: Faces) -> dict[str, object]:
-    """Return what training reads of images that are watched."""
-    ends = faces.rows[[faces.pairs.left, faces.pairs.right]]  # (2, n_pairs)
-    return {
-        "fingerprint": fingerprint(faces),
-        "pairs": len(faces.pairs),
-        "checksum": crc32(ends.tobytes()),
-        "same_checksum": crc32(faces.pairs.same.tobytes()),
-    }
+    differing = (name for name in asked | got if asked.get(name) != got.get(name))
+    return next(((name, asked.get(name), got.get(name)) for name in differing), None)
 
 
 class Checkpoint:
     """State of one training in a file, written after every epoch and taken up again.
 
-    Parameters
-    ----------
-    path : path or None
-        None: nothing is written.
-    parts : dict
-        What has a `state_dict`, by name.
-    made_of : dict
-        All that training is made of, by name; see `Structure`.
-    settings : dict
-        Plain values that have to be those of the file.
+    `parts` have a `state_dict` each, and `made_of` is all that has to be that of the file, see
+    `Structure`; both by name. Without a path nothing is written.
     """
 
-    def __init__(self, path, parts: dict, made_of: dict, settings: dict):
+    def __init__(self, path, parts: dict, made_of: dict):
         self.path = path
         self.parts = parts
         self.made_of = made_of
-        self.settings = settings
         self.asked = self._structure().values if path else {}
 
     def resume(self, epochs: int, device) -> tuple[list[dict], list[tuple]]:
         """Load the file into the parts, if there is one, and return its rows and distances."""
         if not self.path or not Path(self.path).exists():
             return [], []
-        state = self._load()
-        try:
-            differs = self._difference(state)
-            rows = [dict(row) for row in state["rows"]]
-            watched = [(epoch, name, distance) for epoch, name, distance in state["watched"]]
-            if not differs and len(rows) <= epochs:
-                self._take_up(state, device)
-        except Exception as error:  # each kind of damage raises another one
-            raise self._refused(one_line(error, 200)) from error
-        if differs:
-            name, asked, got = differs
-            raise ValueError(
-                f"expected a checkpoint of this training, with {name} {asked!r:.200}, got "
-                f"{got!r:.200} in {self.path}; delete it, or name another one"
-            )
-        if len(rows) > epochs:
-            raise ValueError(
-                f"expected a checkpoint of at most {epochs} epochs, got {len(rows)} in "
-                f"{self.path}; delete it, or name another one"
-            )
-        return rows, watched
-
-    def _difference(self, state: dict) -> tuple | None:
+        state = loaded(_read, self.path, EXPECTED, TO_DO)
         asked = _without(state["changed"], self.asked)
         got = _without(state["changed"], state["structure"])
-        return difference(self.settings, state["settings"]) or difference(asked, got)
+        if differs := difference(asked, got):
+            name, asked, got = differs
+            said = f"with {name} {asked!r:.200}, got {got!r:.200}"
+            raise ValueError(f"expected {EXPECTED}, {said} in {self.path}; {TO_DO}")
+        n = len(state["rows"])
+        expect(
+            n <= epochs, f"{EXPECTED} of at most {epochs} epochs", f"{n} in {self.path}; {TO_DO}"
+        )
+        loaded(lambda _: self._take_up(state, device), self.path, EXPECTED, TO_DO)
+        return state["rows"], state["watched"]
 
     def _take_up(self, state: dict, device) -> None:
         for name, part in self.parts.items():
@@ -148,7 +96,6 @@ class Checkpoint:
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
             "changed": self._changed(),
             "structure": self.asked,
-            "settings": self.settings,
             "rows": rows,
             "watched": watched,
         }
@@ -165,36 +112,27 @@ class Checkpoint:
             if now.values.get(path) == self.asked.get(path):
                 continue
             attribute = next((a for a in state if _is_in(a, path)), None)
-            if attribute is None:
-                raise ValueError(
-                    f"expected parts whose state a checkpoint can keep, got {path}, which training "
-                    "changes; make it a buffer or a plain attribute, or train without checkpoint"
-                )
+            to_do = "make it a buffer or a plain attribute, or train without checkpoint"
+            got = f"{path}, which training changes; {to_do}"
+            expect(attribute is not None, "parts whose state a checkpoint can keep", got)
             changed.add(attribute)
         return {attribute: state[attribute] for attribute in sorted(changed)}
-
-    def _load(self) -> dict:
-        expected = dict.fromkeys(["parts", "changed", "structure", "settings"], dict)
-        expected |= {"rows": list, "watched": list}
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            got = "another file"
-        except Exception as error:  # each kind of damage raises another one
-            state = None
-            got = one_line(error, 200).split(". ")[0]  # what follows advises to run what is in it
-        if not isinstance(state, dict) or {k: type(v) for k, v in state.items()} != expected:
-            raise self._refused(got)
-        return state
-
-    def _refused(self, got: str) -> ValueError:
-        return ValueError(
-            f"expected a checkpoint of this training, got {self.path}, cut, empty or of another "
-            f"kind ({got}); delete it, or name another one"
-        )
 
     def _structure(self) -> Structure:
         modules = [part for part in self.parts.values() if isinstance(part, nn.Module)]
         return Structure(self.made_of, [w for module in modules for w in module.parameters()])
+
+
+def _read(path) -> dict:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:  # what follows advises to run what is in it
+        raise ValueError(str(error).split(". ")[0]) from None
+    if not isinstance(state, dict) or {key: type(value) for key, value in state.items()} != KINDS:
+        raise ValueError("another file")
+    state["rows"] = [dict(row) for row in state["rows"]]
+    state["watched"] = [(epoch, name, distance) for epoch, name, distance in state["watched"]]
+    return state
 
 
 def _is_in(attribute: str, path: str) -> bool:

@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import json
+import re
 import reprlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,29 +16,29 @@ from typing import get_args, get_origin, get_type_hints
 import numpy as np
 
 
+def expect(holds, expected: str, got) -> None:
+    """Raise a ValueError, on one line, unless what was expected holds."""
+    if not holds:
+        raise ValueError(one_line(f"expected {expected}, got {got}"))
+
+
 def real(name: str, value, low: float = -np.inf, high: float = np.inf) -> float:
     """Return a finite number from `low` to `high`; a ValueError for all else."""
-    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-    if isinstance(value, np.floating):  # float32 compares in its own, smaller range
-        value = float(value)
-    if not (is_number and abs(value) <= sys.float_info.max and low <= value <= high):
-        raise _refused(f"{name} a finite number{_between(low, high)}", value)
-    return float(value)
+    return float(_number(f"{name} a finite number", value, Real, low, high))
 
 
 def whole(name: str, value, low: float = -np.inf, high: float = np.inf) -> int:
     """Return an integer from `low` to `high`; a ValueError for all else, 2.0 and True included."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
-    if not (is_integer and low <= value <= high):
-        raise _refused(f"{name} a whole number{_between(low, high)}", value)
-    return int(value)
+    return int(_number(f"{name} a whole number", value, Integral, low, high))
 
 
-def truth(name: str, value) -> bool:
-    """Return True or False; a ValueError for all else, words and 0 or 1 included."""
-    if not isinstance(value, bool | np.bool_):
-        raise _refused(f"{name} True or False", value)
-    return bool(value)
+def _number(expected, value, kind, low, high):
+    if isinstance(value, np.floating):  # float32 compares in its own, smaller range
+        value = float(value)
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    if not (is_number and abs(value) <= sys.float_info.max and low <= value <= high):
+        raise _refused(expected + _between(low, high), value)
+    return value
 
 
 def places(name: str, values, n: float = np.inf) -> np.ndarray:
@@ -46,8 +47,7 @@ def places(name: str, values, n: float = np.inf) -> np.ndarray:
     if not array.size:
         return array.astype(np.int64)
     expected = f"{name} whole numbers{_between(0, n - 1)}"
-    if array.dtype.kind not in "iuf":
-        raise _refused(expected, array.dtype)
+    expect(array.dtype.kind in "iuf", expected, array.dtype)
     good = (array >= 0) & (array < n) & (array == np.floor(array))
     if not good.all():
         raise _refused(expected, array[~good].flat[0])
@@ -57,16 +57,14 @@ def places(name: str, values, n: float = np.inf) -> np.ndarray:
 def truths(name: str, values) -> np.ndarray:
     """Return a bool array; a ValueError for all else, words and 0 or 1 included."""
     array = np.asarray(values)
-    if array.dtype != bool and array.size:
-        raise _refused(f"bool in `{name}`", array.dtype)
+    expect(array.dtype == bool or not array.size, f"bool in `{name}`", array.dtype)
     return array.astype(bool)
 
 
 def numbers(name: str, values, low: float = -np.inf) -> np.ndarray:
     """Return a float64 array of finite numbers of `low` or more; a ValueError for all else."""
     array = np.asarray(values)
-    if array.dtype.kind not in "iuf" and array.size:
-        raise _refused(f"numbers in {name}", array.dtype)
+    expect(array.dtype.kind in "iuf" or not array.size, f"numbers in {name}", array.dtype)
     array = array.astype(np.float64)
     good = np.isfinite(array) & (array >= low)
     if not good.all():
@@ -77,16 +75,14 @@ def numbers(name: str, values, low: float = -np.inf) -> np.ndarray:
 def one_each(name: str, values, n: int) -> np.ndarray:
     """Return an array of `n` values; a ValueError for all else."""
     array = np.asarray(values)
-    if array.shape != (n,):
-        raise ValueError(f"expected {name} of shape ({n},), got shape {array.shape}")
+    expect(array.shape == (n,), f"{name} of shape ({n},)", f"shape {array.shape}")
     return array
 
 
 def has_columns(name: str, table, wanted) -> None:
     """Refuse a table that lacks one of the `wanted` columns."""
     missing = [column for column in wanted if column not in table.columns]
-    if missing:
-        raise _refused(f"{name} with a column {missing[0]}", list(table.columns))
+    expect(not missing, f"{name} with columns {missing}", list(table.columns))
 
 
 def as_json(settings: dict) -> str:
@@ -95,23 +91,24 @@ def as_json(settings: dict) -> str:
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
-            got = value if isinstance(error, ValueError) else type(value).__name__
-            raise _refused(f"{name} finite and as JSON takes it", got) from error
+            raise _refused(f"{name} finite and as JSON takes it", value) from error
     return json.dumps(settings)
 
 
 def of_kind(name: str, value, kind: type):
     """Return a value that is a `kind`; a ValueError for all else."""
-    if not _fits(value, kind):
-        raise _refused(f"{name} a {kind.__name__}", type(value).__name__)
+    expect(_fits(value, kind), f"{name} a {kind.__name__}", repr(type(value).__name__))
     return value
 
 
 def kinds(function: Callable) -> Callable:
-    """Refuse arguments of other kinds than `function` is annotated with; a ValueError.
+    """Refuse arguments of other kinds than a function, or a class, is annotated with; a ValueError.
 
     Numbers and arrays, which have many types, are left to `function` itself.
     """
+    if isinstance(function, type):
+        function.__init__ = kinds(function.__init__)
+        return function
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -119,7 +116,8 @@ def kinds(function: Callable) -> Callable:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             kind = _hints(function).get(name)
             if kind is not None and not _fits(value, kind):
-                raise _refused(f"{name} of kind {_named(kind)}", value)
+                wanted = re.sub(r"\w+\.", "", inspect.formatannotation(kind))
+                raise _refused(f"{name} of kind {wanted}", value)
         return function(*args, **kwargs)
 
     return checked
@@ -144,14 +142,6 @@ def _fits(value, kind) -> bool:
     if of and issubclass(base, Mapping):
         return isinstance(value, base) and all(_fits(one, of[1]) for one in value.values())
     return isinstance(value, PathLike if issubclass(base, PathLike) else base)
-
-
-def _named(kind) -> str:
-    if get_origin(kind) is UnionType:
-        return " or ".join(map(_named, get_args(kind)))
-    name = "None" if kind is type(None) else getattr(kind, "__name__", str(kind))
-    of = get_args(kind)
-    return f"{name} of {_named(of[-1])}" if of and name in ("list", "dict", "Mapping") else name
 
 
 def one_line(said: object, most: int = 500) -> str:

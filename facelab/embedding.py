@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from facelab.augmentation import to_float
-from facelab.checks import kinds, one_line, places, whole
+from facelab.checks import expect, kinds, one_line, places, whole
 from facelab.faces import Faces
 from facelab.progress import MANY, Progress
 
@@ -28,24 +28,16 @@ def embed(
     batch_size: int = 256,
     fabric: Fabric | None = None,
 ) -> np.ndarray:
-    """Embed images once each: float32 of shape (n_images, D), of unit length.
+    """Embed images, by default all, once each: float32 of shape (n_images, D), of unit length.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (n_images,), optional
-        Which images; default: all, in order.
-    flip : bool
-        Add the embedding of the mirrored image before scaling to unit length.
-    shift : int
-        Pixels: add those of the image moved so far up, down, left, right and to its corners, too.
-    fabric : lightning_fabric.Fabric, optional
-        Compute at its precision instead of the model's own.
+    With `flip`, the embedding of the mirrored image is added before scaling to unit length; with
+    `shift`, those of the image moved by so many pixels up, down, left, right and to its corners,
+    too. With a `fabric` of Lightning its precision counts instead of the model's own.
     """
     rows = np.arange(len(faces)) if rows is None else places("rows", rows, len(faces))
     batch_size = whole("batch_size", batch_size, 1)
     shift = whole("shift", shift, 0, min(faces.packed.shape[2:]) - 1)
-    if not len(rows):
-        raise ValueError("expected images to embed, got none")
+    expect(len(rows), "images to embed", "none")
     weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
     was_training = model.training
     model.eval()
@@ -98,8 +90,8 @@ def embeddings_of(network: Callable, images: torch.Tensor) -> torch.Tensor:
     what = f"a model that maps images of shape (B, {shape}) to embeddings of shape (B, D)"
     with expecting(what):
         embeddings = network(images)
-    if not torch.is_tensor(embeddings):
-        raise ValueError(f"expected {what}, got a {type(embeddings).__name__}; return the tensor")
-    if embeddings.ndim != 2 or len(embeddings) != n:
-        raise ValueError(f"expected {what}, got shape {tuple(embeddings.shape)} for {n} images")
+    got = f"a {type(embeddings).__name__}; return the tensor"
+    expect(torch.is_tensor(embeddings), what, got)
+    got = f"shape {tuple(embeddings.shape)} for {n} images"
+    expect(embeddings.ndim == 2 and len(embeddings) == n, what, got)
     return embeddings.float()

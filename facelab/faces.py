@@ -9,22 +9,22 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from facelab.checks import kinds, numbers, of_kind, one_each, places, truth, truths, whole
+from facelab.checks import expect, kinds, numbers, one_each, places, truths, whole
 
 ROLES = ("train", "dev", "test", "")
 CHECKS = {"left": places, "right": places, "same": truths, "fold": places}  # of pairs
 CHECKS |= {"weights": partial(numbers, low=0), "known_errors": truths}
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Pairs of images: two row numbers into a `Faces`, and whether they show one person.
 
-    Each array has the shape (n_pairs,). `fold` is 0 to 9 in View 2, all 0 elsewhere; `weights` say
-    how much each pair counts when a threshold is chosen, by default all alike; `known_errors` are
-    those whose label is known to be wrong, by default none: they count as they are labelled, and
-    are marked where they are shown. `role` is what the people of the pairs are to a network, one of
-    `ROLES`; empty if that is not settled.
+    Each array has the shape (n_pairs,). `fold` is 0 to 9 in View 2; `weights` say how much each
+    pair counts when a threshold is chosen; `known_errors` are those whose label is known to be
+    wrong: they count as they are labelled, and are marked where they are shown. `role`, one of
+    `ROLES`, is what the people are to a network; empty if that is not settled.
     """
 
     left: np.ndarray
@@ -37,17 +37,13 @@ class Pairs:
     known_errors: np.ndarray | None = None
 
     def __post_init__(self):
-        of_kind("name", self.name, str)
-        if of_kind("role", self.role, str) not in ROLES:
-            raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
+        expect(self.role in ROLES, f"a role of {ROLES}", repr(self.role))
         n = np.size(self.left)
         defaults = {"fold": np.zeros(n), "weights": np.ones(n), "known_errors": np.zeros(n, bool)}
         for field, check in CHECKS.items():
             given = getattr(self, field)
             array = check(field, defaults[field] if given is None else given)
-            if array.shape != (n,):
-                raise ValueError(f"expected one length, {n}, got {field} of shape {array.shape}")
-            object.__setattr__(self, field, array)
+            object.__setattr__(self, field, one_each(field, array, n))
 
     def __len__(self) -> int:
         return len(self.left)
@@ -57,11 +53,10 @@ class Pairs:
         return replace(self, **{field: getattr(self, field)[index] for field in CHECKS})
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """Face images of labelled people, read from one packed array.
-
-    Selections share `packed`; only `rows` differs, so a split costs no memory.
+    """Face images of labelled people, read from one packed array that all selections share.
 
     Parameters
     ----------
@@ -72,10 +67,10 @@ class Faces:
     names : tuple of K str
         The person behind each label.
     source, synthetic, fingerprint, root, crop
-        What the images are, for captions; whether the faces are drawn, not photographed; SHA-256
-        of what `packed` holds; what was loaded, and the central pixels that were kept of a file.
+        What the images are, for captions; whether the faces are drawn; SHA-256 of what `packed`
+        holds; what was loaded, and the central pixels that were kept of a file.
     ids : ndarray of shape (n_images,), str, optional
-        What each image is called; without, as LFW calls its own, by `names` and `numbers`.
+        What each image is called; by default as LFW's own, by `names` and `numbers`.
     pairs, protocol : Pairs, Protocol, optional
         Pairs of these images to verify, and the lists of people and pairs that came with them.
     """
@@ -96,27 +91,23 @@ class Faces:
 
     def __post_init__(self):
         shape = getattr(self.packed, "shape", ())  # an array, or what reads images when asked
-        if len(shape) != 4 or shape[1] != 3 or self.packed.dtype != np.uint8:
-            kind = getattr(self.packed, "dtype", type(self.packed).__name__)
-            expected = "uint8 images of shape (n, 3, height, width)"
-            raise ValueError(f"expected {expected}, got {kind} of shape {shape}")
+        kind = getattr(self.packed, "dtype", type(self.packed).__name__)
+        is_stack = len(shape) == 4 and shape[1] == 3 and kind == np.uint8
+        expected = "uint8 images of shape (n, 3, height, width)"
+        expect(is_stack, expected, f"{kind} of shape {shape}")
         highest = {"rows": len(self.packed), "labels": len(self.names), "numbers": np.inf}
         for field, n in highest.items():
             object.__setattr__(self, field, places(field, getattr(self, field), n))
         lengths = np.size(self.rows), np.size(self.labels), np.size(self.numbers)
-        if len(set(lengths)) > 1:
-            raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
-        object.__setattr__(self, "synthetic", truth("synthetic", self.synthetic))
+        expect(len(set(lengths)) == 1, "as many rows, labels and numbers", lengths)
         if self.crop is not None:
             object.__setattr__(self, "crop", whole("crop", self.crop, 1))
         if self.ids is not None:
-            ids = one_each("ids", self.ids, len(self))
-            object.__setattr__(self, "ids", ids)
-            if len(set(ids.tolist())) < len(ids):
-                raise ValueError(f"expected an id of its own for each image, got {len(ids)} ids")
-        for name, times in Counter(self.names).most_common(1):
-            if times > 1:
-                raise ValueError(f"expected names that differ, got {name!r} {times} times")
+            object.__setattr__(self, "ids", one_each("ids", self.ids, len(self)))
+        called = [] if self.ids is None else self.ids.tolist()
+        for what, names in {"names": self.names, "ids": called}.items():
+            for name, times in Counter(names).most_common(1):
+                expect(times == 1, f"{what} that differ", f"{name!r} {times} times")
         if self.pairs is None:
             return
         left = self.labels[places("left", self.pairs.left, len(self))]
@@ -165,13 +156,11 @@ class Faces:
 
     def select(self, people: Iterable[str]) -> "Faces":
         """Keep only `people` (names), relabelled 0..K-1 in this object's order, without pairs."""
-        if isinstance(people, str):
-            raise ValueError(f"expected names in {self}, got one word: {people!r}")
+        expected = f"names in {self}"
+        expect(not isinstance(people, str), expected, f"one word: {people!r:.99}")
         people = set(people)
         unknown = sorted(map(str, people - set(self.names)))
-        if unknown:
-            few = ", ".join(unknown[:10])
-            raise ValueError(f"expected names in {self}, got {len(unknown)} others: {few}")
+        expect(not unknown, expected, f"{len(unknown)} others: {', '.join(unknown[:10])}")
         kept = np.array([name in people for name in self.names], bool)  # (K,)
         new_label = np.cumsum(kept) - 1
         keep = kept[self.labels]  # (n_images,)
@@ -195,6 +184,7 @@ class Faces:
         return replace(self, pairs=pairs)
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Split:
     """Train, dev and test images of one protocol; unpacks as ``train, dev, test``.
@@ -210,12 +200,9 @@ class Split:
     leaking: str = ""
 
     def __post_init__(self):
-        for part in ("train", "dev", "test"):
-            of_kind(part, getattr(self, part), Faces)
-        of_kind("name", self.name, str)
         for (a, b), n in self.shared_people().items():
-            if n and not self.leaking:
-                raise ValueError(f"expected disjoint people, got {n} in {a} and {b} of {self.name}")
+            got = f"{n} in {a} and {b} of {self.name}"
+            expect(self.leaking or not n, "disjoint people", got)
 
     def __iter__(self) -> Iterator[Faces]:
         return iter((self.train, self.dev, self.test))
@@ -240,10 +227,9 @@ class Split:
 def draw_pairs(
     faces: Faces, n_same: int, n_different: int, seed: int, name: str, role: str = ""
 ) -> Pairs:
-    """Draw distinct pairs, same ones first, as LFW drew its own: people first, then images.
+    """Draw distinct pairs, same ones first, as LFW drew its own: people uniformly, then images.
 
-    People are drawn uniformly, for a same pair those with two images or more, then their images,
-    uniformly too. Too few of either kind are a ValueError.
+    Too few of either kind are a ValueError.
     """
     n_same = whole("n_same", n_same, 0)
     n_different = whole("n_different", n_different, 0)
@@ -251,9 +237,9 @@ def draw_pairs(
     counts = faces.counts
     all_same = (counts * (counts - 1) // 2).sum()
     all_different = len(faces) * (len(faces) - 1) // 2 - all_same
-    if n_same > all_same or n_different > all_different:
-        most = f"{all_same} same and {all_different} different pairs"
-        raise ValueError(f"expected at most {most}, got a request for {n_same} and {n_different}")
+    most = f"at most {all_same} same and {all_different} different pairs"
+    asked = f"a request for {n_same} and {n_different}"
+    expect(n_same <= all_same and n_different <= all_different, most, asked)
     rng = np.random.default_rng(seed)
     rows_of = faces.rows_by_person()
     many = np.flatnonzero(counts >= 2)

@@ -1,22 +1,22 @@
 """One step and one epoch of learning, and what each of them tells."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from pytorch_metric_learning.losses import BaseMetricLossFunction, MultipleLosses
+from pytorch_metric_learning.losses import BaseMetricLossFunction, CrossBatchMemory
 from pytorch_metric_learning.reducers import ThresholdReducer
 from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_pairs_indices
 from torch import nn
 from torch.nn import functional
 
 from facelab.augmentation import for_batches
+from facelab.checks import expect
 from facelab.embedding import embeddings_of, expecting
 from facelab.faces import Faces
 from facelab.losses import MeanOverPairs
@@ -28,16 +28,13 @@ def _diverged(what: str, lr: float) -> FloatingPointError:
     return FloatingPointError(f"expected {what}, at a learning rate of {lr:g}; {advice}")
 
 
-class Function(nn.Module):
-    """A plain function in the place of a loss."""
-
-    def __init__(self, function: Callable):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *arguments):
-        """Call the function."""
-        return self.function(*arguments)
+def as_module(loss: Callable) -> nn.Module:
+    """Return a loss that is a plain function as a module without weights."""
+    if isinstance(loss, nn.Module):
+        return loss
+    module = nn.Module()
+    module.forward = loss
+    return module
 
 
 @dataclass
@@ -60,7 +57,6 @@ class Learner:
         for counter in self.counters:
             counter.collect_stats = True
         self.see = for_batches(self.augment)
-        self.is_checked = False
 
     def learn(self, train: Faces, epoch: int) -> dict[str, object]:
         """Learn from the batches of one epoch and return its row of the history."""
@@ -69,9 +65,7 @@ class Learner:
         generator = torch.Generator().manual_seed(seeds[1])
         rng = np.random.default_rng([self.seed, epoch])
         batches = draw(self.sampler, train, self.batch_size, rng)
-        if not self.is_checked:
-            self._check_batches(batches, train)
-            self.is_checked = True
+        self._check_batches(batches, train)
         lr = self.optimizer.param_groups[0]["lr"]
         self.network.train()
         start = time.perf_counter()
@@ -119,10 +113,9 @@ class Learner:
         what = f"a loss that returns one number to learn from when called as loss({of}, mined)"
         with expecting(what):
             value = self.loss(embeddings, labels, mined)
-            if not torch.is_tensor(value) or value.numel() != 1:
-                raise ValueError(f"{type(value).__name__} of {getattr(value, 'shape', 'no shape')}")
-            if not value.requires_grad:
-                raise ValueError("a number that depends on no weight")
+        got = f"{type(value).__name__} of {getattr(value, 'shape', 'no shape')}"
+        expect(torch.is_tensor(value) and value.numel() == 1, what, got)
+        expect(value.requires_grad, what, "a number that depends on no weight")
         self.optimizer.zero_grad()
         self.fabric.backward(value)
         if self.fabric.world_size > 1:
@@ -168,23 +161,24 @@ class Learner:
     def _check_batches(self, batches: list[Batch], train: Faces) -> None:
         world = self.fabric.world_size
         uneven = [len(batch.rows) for batch in batches if len(batch.rows) % world]
-        if uneven:
-            got = f"one of {uneven[0]} images"
-            raise ValueError(f"expected batches that {world} processes can share, got {got}")
+        got = f"some of {uneven[:3]} images"
+        expect(not uneven, f"batches that {world} processes can share", got)
         if batches[0].pairs is None:
             return
         advice = "use people_by_images or shuffled with it"
-        if self.miner is not None:
-            got = getattr(self.miner, "__name__", type(self.miner).__name__)
-            beside = "no miner beside a sampler that gives the pairs"
-            raise ValueError(f"expected {beside}, got {got}; {advice}")
+        got = getattr(self.miner, "__name__", type(self.miner).__name__)
+        beside = "no miner beside a sampler that gives the pairs"
+        expect(self.miner is None, beside, f"{got}; {advice}")
         labels = self._on_device(train.labels[batches[0].rows])
         pairs = tuple(map(self._on_device, batches[0].pairs))
-        for loss in _summands(self.loss):
-            if _finds_nothing(loss, labels, pairs):
-                got = f"{type(loss).__name__}, which finds nothing to learn in them"
+        parts = list(self.loss.modules())
+        if any(isinstance(part, CrossBatchMemory) for part in parts):  # finds pairs of its own
+            return
+        for part in parts:
+            if isinstance(part, BaseMetricLossFunction):
+                got = f"{type(part).__name__}, which finds nothing to learn in them; {advice}"
                 beside = "a loss of pairs beside a sampler that gives them"
-                raise ValueError(f"expected {beside}, got {got}; {advice}")
+                expect(not _finds_nothing(part, labels, pairs), beside, got)
 
     @torch.no_grad()
     def _told(self, value, embeddings, labels, mined, pairs) -> dict[str, float]:
@@ -208,29 +202,12 @@ class Learner:
         return told
 
 
-def _summands(loss: nn.Module) -> Iterator[nn.Module]:
-    """Yield the losses that a sum of losses is made of."""
-    if isinstance(loss, MultipleLosses):
-        for part in loss.losses.children():
-            yield from _summands(part)
-    else:
-        yield loss
-
-
-def _finds_nothing(loss: nn.Module, labels: torch.Tensor, pairs: tuple) -> bool:
-    """Say whether a loss has no cost even where each of these pairs has one.
-
-    Regularisers of the embeddings, which always cost something, are left out.
-    """
-    has_centres = any(parameter.ndim > 1 for parameter in loss.parameters())
-    if has_centres or not any(isinstance(part, BaseMetricLossFunction) for part in loss.modules()):
-        return False
+def _finds_nothing(loss: BaseMetricLossFunction, labels: torch.Tensor, pairs: tuple) -> bool:
+    """Say whether a loss has no cost even where each of these pairs has one."""
     worst = torch.ones(len(labels), 1, device=labels.device)
     worst[pairs[1]] = -1  # same pairs are far apart, different ones in one place
     drawn_on = [labels.device] if labels.is_cuda else []
     with torch.random.fork_rng(drawn_on), suppress(Exception):  # others need longer embeddings
-        loss = deepcopy(loss)
-        for part in loss.modules():
-            part.embedding_regularizer = None
-        return float(loss(worst, labels, pairs)) == 0
+        terms = loss.compute_loss(worst, labels, pairs, worst, labels).values()
+        return all(torch.as_tensor(kind["losses"]).sum() == 0 for kind in terms)
     return False

@@ -8,14 +8,13 @@ from pytorch_metric_learning.utils import loss_and_miner_utils as lmu
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import real, truth, whole
+from facelab.checks import expect, kinds, real, whole
 
 
 class MeanOverPairs(reducers.MultipleReducers):
     """Average the loss over all pairs, same and different together, zeros included.
 
-    pytorch-metric-learning averages each kind by itself, over its non-zero terms, and adds the
-    two averages; its value is therefore not that of the formula.
+    pytorch-metric-learning averages each kind by itself, over its non-zero terms, and adds both.
     """
 
     def __init__(self):
@@ -42,23 +41,14 @@ class ContrastiveLoss(losses.ContrastiveLoss):
 
         L(A, B, Y) = Y d^2 + (1 - Y) max(0, m^2 - d^2)
 
-    and the loss of a batch is the mean of L over its pairs.
-
-    Parameters
-    ----------
-    margin : float
-        m, in (0, 2], since embeddings are scaled to unit length; the formula does not say so.
-
-    References
-    ----------
-    Hadsell, Chopra, LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", CVPR
-    2006, whose equation 4 has max(0, m - d)^2 in the second term.
+    and the loss of a batch is the mean of L over its pairs. The `margin` m lies in (0, 2], since
+    embeddings are scaled to unit length. Hadsell, Chopra, LeCun, "Dimensionality Reduction by
+    Learning an Invariant Mapping", CVPR 2006, have max(0, m - d)^2 in the second term (equation 4).
     """
 
     def __init__(self, margin: float):
         margin = real("margin", margin, 0, 2)
-        if not margin:
-            raise ValueError("expected margin above 0, got 0")
+        expect(margin, "margin above 0", 0)
         squared = distances.LpDistance(power=2)  # of embeddings scaled to unit length
         super().__init__(0, margin**2, distance=squared, reducer=MeanOverPairs())
 
@@ -72,36 +62,28 @@ class ContrastiveLoss(losses.ContrastiveLoss):
 def adacos_scale(num_classes: int) -> float:
     """Return AdaCos's fixed scale, sqrt(2) ln(C - 1), for C people, at least three.
 
-    References
-    ----------
     Zhang, Zhao, Qiao, Wang, Li, "AdaCos: Adaptively Scaling Cosine Logits for Effectively Learning
     Deep Face Representations", CVPR 2019, equation 12.
 
-    Examples
-    --------
     >>> round(adacos_scale(5749), 2)
     12.24
     """
     return math.sqrt(2) * math.log(whole("num_classes", num_classes, 3) - 1)
 
 
+@kinds
 class AdaCos(nn.Module):
     """Softmax over scaled cosines, without a margin, whose scale follows the training.
 
     Before every training step the scale becomes
     ``ln(B) / cos(min(pi / 4, median angle to one's own centre))``, with B the mean over the batch
-    of the summed ``exp(scale * cosine)`` of all other people, at the scale before. With
-    `dynamic=False` it stays `adacos_scale`.
-
-    References
-    ----------
-    Zhang et al., "AdaCos", CVPR 2019, equations 8, 12 and 15.
+    of the summed ``exp(scale * cosine)`` of all other people, at the scale before (equations 8 and
+    15 of `adacos_scale`'s paper). With `dynamic=False` it stays `adacos_scale`.
     """
 
     def __init__(self, num_classes: int, embedding_size: int, dynamic: bool = True):
         scale = torch.tensor(adacos_scale(num_classes))
         whole("embedding_size", embedding_size, 1)
-        dynamic = truth("dynamic", dynamic)
         super().__init__()
         self.dynamic = dynamic
         self.W = nn.Parameter(torch.empty(num_classes, embedding_size))

@@ -1,14 +1,13 @@
 """The two networks of the study, and their files."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -16,11 +15,13 @@ from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvision_resnet50
 from torchvision.ops import SqueezeExcitation
 
-from facelab.checks import as_json, kinds, of_kind, one_line, real, whole
+from facelab.checks import as_json, expect, kinds, of_kind, real, whole
+from facelab.files import loaded
 from facelab.verification import Calibration
 
 SMALLEST_OF_RESNET = 17  # pixels a side: of 16, the map before its last stride is one pixel
 WIDEST = 65_536  # values of an embedding, channels, pixels of a side
+EXPECTED = "a network of save_network"
 CLOSE = 0.01  # how far float16 may be off, of the length of a channel's weights
 ANY_OTHER = "facelab.export_onnx(model, path, image_size=...) writes any other network"
 
@@ -34,22 +35,11 @@ def siamese_cnn(
 ) -> nn.Module:
     """Build the Siamese baseline: blocks of convolution and pooling, then one linear layer.
 
-    Both images of a pair pass through this same network. Each block halves the image.
+    Both images of a pair pass through this same network. It maps images of shape (B, 3, image_size,
+    image_size), values in [-1, 1], to embeddings of shape (B, embedding_size), not normalised. Each
+    block, of so many `channels`, halves the image: `image_size` is a multiple of 16 for four.
+    `dropout`, in [0, 1), is the share of values dropped before the linear layer.
 
-    It maps images of shape (B, 3, image_size, image_size), values in [-1, 1], to embeddings of
-    shape (B, embedding_size), not normalised.
-
-    Parameters
-    ----------
-    image_size : int
-        Side of the square input in pixels; a multiple of 16 for four blocks.
-    dropout : float
-        Share of values dropped before the linear layer, in [0, 1).
-    channels : sequence of int
-        Channels of each block.
-
-    References
-    ----------
     Chopra, Hadsell, LeCun, "Learning a Similarity Metric Discriminatively, with Application to
     Face Verification", CVPR 2005; Koch, Zemel, Salakhutdinov, "Siamese Neural Networks for
     One-shot Image Recognition", 2015.
@@ -57,11 +47,9 @@ def siamese_cnn(
     _check(embedding_size, dropout)
     image_size = whole("image_size", image_size, 1, WIDEST)
     channels = [whole("channels", width, 1, WIDEST) for width in np.atleast_1d(channels)]
-    if not channels:
-        raise ValueError("expected channels of a block or more, got none")
+    expect(channels, "channels of a block or more", "none")
     shrink = 2 ** len(channels)
-    if image_size % shrink or image_size < shrink:
-        raise ValueError(f"expected an image_size that is a multiple of {shrink}, got {image_size}")
+    expect(image_size % shrink == 0, f"an image_size that is a multiple of {shrink}", image_size)
     layers = []
     for before, width in pairwise((3, *channels)):
         layers += [
@@ -84,18 +72,13 @@ def residual_cnn(
 ) -> nn.Module:
     """Build `siamese_cnn` with a residual block after each of its blocks.
 
-    The residual block works on the halved image: two convolutions, whose channels are weighted
-    by squeeze and excitation, are added to what came in. Input, output and parameters are those
-    of `siamese_cnn`.
-
-    References
-    ----------
-    He et al., CVPR 2016; Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
+    Two convolutions of the halved image, whose channels are weighted by squeeze and excitation, are
+    added to it (He et al., CVPR 2016; Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018).
+    Input, output and parameters are those of `siamese_cnn`.
     """
-    plain = siamese_cnn(embedding_size, image_size, dropout, channels)
     widths = iter(channels)
     layers = []
-    for layer in plain:
+    for layer in siamese_cnn(embedding_size, image_size, dropout, channels):
         layers.append(layer)
         if isinstance(layer, nn.ReLU):  # the end of a block
             layers.append(Residual(next(widths)))
@@ -129,17 +112,9 @@ def resnet50(
 
     It maps images (B, 3, H, W) of 17 pixels a side or more as `siamese_cnn` does. Of smaller ones
     its last stage would see a single pixel, and the gradient of a 3 x 3 convolution with stride 2
-    over one pixel is garbage in bfloat16 on processors with AMX (oneDNN 3.12).
+    over one pixel is garbage in bfloat16 on processors with AMX (oneDNN 3.12). If `pretrained`, its
+    weights are torchvision's of ImageNet (outside data: say so beside any result).
 
-    Parameters
-    ----------
-    pretrained : bool
-        Start from torchvision's ImageNet weights (outside data: say so beside any result).
-    dropout : float
-        Share of values dropped before the embedding layer, in [0, 1).
-
-    References
-    ----------
     He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
     """
     _check(embedding_size, dropout)
@@ -147,10 +122,8 @@ def resnet50(
     try:
         network = torchvision_resnet50(weights=weights if pretrained else None)
     except OSError as error:
-        raise OSError(
-            f"expected to download {weights.url}, got {error}; put that file into "
-            f"{torch.hub.get_dir()}/checkpoints, or use pretrained=False"
-        ) from error
+        to_do = f"put that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
+        raise OSError(f"expected to download {weights.url}, got {error}; {to_do}") from error
     linear = nn.Linear(network.fc.in_features, embedding_size)
     if dropout:
         network.fc = nn.Sequential(nn.Dropout(dropout), linear)
@@ -162,9 +135,8 @@ def resnet50(
 
 def _refuse_small(network: nn.Module, inputs: tuple) -> None:
     side = min(inputs[0].shape[2:])
-    if side < SMALLEST_OF_RESNET:
-        least = f"images of at least {SMALLEST_OF_RESNET} pixels a side"
-        raise ValueError(f"expected {least} for ResNet-50, got {side}")
+    least = f"images of at least {SMALLEST_OF_RESNET} pixels a side for ResNet-50"
+    expect(side >= SMALLEST_OF_RESNET, least, side)
 
 
 def _check(embedding_size, dropout) -> None:
@@ -176,22 +148,14 @@ def _check(embedding_size, dropout) -> None:
 def save_network(path: str | Path, model: nn.Module, architecture: dict, **settings) -> None:
     """Write the weights in float16, and what is needed to use them, to a safetensors file.
 
-    Where float16 is more than 1 % off in a channel, with weights beyond 65,504 or as small as
-    1e-6, they are written in float32.
+    Where float16 is more than 1 % off in a channel, they are written in float32. `architecture` has
+    the ``name`` of the function that made the model, `siamese_cnn`, `residual_cnn` or `resnet50`,
+    and its arguments. Any other is a ValueError: its file would have to name code, and whoever
+    loads it would run that; `facelab.export_onnx` takes it.
 
-    Parameters
-    ----------
-    path : path
-        Usually ``network.safetensors``.
-    model : torch.nn.Module
-        From `siamese_cnn`, `residual_cnn` or `resnet50`. Any other is a ValueError: its file would
-        have to name code, and whoever loads it would run that; `facelab.export_onnx` takes it.
-    architecture : dict
-        ``name``, one of these three, and the arguments that it was called with.
-    **settings
-        Whatever a user of the network has to know, as JSON takes it: ``image_size``, ``crop``
-        and ``threshold`` at least; see `check_settings`. The crop counts in photos of LFW's 250
-        pixels a side, or of ``side``.
+    `settings` are whatever a user of the network has to know, as JSON takes it: ``image_size``,
+    ``crop`` (of photos of LFW's 250 pixels a side, or of ``side``) and ``threshold`` at least; see
+    `check_settings`.
     """
     check_settings(settings)
     weights = model.state_dict()
@@ -201,8 +165,7 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
         expected = f"expected weights of {architecture}, got another network's"
         raise ValueError(f"{expected}; {ANY_OTHER}") from error
     broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
-    if broken:
-        raise ValueError(f"expected finite weights, got others in {', '.join(broken[:3])}")
+    expect(not broken, "finite weights", f"others in {', '.join(broken[:3])}")
     about = {"architecture": json.dumps(architecture), "settings": as_json(settings)}
     kept = {name: _small(weight).cpu().contiguous() for name, weight in weights.items()}
     save_file(kept, path, about)
@@ -210,22 +173,14 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
 
 @kinds
 def load_network(path: str | Path) -> tuple[nn.Module, dict]:
-    """Read a network that `save_network` wrote: in float32, ready to embed, and its settings.
-
-    Nothing is downloaded, and no more memory is taken than the file's own weights need.
-    """
-    with _read(path) as about:
-        model = _without_weights(json.loads(about["architecture"]))
-        weights = load_file(path)
-        weights = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
-        model.load_state_dict(weights, assign=True)
-        return model.eval(), check_settings(json.loads(about["settings"]))
+    """Read a network that `save_network` wrote: in float32, ready to embed, and its settings."""
+    settings = network_settings(path)
+    return loaded(_with_weights, path, EXPECTED), settings
 
 
 def network_settings(path: str | Path) -> dict:
     """Read the settings of a network that `save_network` wrote, without its weights."""
-    with _read(path) as about:
-        return check_settings(json.loads(about["settings"]))
+    return loaded(lambda _: check_settings(_said(path, "settings")), path, EXPECTED)
 
 
 def check_settings(settings: dict) -> dict:
@@ -247,18 +202,17 @@ def check_settings(settings: dict) -> dict:
     return dict(settings)
 
 
-@contextmanager
-def _read(path: str | Path) -> Iterator[dict[str, str]]:
-    """Yield what a file says about its network; what is wrong with it names the file."""
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-        yield about
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"expected a network of save_network, got {path}, cut, empty, of another kind or of "
-            f"another network ({one_line(error)}); delete it, and save it again"
-        ) from error
+def _said(path: str | Path, what: str):
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()[what])
+
+
+def _with_weights(path: str | Path) -> nn.Module:
+    model = _without_weights(_said(path, "architecture"))
+    weights = load_file(path)
+    weights = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
+    model.load_state_dict(weights, assign=True)
+    return model.eval()
 
 
 def _small(weight: torch.Tensor) -> torch.Tensor:
@@ -271,13 +225,12 @@ def _small(weight: torch.Tensor) -> torch.Tensor:
 
 
 def _without_weights(architecture: dict) -> nn.Module:
-    """Build the network's shapes alone; pretrained weights are never asked for."""
+    """Build the network's shapes alone, and ask for no pretrained weights."""
     networks = {"siamese_cnn": siamese_cnn, "residual_cnn": residual_cnn, "resnet50": resnet50}
     arguments = dict(architecture)
     name = arguments.pop("name", None)
-    if name not in networks:
-        expected = f"expected an architecture named {' or '.join(networks)}"
-        raise ValueError(f"{expected}, got {name!r}; {ANY_OTHER}")
+    expected = f"an architecture named {' or '.join(networks)}"
+    expect(name in networks, expected, f"{name!r}; {ANY_OTHER}")
     arguments.pop("pretrained", None)
     with torch.device("meta"):
         return networks[name](**arguments)

@@ -10,19 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Sampler
 
-from facelab.checks import kinds, places, whole
+from facelab.checks import expect, kinds, places, whole
 from facelab.faces import Faces
 
 
 class Batch(NamedTuple):
-    """Images of one step.
+    """Images of one step: int64 rows of the `Faces`, of shape (B,), and perhaps pairs of them.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (B,), int64
-        Of the images in the `Faces`.
-    pairs : tuple of 4 ndarrays, optional
-        Positions in the batch (anchor, positive, anchor, negative); None: all, or a miner's.
+    Pairs are positions in the batch (anchor, positive, anchor, negative); None: all, or a miner's.
     """
 
     rows: np.ndarray
@@ -33,8 +28,7 @@ class Batch(NamedTuple):
 def shuffled(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Yield every image once in random order; a last, smaller batch is left out."""
     batch_size = whole("batch_size", batch_size, 1)
-    if len(faces) < batch_size:
-        raise ValueError(f"expected at least {batch_size} images, got {len(faces)}")
+    expect(len(faces) >= batch_size, f"at least {batch_size} images", len(faces))
     order = rng.permutation(len(faces))
     for start in range(0, len(order) - batch_size + 1, batch_size):
         yield Batch(order[start : start + batch_size])
@@ -44,18 +38,16 @@ def shuffled(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterato
 def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
     """Yield random pairs, as many same as different ones.
 
-    A same pair is a random person with two images or more and two of that person's images; a
-    different pair is two random people and an image of each. `batch_size` counts images, a
-    multiple of 4; every image takes part in one pair only.
+    A same pair is two images of a random person, a different one an image each of two random
+    people. `batch_size` counts images, a multiple of 4; every image is in one pair only.
     """
-    if whole("batch_size", batch_size) <= 0 or batch_size % 4:
-        raise ValueError(f"expected a batch_size divisible by 4, got {batch_size}")
+    is_fit = whole("batch_size", batch_size) > 0 and batch_size % 4 == 0
+    expect(is_fit, "a batch_size divisible by 4", batch_size)
     by_person = faces.rows_by_person()
     n_people = len(by_person)
     many = np.flatnonzero(faces.counts >= 2)
-    if not len(many) or n_people < 2:
-        got = f"{n_people}, {len(many)} with two"
-        raise ValueError(f"expected two people, one with two images, got {got}")
+    got = f"{n_people}, {len(many)} with two"
+    expect(len(many) and n_people >= 2, "two people, one with two images", got)
     quarter = batch_size // 4
     left = np.arange(0, batch_size, 2)
     right = left + 1
@@ -78,16 +70,15 @@ def people_by_images(
     """Yield P x K batches: random people with up to `images_per_person` distinct images each.
 
     People with two images or more are drawn without replacement until `batch_size` images are
-    together; the last one may be cut short. Unlike pytorch-metric-learning's MPerClassSampler, no
-    image stands twice in a batch, where it would be its own positive.
+    together. Unlike pytorch-metric-learning's MPerClassSampler, no image stands twice in a batch,
+    where it would be its own positive.
     """
     batch_size = whole("batch_size", batch_size, 1)
     images_per_person = whole("images_per_person", images_per_person, 1)
     by_person = [rows for rows in faces.rows_by_person() if len(rows) >= 2]
     available = sum(min(len(rows), images_per_person) for rows in by_person)
-    if available < batch_size:
-        got = f"{len(by_person)} people with {available} images at {images_per_person} each"
-        raise ValueError(f"expected people to fill a batch of {batch_size}, got {got}")
+    got = f"{len(by_person)} people with {available} images at {images_per_person} each"
+    expect(available >= batch_size, f"people to fill a batch of {batch_size}", got)
     for _ in range(max(1, len(faces) // batch_size)):
         chosen = []
         for k in rng.permutation(len(by_person)):
@@ -102,9 +93,9 @@ def people_by_images(
 def draw(sampler: Callable | Sampler, faces: Faces, batch_size: int, rng) -> list[Batch]:
     """Return the checked batches of one epoch, of a function or of a sampler of PyTorch.
 
-    PyTorch's, as pytorch-metric-learning's MPerClassSampler, name rows one by one, or in lists. The
-    last rows that fill no batch are left out. They draw from the global generators of PyTorch,
-    which `facelab.fit` seeds, and of NumPy, which is seeded here and put back.
+    PyTorch's, as pytorch-metric-learning's MPerClassSampler, name rows one by one, or in lists, and
+    draw from the global generators of PyTorch, which `facelab.fit` seeds, and of NumPy, which is
+    seeded here and put back.
     """
     if isinstance(sampler, Sampler):
         before = np.random.get_state()  # noqa: NPY002
@@ -118,25 +109,20 @@ def draw(sampler: Callable | Sampler, faces: Faces, batch_size: int, rng) -> lis
             drawn = [drawn[start : start + batch_size] for start in range(0, n, batch_size)]
     else:
         drawn = sampler(faces, batch_size, rng)
-    if not isinstance(drawn, Iterable):
-        raise ValueError(f"expected a sampler that yields batches, got {type(drawn).__name__}")
+    expected = f"a sampler that yields batches of {batch_size} images"
+    expect(isinstance(drawn, Iterable), expected, type(drawn).__name__)
     batches = [_checked(one, len(faces)) for one in drawn]
-    if not batches:
-        raise ValueError(f"expected a sampler that yields batches of {batch_size} images, got none")
+    expect(batches, expected, "none")
     return batches
 
 
 def _checked(batch, n_images: int) -> Batch:
     rows, pairs = batch if isinstance(batch, Batch) else (batch, None)
-    what = f"a batch of rows 0..{n_images - 1}"
-    rows = np.asarray(rows)
-    if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
-        raise ValueError(f"expected {what}, got {rows.dtype} of shape {rows.shape}")
-    if rows.min() < 0 or rows.max() >= n_images:
-        raise ValueError(f"expected {what}, got rows {rows.min()} to {rows.max()}")
+    rows = places("rows of a batch", rows, n_images)
+    expect(rows.ndim == 1 and len(rows), "a batch of rows", f"shape {rows.shape}")
     if pairs is not None:
         pairs = tuple(places("ends of pairs", ends, len(rows)) for ends in pairs)
         lengths = [len(ends) for ends in pairs]
-        if len(pairs) != 4 or lengths[0] != lengths[1] or lengths[2] != lengths[3]:
-            raise ValueError(f"expected pairs (anchor, positive, anchor, negative), got {lengths}")
+        is_whole = len(pairs) == 4 and lengths[::2] == lengths[1::2]
+        expect(is_whole, "pairs (anchor, positive, anchor, negative)", lengths)
     return Batch(rows, pairs)

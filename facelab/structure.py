@@ -1,7 +1,6 @@
 """What the parts of a training do and remember, by path; no addresses."""
 
 import dis
-import math
 import os
 import pickle
 import sys
@@ -27,7 +26,8 @@ PLAIN = (bool, int, float, str)
 PACKAGES = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
 LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(torch.__file__).parents[1]), *PACKAGES)
 OF_MODULES = set(vars(nn.Module()))  # weights, buffers, parts and hooks
-WHOLE = (Random, np.ufunc, Logger, type(os.environ))  # whose attributes say nothing, or too much
+# Objects whose attributes say nothing, or too much.
+WHOLE = (Random, np.ufunc, Logger, type(os.environ), pd.Series, pd.DataFrame)
 
 # What modules note about their own use. Those of pytorch-metric-learning list in
 # `_record_these_stats` what they were asked to note when they were made, and note these anyway.
@@ -63,13 +63,8 @@ class Structure:
     def _add(self, path, part):
         if isinstance(part, np.generic):
             part = part.item()
-        if isinstance(part, np.ndarray) and part.dtype == object:  # whose bytes are addresses
-            part = part.tolist()
-        if isinstance(part, (pd.Series, pd.DataFrame)):
-            part = [part.to_numpy(), *(axis.to_numpy() for axis in part.axes)]
         if part is None or isinstance(part, PLAIN):
-            is_nan = isinstance(part, float) and math.isnan(part)  # not equal to itself
-            self.values[path] = "nan" if is_nan else part
+            self.values[path] = part if part == part else "nan"  # which is not equal to itself
         elif isinstance(part, (ModuleType, FunctionType, type)):
             self.values[path] = part.__name__
             if id(part) not in self.seen and not isinstance(part, ModuleType):
@@ -88,8 +83,8 @@ class Structure:
         elif isinstance(part, (set, frozenset)):  # their order differs between processes
             self.values[path] = sorted(map(_pickled, part))
         elif isinstance(part, Faces):
-            arrays = (part.rows, part.labels)
-            self.values[path] = " ".join([fingerprint(part), *map(_checksum, arrays)])
+            told = {"fingerprint": part.fingerprint or _pixels(part), "rows": part.rows}
+            self._add_all(path, told | {"labels": part.labels, "pairs": part.pairs})
         elif isinstance(part, (torch.Tensor, np.ndarray)):
             self.values[path] = _checksum(part)
         elif isinstance(part, torch.Generator):
@@ -140,21 +135,18 @@ class Structure:
             functions = _functions(one)
             files = [f.__code__.co_filename for f in functions.values()]
             inner = f"{path}.{one.__name__}"
-            if files and all(file.startswith((*LIBRARIES, "<")) for file in files):
-                self.values[inner] = _code_of(one)
-            else:
-                if files:
-                    self.owners[inner] = one
+            self.values[inner] = one.__name__
+            if not files or not all(file.startswith((*LIBRARIES, "<")) for file in files):
                 self._add_all(inner, functions | _attributes(one))
 
     def state(self) -> dict[str, object]:
         """Return the attributes outside any `state_dict` that a checkpoint can keep, by path."""
-        found = {}
-        for path, owner in self.owners.items():
-            for name, value in _attributes(owner).items():
-                if _can_be_kept(value):
-                    found[f"{path}.{name}"] = _plain(value)
-        return found
+        return {
+            f"{path}.{name}": value
+            for path, owner in self.owners.items()
+            for name, value in _attributes(owner).items()
+            if _can_be_kept(value)
+        }
 
     def set_state(self, state: dict[str, object], device) -> None:
         """Give owners the attributes that `state` returned."""
@@ -169,16 +161,6 @@ class Structure:
             elif torch.is_tensor(value):
                 value = value.to(device)
             setattr(owner, name, value)
-
-
-def fingerprint(faces: Faces) -> str:
-    """Return that of the images, or a checksum of their pixels if they have none."""
-    if faces.fingerprint:
-        return faces.fingerprint
-    checksum = 0
-    for rows in np.array_split(np.arange(len(faces)), 1 + len(faces) // 1000):
-        checksum = crc32(faces.batch(rows).tobytes(), checksum)
-    return f"{checksum:08x}"
 
 
 def _attributes(owner) -> dict:
@@ -200,15 +182,7 @@ def _can_be_kept(value) -> bool:
         return all(isinstance(key, PLAIN) and _can_be_kept(v) for key, v in value.items())
     if type(value) is torch.Tensor:
         return not value.requires_grad
-    return type(value) in (type(None), *PLAIN) or isinstance(value, np.generic)
-
-
-def _plain(value):
-    if isinstance(value, np.generic):  # NumPy's would not load again
-        return value.item()
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return type(value)(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+    return type(value) in (type(None), *PLAIN)  # NumPy's would not load again
 
 
 def _checksum(array) -> str:
@@ -216,6 +190,13 @@ def _checksum(array) -> str:
     if torch.is_tensor(array):
         array = array.detach().cpu().to_dense().contiguous().reshape(-1).view(torch.uint8).numpy()
     return f"{kind} {crc32(np.ascontiguousarray(array).tobytes()):08x}"
+
+
+def _pixels(faces: Faces) -> str:
+    checksum = 0
+    for rows in np.array_split(np.arange(len(faces)), 1 + len(faces) // 1000):
+        checksum = crc32(faces.batch(rows).tobytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def _pickled(part) -> str:
@@ -237,12 +218,6 @@ def _code(code: CodeType) -> str:
             constants.append(repr(constant))
     does = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants)
     return f"{crc32(repr(does).encode()):08x}"
-
-
-@cache
-def _code_of(kind: type) -> str:
-    codes = {name: _code(f.__code__) for name, f in sorted(_functions(kind).items())}
-    return f"{crc32(repr(codes).encode()):08x}"
 
 
 def _functions(kind: type) -> dict[str, FunctionType]:

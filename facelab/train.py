@@ -15,11 +15,11 @@ from torch import nn
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 from torch.utils.data import Sampler
 
-from facelab.checkpoints import Checkpoint, describe, learned_from, watched_in
-from facelab.checks import kinds, real, whole
-from facelab.embedding import embed
+from facelab.checkpoints import Checkpoint, describe
+from facelab.checks import expect, kinds, real, whole
+from facelab.embedding import embed, expecting
 from facelab.faces import Faces
-from facelab.learning import Function, Learner
+from facelab.learning import Learner, as_module
 from facelab.progress import Progress
 from facelab.samplers import shuffled
 from facelab.verification import auc
@@ -30,20 +30,14 @@ WATCHED = ["epoch", "split", "source", "synthetic", "role", "distance", "same"]
 
 
 class Training(NamedTuple):
-    """What `fit` returns.
+    """What `fit` returns: tables, and in `settings` what was trained, on what and how.
 
-    Parameters
-    ----------
-    history : DataFrame
-        A row per epoch: ``epoch, lr, source, synthetic``; the ``images`` that were learned from in
-        all processes, ``images_per_second, seconds``;
-        means over batches of ``loss``, ``active`` (terms that are not zero), ``mined`` (pairs or
-        triplets), ``empty`` (1 if none), ``accuracy`` (of a loss that classifies),
-        ``same_distance`` and ``different_distance``; ``NAME_auc`` of what is watched; ``note``.
-    distances : DataFrame
-        A row per epoch and watched pair, columns `WATCHED`.
-    settings : dict
-        What was trained, on what and how, as JSON takes it.
+    `history` has a row per epoch: ``epoch, lr, source, synthetic``; the ``images`` that were
+    learned from in all processes, ``images_per_second, seconds``; means over batches of ``loss``,
+    ``active`` (terms that are not zero), ``mined`` (pairs or triplets), ``empty`` (1 if none),
+    ``accuracy`` (of a loss that classifies), ``same_distance`` and ``different_distance``;
+    ``NAME_auc`` of what is watched; ``note``. `distances` has one per epoch and watched pair, with
+    columns `WATCHED`.
     """
 
     history: pd.DataFrame
@@ -124,23 +118,19 @@ def fit(
     loss_lr = None if loss_lr is None else real("loss_lr", loss_lr, 0)
     weight_decay = real("weight_decay", weight_decay, 0)
     for part in (loss, miner, sampler, augment):
-        if isinstance(part, type):
-            raise ValueError(f"expected a made {part.__name__}, got the class; add ()")
-    _check_faces(train, batch_size, loss)
+        made = f"a made {getattr(part, '__name__', part)}"
+        expect(not isinstance(part, type), made, "the class; add ()")
+    most = f"a batch_size of at most {len(train)}, the images there are to train on"
+    expect(batch_size <= len(train), most, batch_size)
+    _check_classes(loss, len(train.names))
     _check_watched(watch, keep_best, model)
-    if checkpoint and Path(checkpoint).is_dir():
-        raise ValueError(f"expected a file for the checkpoint, got the folder {checkpoint}")
+    is_folder = checkpoint and Path(checkpoint).is_dir()
+    expect(not is_folder, "a file for the checkpoint", f"the folder {checkpoint}")
     fabric = fabric or _default_fabric()
     if not _is_under_fabric_run():  # which has launched already
         fabric.launch()
-    made_of = {
-        "loss": loss,
-        "miner": miner,
-        "sampler": sampler,
-        "optimizer": optimizer,
-        "scheduler": scheduler,
-        "augment": augment,
-    }
+    made_of = {"loss": loss, "miner": miner, "sampler": sampler, "optimizer": optimizer}
+    made_of |= {"scheduler": scheduler, "augment": augment}
     facts = {  # for the record
         "people": len(train.names),
         "people_images": len(train),
@@ -159,13 +149,11 @@ def fit(
 
     # What learns. Whatever changes in training is one of these parts, and in the checkpoint.
     model.to(memory_format=torch.channels_last)
-    loss = loss if isinstance(loss, nn.Module) else Function(loss)
-    loss.to(fabric.device)
+    loss = as_module(loss).to(fabric.device)
     if fabric.world_size > 1:
         loss.load_state_dict(fabric.broadcast(loss.state_dict()))
     groups = [{"params": list(model.parameters()), "weight_decay": weight_decay}]
-    own = list(loss.parameters())
-    if own:
+    if own := list(loss.parameters()):
         own_lr = lr if loss_lr is None else loss_lr
         groups.append({"params": own, "lr": own_lr, "weight_decay": 0.0})
     opt = optimizer(groups, lr=lr)
@@ -180,11 +168,9 @@ def fit(
     learner = Learner(network, loss, miner, opt, sampler, batch_size, augment, seed, fabric)
 
     # The training of another set-up, or of other images, is not gone on with.
-    same_training = settings | {"keep_best": sorted(keep_best), "processes": fabric.world_size}
-    if checkpoint:
-        of_watched = {name: watched_in(faces) for name, faces in watch.items()}
-        same_training |= learned_from(train) | {"watched": of_watched}
-    saved = Checkpoint(checkpoint, parts, {"model": model} | made_of, same_training)
+    read = {"model": model, "train": train.with_pairs(None), "watch": watch}
+    read |= {"keep_best": sorted(keep_best), "processes": fabric.world_size}
+    saved = Checkpoint(checkpoint, parts, facts | made_of | read)
     rows, watched = saved.resume(epochs, fabric.device)
     for faces in (train, *watch.values()):  # an image of each, before any work is lost
         embed(model, faces, np.arange(1), fabric=fabric)
@@ -227,52 +213,38 @@ def _is_under_fabric_run() -> bool:
     return os.environ.get("LT_CLI_USED", "0") != "0"
 
 
-def _check_faces(train: Faces, batch_size: int, loss) -> None:
-    if batch_size > len(train):
-        most = f"{len(train)}, the images there are to train on"
-        raise ValueError(f"expected a batch_size of at most {most}, got {batch_size}")
-    for part in loss.modules() if isinstance(loss, nn.Module) else ():
+def _check_classes(loss: Callable, n_people: int) -> None:
+    for part in as_module(loss).modules():
         classes = getattr(part, "num_classes", None)
-        if isinstance(classes, Integral) and classes < len(train.names):
-            got = f"{type(part).__name__} with num_classes={classes}"
-            raise ValueError(f"expected a loss for all {len(train.names)} people, got {got}")
+        is_few = isinstance(classes, Integral) and classes < n_people
+        got = f"{type(part).__name__} with num_classes={classes}"
+        expect(not is_few, f"a loss for all {n_people} people", got)
 
 
 def _check_scheduler(scheduler, epochs: int) -> None:
-    if not hasattr(scheduler, "step") or not hasattr(scheduler, "state_dict"):
-        got = type(scheduler).__name__
-        raise ValueError(f"expected scheduler(optimizer) to return a scheduler, got {got}")
     name, since = type(scheduler).__name__, "since it is stepped once an epoch"
+    is_one = hasattr(scheduler, "step") and hasattr(scheduler, "state_dict")
+    expect(is_one, "scheduler(optimizer) to return a scheduler", name)
     steps = getattr(scheduler, "total_steps", epochs)
-    if steps < epochs or (isinstance(scheduler, OneCycleLR) and steps != epochs):
-        raise ValueError(f"expected {name} with total_steps={epochs}, {since}, got {steps}")
-    if isinstance(scheduler, CyclicLR) and scheduler.total_size > epochs:
-        cycle = f"a cycle of at most {epochs} steps"
-        raise ValueError(f"expected {name} with {cycle}, {since}, got {scheduler.total_size:g}")
+    fits = steps == epochs if isinstance(scheduler, OneCycleLR) else steps >= epochs
+    expect(fits, f"{name} with total_steps={epochs}, {since}", steps)
+    cycle = scheduler.total_size if isinstance(scheduler, CyclicLR) else 0
+    expect(cycle <= epochs, f"{name} with a cycle of at most {epochs} steps, {since}", f"{cycle:g}")
 
 
 def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:
     for name, faces in watch.items():
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"expected watched faces by name, got {name!r}")
-        if not faces.pairs:
-            raise ValueError(f"expected watched faces with pairs, got {name!r} without any")
-        if len(set(faces.pairs.same.tolist())) < 2:
-            raise ValueError(f"expected same and different pairs, got one kind in {name!r}")
-    if not keep_best.keys() <= watch.keys():
-        raise ValueError(f"expected to keep the best of {list(watch)}, got {list(keep_best)}")
+        has_both = faces.pairs is not None and len(set(faces.pairs.same.tolist())) == 2
+        expect(has_both, f"same and different pairs of {name!r}", faces)
+    is_watched = keep_best.keys() <= watch.keys()
+    expect(is_watched, f"to keep the best of {list(watch)}", list(keep_best))
     taken = _weights(model)
     for name, kept in keep_best.items():
-        if _shapes(kept) != _shapes(model):
-            raise ValueError(f"expected a network like the model to keep, got another on {name!r}")
-        if taken & _weights(kept):
-            own = "a network with weights of its own to keep"
-            raise ValueError(f"expected {own}, got those of the model or of another on {name!r}")
+        with expecting(f"a network like the model to keep the best on {name!r}"):
+            kept.load_state_dict(model.state_dict())
+        got = f"those of the model or of another on {name!r}"
+        expect(not taken & _weights(kept), "a network with weights of its own to keep", got)
         taken |= _weights(kept)
-
-
-def _shapes(model: nn.Module) -> dict:
-    return {name: weight.shape for name, weight in model.state_dict().items()}
 
 
 def _weights(model: nn.Module) -> set[int]:

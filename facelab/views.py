@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from facelab.checks import kinds, real, whole
+from facelab.checks import expect, kinds, real, whole
 from facelab.faces import Faces, Split, draw_pairs
 
 # The nine people of peopleDevTrain with more images (George W. Bush has 530) stay in train:
@@ -20,19 +20,14 @@ def view1(faces: Faces, dev_people: float = 0.15, seed: int = 0) -> Split:
     (0, 1), is held out as dev, nobody with more than 50 images; the others are train, with those
     pairs of pairsDevTrain whose people are both in it. The seed decides who is held out and which
     pairs of them are drawn: as many same as different ones, three of each per held-out person with
-    two images or more, at most 500 of each.
-
-    References
-    ----------
-    Huang et al., "Labeled Faces in the Wild", UMass Amherst TR 07-49, 2007, section IV.
+    two images or more, at most 500 of each (Huang et al., "Labeled Faces in the Wild", UMass
+    Amherst TR 07-49, 2007, section IV).
     """
     protocol = _protocol_of(faces)
-    pool = faces.select(protocol.dev_train)
     test = faces.select(protocol.dev_test)
-    test = test.with_pairs(protocol.pairs_dev_test.rows(test, "View 1 test", "test"))
-    train, dev = hold_out(pool, dev_people, seed)
-    train = _with_train_pairs(train, protocol.pairs_dev_train, "View 1 train")
-    return Split(train, dev, test, "View 1")
+    pool = faces.select(protocol.dev_train)
+    pairs = protocol.pairs_dev_train, protocol.pairs_dev_test
+    return _split(pool, test, *pairs, "View 1", dev_people, seed)
 
 
 @kinds
@@ -48,11 +43,9 @@ def view2(faces: Faces, fold: int, dev_people: float = 0.15, seed: int = 0) -> S
     name = f"View 2, fold {fold + 1}"
     people = set(protocol.folds[fold])
     test = faces.select(people)
-    test_pairs = protocol.pairs.where(protocol.pairs.fold == fold)
-    test = test.with_pairs(test_pairs.rows(test, f"{name} test", "test"))
-    train, dev = hold_out(faces.select(set(faces.names) - people), dev_people, seed)
-    train = _with_train_pairs(train, protocol.pairs, f"{name} train")
-    return Split(train, dev, test, name)
+    pool = faces.select(set(faces.names) - people)
+    pairs = protocol.pairs, protocol.pairs.where(protocol.pairs.fold == fold)
+    return _split(pool, test, *pairs, name, dev_people, seed)
 
 
 @kinds
@@ -77,14 +70,13 @@ def split_people(faces: Faces, dev: float = 0.25, test: float = 0.25, seed: int 
     seed decides who is where and which pairs are drawn, in each part as LFW drew its own: as many
     same as different ones, three of each per person with two images or more, at most 500 of each.
 
-    Shares that are none, or fewer than two people with two images or more in a part, are
-    ValueErrors; the message says how many are needed.
+    Fewer than two people with two images or more in a part are a ValueError, which says how many
+    are needed.
     """
     dev = real("dev", dev, 0, 1)
     test = real("test", test, 0, 1)
-    if not 0 < dev < dev + test < 1:
-        got = f"dev={dev}, test={test}"
-        raise ValueError(f"expected shares of people above 0 and below 1 in all, got {got}")
+    got = f"dev={dev}, test={test}"
+    expect(0 < dev < dev + test < 1, "shares of people above 0 and below 1 in all", got)
     rng = np.random.default_rng(whole("seed", seed, 0))
     chosen = {"train": [], "dev": [], "test": []}
     for is_many in (True, False):
@@ -96,10 +88,10 @@ def split_people(faces: Faces, dev: float = 0.25, test: float = 0.25, seed: int 
         parts = np.split(rng.permutation(people), [n_test, n_test + n_dev])
         for part, some in zip(("test", "dev", "train"), parts, strict=True):
             chosen[part] += [faces.names[k] for k in some]
-    parts = []
-    for part, names in chosen.items():
-        some = faces.select(names)
-        parts.append(_with_drawn_pairs(some, f"{part} people", part, seed))
+    parts = [
+        _with_drawn_pairs(faces.select(names), f"{part} people", part, seed)
+        for part, names in chosen.items()
+    ]
     return Split(*parts, f"people of {faces.source}")
 
 
@@ -114,10 +106,8 @@ def _too_few(faces: Faces, n: int, smallest: float) -> str:
 
 
 def _protocol_of(faces: Faces):
-    """LFW's lists of people and pairs, which only `facelab.load_lfw` brings."""
-    if faces.protocol is None:
-        got = f"got {faces}; split_people needs none"
-        raise ValueError(f"expected faces with LFW's lists of people and pairs, {got}")
+    lists = "faces with LFW's lists of people and pairs"
+    expect(faces.protocol is not None, lists, f"{faces}; split_people needs none")
     return faces.protocol
 
 
@@ -126,8 +116,7 @@ def _with_drawn_pairs(faces: Faces, name: str, role: str, seed: int) -> Faces:
     same = int((faces.counts * (faces.counts - 1) // 2).sum())
     different = len(faces) * (len(faces) - 1) // 2 - same
     n_pairs = min(MOST_PAIRS, 3 * int((faces.counts >= 2).sum()), same, different)
-    if n_pairs == 0:
-        raise ValueError(f"expected people with two images or more for {name} pairs, got {faces}")
+    expect(n_pairs, f"people with two images or more for {name} pairs", faces)
     return faces.with_pairs(draw_pairs(faces, n_pairs, n_pairs, seed, name, role))
 
 
@@ -136,13 +125,16 @@ def hold_out(pool: Faces, dev_people: float, seed: int) -> tuple[Faces, Faces]:
     drawable = np.array(pool.names)[pool.counts <= MOST_DEV_IMAGES]
     n = len(drawable)
     n_people = round(real("dev_people", dev_people, 0, 1) * len(pool.names))
-    if not 0 < n_people < n:
-        raise ValueError(f"expected to draw between 1 and {n - 1} of {n} people, got {n_people}")
+    expect(0 < n_people < n, f"to draw between 1 and {n - 1} of {n} people", n_people)
     rng = np.random.default_rng(whole("seed", seed, 0))
     drawn = set(rng.choice(drawable, n_people, replace=False).tolist())
     dev = _with_drawn_pairs(pool.select(drawn), "dev", "dev", seed)
     return pool.select(set(pool.names) - drawn), dev
 
 
-def _with_train_pairs(train: Faces, pairs, name: str) -> Faces:
-    return train.with_pairs(pairs.among(train.names).rows(train, name, "train"))
+def _split(pool, test, train_pairs, test_pairs, name, dev_people, seed):
+    """Hold dev people out of `pool`, and give train and test their pairs of the protocol."""
+    train, dev = hold_out(pool, dev_people, seed)
+    train_pairs = train_pairs.among(train.names).rows(train, f"{name} train", "train")
+    test_pairs = test_pairs.rows(test, f"{name} test", "test")
+    return Split(train.with_pairs(train_pairs), dev, test.with_pairs(test_pairs), name)

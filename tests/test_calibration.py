@@ -138,8 +138,8 @@ def test_six_people_are_enough_and_three_are_not():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"log_lr": [0.0, 1.0]}, "expected 801 values of log_lr, got 2"),
-        ({"low": "far"}, "expected low a list, got 'str'"),
+        ({"log_lr": [0.0, 1.0]}, r"expected log_lr of shape \(801,\), got shape \(2,\)"),
+        ({"low": "far"}, "expected low a finite number, got 'f'"),
         ({"low": ["x"] * 801}, "expected low a finite number, got 'x'"),
         ({"log_lr": [None] * 801}, "expected log_lr a finite number, got None"),
         ({"cllr": {"before": 0.5}}, "expected logistic a finite number of 0 or more, got None"),
@@ -158,7 +158,7 @@ def test_a_calibration_is_a_whole_one_or_refused(calibration):
     plain = calibration.as_plain()
     assert Calibration.of_plain(plain).as_plain() == plain
     for other in ([1, 2], {}, {name: plain[name] for name in plain if name != "log_lr"}):
-        with pytest.raises(ValueError, match="expected (a )?calibration"):
+        with pytest.raises(ValueError, match="expected a calibration"):
             Calibration.of_plain(other)
 
 
@@ -169,7 +169,7 @@ def test_a_calibration_is_a_whole_one_or_refused(calibration):
         (lambda c, r: c.how_sure("near"), "expected numbers in distances, got <U4"),
         (lambda c, r: c.how_sure(1.0, prior=0), "expected prior a finite number from .*, got 0"),
         (lambda c, r: c.how_sure(1.0, prior=np.nan), "expected prior a finite number .*, got nan"),
-        (lambda c, r: c.reliability(0.5), "expected report a Report, got 'float'"),
+        (lambda c, r: c.reliability(0.5), "expected report of kind Report, got 0.5"),
         (lambda c, r: c.reliability(r, n_bins=0), "expected n_bins a whole number from 1 to"),
         (lambda c, r: calibrate(*people(9, 0), n=1), "expected n a whole number from 20 to"),
         (lambda c, r: calibrate(*people(9, 0), seed=-1), "expected seed a whole number of 0"),

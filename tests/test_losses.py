@@ -107,7 +107,7 @@ def test_adacos_needs_three_people_and_a_yes_or_no():
         AdaCos(math.nan, 4)
     with pytest.raises(ValueError, match="embedding_size .*1 or more, got 0"):
         AdaCos(3, 0)
-    with pytest.raises(ValueError, match="expected dynamic True or False, got 'no'"):
+    with pytest.raises(ValueError, match="expected dynamic of kind bool, got 'no'"):
         AdaCos(3, 2, dynamic="no")
 
 

@@ -127,21 +127,23 @@ def test_a_network_is_not_saved_under_the_name_of_another(tmp_path):
 def test_a_file_that_is_no_network_is_refused_and_never_unpickled(tmp_path):
     path = tmp_path / "network.safetensors"
     path.write_bytes(pickle.dumps(ARCHITECTURE))
-    with pytest.raises(ValueError, match=r"expected a network of save_network, got .*network.safe"):
+    with pytest.raises(ValueError, match="safetensors: expected a network of save_network"):
         models.load_network(path)
     saved(path)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="expected a network"):
         models.load_network(path)
     path.write_bytes(b"")
-    with pytest.raises(ValueError, match="network.safetensors, cut, empty, .*; delete it"):
+    with pytest.raises(ValueError, match="network.safetensors: expected .*; delete it"):
         models.load_network(path)
     other = models.siamese_cnn(8, 16, channels=(4, 8)).state_dict()
     about = {"architecture": json.dumps(ARCHITECTURE), "settings": "{}"}
     huge = ARCHITECTURE | {"embedding_size": 10**12}  # more than there is memory
     for architecture in (ARCHITECTURE, huge, [1], {"name": ["siamese_cnn"]}, {"name": "vgg"}):
         save_file(other, path, about | {"architecture": json.dumps(architecture)})
-        with pytest.raises(ValueError, match="of another network .*; delete it") as error:
+        with pytest.raises(
+            ValueError, match="network.safetensors: expected .*; delete it"
+        ) as error:
             models.load_network(path)
         assert "\n" not in str(error.value)
 
@@ -166,7 +168,7 @@ def test_settings_that_make_no_sense_are_neither_saved_nor_loaded(tmp_path, wron
     about = {"architecture": json.dumps(ARCHITECTURE), "settings": json.dumps(wrong)}
     save_file(models.siamese_cnn(8, 16, channels=(4, 4)).state_dict(), path, about)
     for load in (models.load_network, models.network_settings):
-        with pytest.raises(ValueError, match=f"network.safetensors, .*expected (a )?{name}"):
+        with pytest.raises(ValueError, match=f"network.safetensors: .*expected (a )?{name}"):
             load(path)
 
 
@@ -183,7 +185,7 @@ def test_weights_that_float16_cannot_hold_are_kept(tmp_path):
         assert torch.equal(getattr(loaded[layer], part), getattr(model[layer], part))
     with pytest.raises(ValueError, match="expected threshold a finite number, got nan"):
         models.save_network(path, model, ARCHITECTURE, threshold=math.nan)
-    with pytest.raises(ValueError, match="expected mean finite and as JSON takes it, got 'Tensor'"):
+    with pytest.raises(ValueError, match="expected mean finite and as JSON takes it, got tensor"):
         models.save_network(path, model, ARCHITECTURE, mean=torch.ones(1))
     with torch.no_grad():
         model[0].weight[0] = math.nan

@@ -179,7 +179,7 @@ def test_a_calibration_survives_the_way_through_a_file():
     assert again.as_plain() == known.as_plain() and "30 people" in repr(again)
     before, after = (one.how_sure([0.4, 0.9, 1.4]) for one in (known, again))
     np.testing.assert_allclose(before, after, rtol=1e-3)
-    with pytest.raises(ValueError, match="expected 801 values of low, got 2"):
+    with pytest.raises(ValueError, match="expected low of shape .801,., got shape .2,."):
         Calibration.of_plain(known.as_plain() | {"low": [1, 2]})
 
 

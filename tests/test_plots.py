@@ -368,7 +368,7 @@ def test_calibration_is_drawn_bin_by_bin_with_its_intervals_and_cllr():
 @pytest.mark.parametrize("draw", [plots.plot_roc, plots.plot_det, plots.plot_thresholds])
 def test_operating_curves_refuse_one_kind_of_pairs(draw):
     only_same = replace(make_report(10), same=np.ones(10, bool), right=np.arange(10))
-    with pytest.raises(ValueError, match="View 1 test: expected same and different pairs, got 10"):
+    with pytest.raises(ValueError, match="same and different pairs, got 10 .* View 1 test"):
         draw(only_same)
     assert not plt.get_fignums()
 

@@ -557,10 +557,10 @@ def test_threshold_never_sees_tested_people():
     report = verify(x, test, threshold)
     assert report.threshold_from == "best accuracy and best F1 on dev"
     assert (report.rule, report.name, report.role) == ("accuracy and f1", "test", "test")
-    with pytest.raises(ValueError, match="got 3 of the people tested, A_0 first"):
+    with pytest.raises(ValueError, match="got 3 of the people tested: A_0, A_1"):
         verify(x, dev, threshold)
     one_shared = replace(test, names=("B_0", "A_2", "B_2"))
-    with pytest.raises(ValueError, match="got 1 of the people tested, A_2 first"):
+    with pytest.raises(ValueError, match="got 1 of the people tested: A_2$"):
         verify(x, one_shared, threshold)
 
 
@@ -715,17 +715,17 @@ def test_verify_keeps_pairs_folds_and_ids_in_order():
 def test_fitting_refuses_one_kind_of_pairs_no_pairs_and_other_images():
     x, faces = on_circle([0.5, 1.5]), faces_of_pairs([True, False])
     only_same = faces_of_pairs([True, True])
-    with pytest.raises(ValueError, match="dev: expected both kinds, got 2 same, 0 different"):
+    with pytest.raises(ValueError, match="both kinds of pairs in dev, got 2 same, 0 different"):
         fit_threshold(x, only_same, only_same.pairs)
     with pytest.raises(
-        ValueError, match="every pair: expected both kinds, got 0 same, 3 different"
+        ValueError, match="both kinds of pairs in every pair, got 0 same, 3 different"
     ):
         fit_threshold(np.eye(3), faces_of_counts([1, 1, 1]))
     with pytest.raises(ValueError, match="expected faces with pairs, got none"):
         fit_threshold(np.eye(1), faces_of_counts([1]))
     with pytest.raises(ValueError, match="expected faces with pairs, got none"):
         verify(x, faces.with_pairs(None), 1.0)
-    with pytest.raises(ValueError, match="one embedding for each of 4 images, got 3"):
+    with pytest.raises(ValueError, match="one embedding for each of 4 images, got shape .3, 2."):
         verify(x[:3], faces, 1.0)
     with pytest.raises(ValueError, match="expected `same` as the labels"):
         fit_threshold(x, faces, Pairs([0, 0], [1, 2], [False, True]))
@@ -776,12 +776,11 @@ def test_a_report_refuses_what_does_not_fit(change, message):
         (lambda r: compare(r, 0.5), "expected b of kind Report, got 0.5"),
         (lambda r: compare_all(r, {"a": r}, "tpr"), r"a metric of \['accuracy'.*, got 'tpr'"),
         (lambda r: holm([0.5, 1.5]), r"expected p values from 0 to 1, got \[0.5, 1.5\]"),
-        (lambda r: mean_of(["a"]), "expected numbers, one per seed, got <U1"),
+        (lambda r: mean_of(["a"]), "expected numbers in values, one per seed, got <U1"),
         (lambda r: mean_of([np.nan, 1]), "expected finite values, one per seed, got nan"),
-        (lambda r: difference_of(*2 * [pd.Series(["x"])]), "numbers in a, got (str|object)"),
-        (lambda r: replace(r, synthetic="no"), "expected synthetic True or False, got 'no'"),
-        (lambda r: pool_folds([]), "expected reports with thresholds above 0, got None"),
-        (lambda r: pool_folds([replace(r, threshold=0)]), "thresholds above 0, got 0.0"),
+        (lambda r: replace(r, synthetic="no"), "expected synthetic of kind bool, got 'no'"),
+        (lambda r: pool_folds([]), r"expected reports with thresholds above 0, got \[\]"),
+        (lambda r: pool_folds([replace(r, threshold=0)]), r"thresholds above 0, got \[0.0"),
         (lambda r: every_pair("faces"), "expected faces of kind Faces, got 'faces'"),
         (lambda r: verify(np.eye(2), r, 0.5), "expected faces of kind Faces, got Report"),
     ],
@@ -1019,9 +1018,9 @@ def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"synthetic": np.array([True, False])}, "expected synthetic True or False, got"),
-        ({"source": None}, "expected source a str, got 'NoneType'"),
-        ({"rule": np.array(["f1"])}, "expected rule a str"),
+        ({"synthetic": np.array([True, False])}, "expected synthetic of kind bool, got"),
+        ({"source": None}, "expected source of kind str, got None"),
+        ({"rule": np.array(["f1"])}, "expected rule of kind str"),
         ({"image_ids": np.full((24, 2), "a"), "people": np.full((24, 2), "a")}, "for each image"),
     ],
 )

@@ -57,9 +57,9 @@ def test_view_1_refuses_what_it_does_not_know(small_faces):
 
 def test_held_out_people_without_a_pair_are_refused(small_faces):
     ones = replace(small_faces, labels=np.arange(100), names=tuple(map(str, range(100))))
-    protocol = SimpleNamespace(
-        dev_train=ones.names[:50], dev_test=ones.names[50:], pairs_dev_test=NamedPairs.of([])
-    )
+    none = NamedPairs.of([])
+    people = {"dev_train": ones.names[:50], "dev_test": ones.names[50:]}
+    protocol = SimpleNamespace(pairs_dev_train=none, pairs_dev_test=none, **people)
     with pytest.raises(ValueError, match="people with two images or more for dev pairs"):
         view1(replace(ones, protocol=protocol))
 

@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from scipy.spatial import KDTree
 
-from facelab.checks import kinds, whole
+from facelab.checks import expect, kinds, whole
 from facelab.faces import Faces
 from facelab.plots.palette import COLOURS, DIFFERENT, SAME
 from facelab.plots.style import describe, legend, new_axes, new_panels
@@ -45,8 +45,8 @@ def plot_mistakes(report: Report, faces: Faces, n=5, ax=None):
     mistakes = report.mistakes(n)
     ids = mistakes[["left_id", "right_id"]].to_numpy()  # (n_mistakes, 2)
     rows = pd.Index(faces.image_ids).get_indexer(ids.ravel()).reshape(ids.shape)
-    if (rows < 0).any():
-        raise ValueError(f"expected the faces of the report, got none of {ids[rows < 0][0]}")
+    missing = ids[rows < 0][:3]
+    expect(not len(missing), "the faces of the report", f"none of {', '.join(missing)}")
     accepts = mistakes["kind"] == "false accept"
     lines = [rows[accepts].ravel(), rows[~accepts].ravel()]
     ax = _draw_lines(ax, faces, lines, faces.image_ids, gap=0.15)

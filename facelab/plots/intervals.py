@@ -13,12 +13,10 @@ def plot_intervals(table, bar=None, seeds=None, strong=()):
 
     `table` has ``label, value, low, high, source, synthetic``; a value without ends is that of one
     seed, drawn open; where it is missing, ``instead`` or "not measured" stands in its place.
-    Optional are ``panel``, with axes of its own; ``group``, which gives the colour; ``metric``, the
-    name of the axis; and ``pairs``. Without groups the colour tells the side of zero: blue above,
-    vermilion below, grey where the interval holds zero. `bar` is the label that the others are held
-    against: its interval becomes a band. `seeds`, with ``label``, ``value`` and any ``panel``, are
-    single trainings: small rings. Labels in `strong` are bold. Returns axes, an array if there are
-    panels.
+    Optional are ``panel``, with axes of its own; ``group``, which gives the colour, by default that
+    of the side of zero; ``metric``, the name of the axis; and ``pairs``. The interval of the label
+    `bar` becomes a band. `seeds`, with ``label``, ``value`` and any ``panel``, are single
+    trainings: small rings. Labels in `strong` are bold. Returns axes, an array if there are panels.
     """
     groups = {}
     if "group" in table:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from facelab.checks import kinds
+from facelab.checks import expect, kinds
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
 from facelab.plots.style import caption_of, data_of, describe, legend, new_axes, span
 from facelab.verification import Calibration, Report
@@ -116,9 +116,8 @@ def plot_thresholds(report: Report, ax=None):
 def plot_calibration(calibration: Calibration, report: Report, ax=None):
     """Draw how often pairs are same against how probable that was said to be, in bins of pairs.
 
-    The reliability diagram of a `Calibration` on the report of other people, same and different
-    pairs weighing one half each. The lines are 95 % intervals; Cllr, in bits, is 1 where a
-    distance says nothing, and "before" takes threshold - distance for the logarithm of the ratio.
+    The reliability diagram of a `Calibration` on the report of other people, see
+    `Calibration.reliability`; lines are 95 % intervals.
     """
     _named(report)
     ax = ax or new_axes(10, 6.6)
@@ -144,10 +143,8 @@ def _named(reports):
     reports = reports if isinstance(reports, dict) else {"": reports}
     for report in reports.values():
         n_same = np.sum(report.same)
-        n_different = np.sum(~report.same)
-        if not (n_same and n_different):
-            got = f"{n_same} and {n_different}"
-            raise ValueError(f"{report.name}: expected same and different pairs, got {got}")
+        got = f"{n_same} and {len(report) - n_same} in {report.name}"
+        expect(0 < n_same < len(report), "same and different pairs", got)
     return reports
 
 

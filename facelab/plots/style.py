@@ -10,27 +10,14 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from facelab.plots.palette import CYCLE, GREY
 
-FONTS = (  # for names that DejaVu Sans cannot write: one of the machine's own for each script
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK KR",
-    "Noto Sans SC",
-    "Noto Sans KR",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "Droid Sans Fallback",
-    "Microsoft YaHei",
-    "Malgun Gothic",
-    "Hiragino Sans GB",
-    "Apple SD Gothic Neo",
-    "NanumGothic",
-    "Arial Unicode MS",
-    "Noto Sans Devanagari",
-    "Lohit Devanagari",
-    "Nirmala UI",
-    "Mangal",
+# For names that DejaVu Sans cannot write: one of the machine's own for each script.
+FONTS = [
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans KR"),
+    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Microsoft YaHei"),
+    *("Malgun Gothic", "Hiragino Sans GB", "Apple SD Gothic Neo", "NanumGothic"),
+    *("Arial Unicode MS", "Noto Sans Devanagari", "Lohit Devanagari", "Nirmala UI", "Mangal"),
     "Kohinoor Devanagari",
-)
+]
 
 
 def set_style() -> None:

@@ -25,9 +25,9 @@ def plot_epochs(
     """Draw lines over epochs; where several trainings share a line, their mean.
 
     `history` is that of `fit`, or several below one another: ``epoch, source, synthetic`` and the
-    `columns`, one or several; where one is missing (nan) its epoch is left out. A column `by`, for
-    example ``"method"``, gets a line of the one `columns` for each of its values. `reference`,
-    values by name, are horizontal lines. The `title` is by default what the lines end at.
+    `columns`, one or several. A column `by`, for example ``"method"``, gets a line of the one
+    `columns` for each of its values. `reference`, values by name, are horizontal lines. The `title`
+    is by default what the lines end at.
     """
     ax = ax or new_axes()
     columns = [columns] if isinstance(columns, str) else columns
@@ -80,8 +80,7 @@ def plot_mined(mined, everything, of):
     """Draw the distances of the negatives that miners pick, against all of the same batches.
 
     `mined` holds those of each miner by its name, (n_picked,), and `everything` those of all
-    negatives, (n_negatives,), of the faces `of`; compare Wu et al., "Sampling Matters in Deep
-    Embedding Learning", ICCV 2017, figures 2 and 3.
+    negatives, (n_negatives,), of the faces `of` (compare Wu et al., ICCV 2017, figures 2 and 3).
     """
     axes = new_panels(len(mined), 5.6, 4, sharex=True, sharey=True)
     bins = np.histogram_bin_edges(everything, 60)

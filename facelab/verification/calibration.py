@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from facelab.checks import kinds, numbers, of_kind, one_each, real, truths, whole
+from facelab.checks import expect, kinds, numbers, one_each, real, truths, whole
 from facelab.faces import Faces, Pairs
 from facelab.verification.intervals import supported
 from facelab.verification.report import Report, resampled_weights
@@ -16,11 +16,12 @@ GRID = np.linspace(0, 2, 801)  # distances at which likelihood ratios are kept
 FEWEST_PEOPLE = 4  # with two images or more: two are held out, two are left to learn from
 MOST_FOLDS = 5
 METHODS = ("before", "logistic", "isotonic")  # of which the first calibrates nothing
-PLAIN = {"method": str, "threshold": float, "cllr": dict, "name": str}
+PLAIN = ("method", "threshold", "cllr", "name")
 OPEN = {"low": -np.inf, "high": np.inf}  # ends of intervals that JSON has as null
 CURVES = ("log_lr", *OPEN)  # on `GRID`
 
 
+@kinds
 @dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
     """What a distance says: natural logarithms of likelihood ratios at the distances of `GRID`.
@@ -67,26 +68,19 @@ class Calibration:
 
     @classmethod
     def of_plain(cls, plain: dict) -> "Calibration":
-        """Return the calibration that `as_plain` described, without the names of its people.
-
-        Anything else is a ValueError.
-        """
+        """Return the calibration that `as_plain` described, without the names of its people."""
         expected = [*PLAIN, *CURVES, "people"]
-        if set(of_kind("calibration", plain, dict)) != set(expected):
-            raise ValueError(f"expected a calibration with {expected}, got {list(plain)}")
-        about = {name: of_kind(name, plain[name], kind) for name, kind in PLAIN.items()}
+        expect(set(plain) == set(expected), f"a calibration with {expected}", list(plain))
+        about = {name: plain[name] for name in PLAIN}
         real("threshold", about["threshold"])
-        for name in METHODS:
-            real(name, about["cllr"].get(name), 0)
-        if about["method"] not in METHODS[1:]:
-            raise ValueError(f"expected a method of {METHODS[1:]}, got {about['method']!r}")
         for end in CURVES:
-            values = of_kind(end, plain[end], list)
-            if len(values) != len(GRID):
-                raise ValueError(f"expected {len(GRID)} values of {end}, got {len(values)}")
-            values = [OPEN[end] if v is None and end in OPEN else real(end, v) for v in values]
-            about[end] = np.array(values)
-        return cls(**about, n_people=whole("people", plain["people"], 1))
+            values = [OPEN[end] if v is None and end in OPEN else real(end, v) for v in plain[end]]
+            about[end] = one_each(end, values, len(GRID))
+        made = cls(**about, n_people=whole("people", plain["people"], 1))
+        for name in METHODS:
+            real(name, made.cllr.get(name), 0)
+        expect(made.method in METHODS[1:], f"a method of {METHODS[1:]}", repr(made.method))
+        return made
 
     def log_ratio(self, distances) -> np.ndarray:
         """Natural logarithm of the likelihood ratio of each distance."""
@@ -96,8 +90,7 @@ class Calibration:
         """Return a row per distance: distance, lr, lr_low, lr_high, p_same, p_low, p_high.
 
         `prior` is P(same) before the distance is known, in (0, 1). Intervals are 95 % over
-        resampled people; a ratio at its bound says "at least": its interval ends at infinity (or
-        at 0 below), and that of P(same) at 1 (or 0).
+        resampled people; that of a ratio at its bound is open.
         """
         prior = real("prior", prior, 1e-12, 1 - 1e-12)
         distances = np.atleast_1d(numbers("distances", distances, low=0))
@@ -113,13 +106,14 @@ class Calibration:
             table[f"p{end or '_same'}"] = probability(log + log_odds)
         return table
 
+    @kinds
     def cllr_on(self, report: Report) -> tuple[float, float]:
         """Return the Cllr, before and after, of a report on other people; see `cllr`."""
         weights = self._weights_on(report)
-        before = self.threshold - report.distances
-        logs = (before, self.log_ratio(report.distances))
+        logs = (self.threshold - report.distances, self.log_ratio(report.distances))
         return tuple(cllr(log, report.same, weights) for log in logs)
 
+    @kinds
     def reliability(self, report: Report, n_bins: int = 10, n: int = 500) -> pd.DataFrame:
         """Hold P(same) at prior 0.5 against the share of same pairs of a report on other people.
 
@@ -150,10 +144,9 @@ class Calibration:
         return pd.DataFrame(table | {"low": low, "high": high, "pairs": member.sum(axis=0)})
 
     def _weights_on(self, report):
-        shared = sorted(self.people & set(of_kind("report", report, Report).people.tolist()))
-        if shared and not report.seen:
-            got = f"{len(shared)} of the people who calibrated, {shared[0]} first"
-            raise ValueError(f"expected a report on other people, got {got}")
+        shared = sorted(self.people & set(report.people.tolist()))
+        got = f"{len(shared)} of the people who calibrated: {', '.join(shared[:3])}"
+        expect(report.seen or not shared, "a report on other people", got)
         return halves(np.ones(len(report)), report.same)
 
 
@@ -176,28 +169,24 @@ def calibrate_report(
 ) -> Calibration:
     """Learn from the pairs of a report what a distance says.
 
-    Pairs count by `weights`, (n_pairs,), by default alike, same and different ones one half each,
-    so that fitted odds are likelihood ratios. Logistic regression of the distance and isotonic
-    regression are each held against people whom they did not see: people are dealt into folds, a
-    fold is predicted from pairs of which both people are in the others, and pairs across folds are
-    left out. The one with the smaller Cllr is fitted to all pairs, and to those of `n` resamples of
-    people.
+    Pairs count by `weights`, (n_pairs,), same and different ones one half each, so that fitted odds
+    are likelihood ratios. Logistic regression of the distance and isotonic regression are each held
+    against people whom they did not see: people are dealt into folds, a fold is predicted from
+    pairs of which both people are in the others, and pairs across folds are left out. The one with
+    the smaller Cllr is fitted to all pairs, and to those of `n` resamples of people.
 
-    A ratio is bounded by what so many people can say: an event never seen in k independent trials
-    has a chance of about 1 / (k + 1) (Laplace's rule of succession), so that ratios lie between
-    1 / (k_same + 1) and k_different + 1, of the pairs of `Report.independent`.
-
-    Fewer than four people with two images or more are a ValueError.
+    An event never seen in k independent trials has a chance of about 1 / (k + 1) (Laplace's rule of
+    succession), so that ratios lie between 1 / (k_same + 1) and k_different + 1, of the pairs of
+    `Report.independent`. Fewer than four people with two images or more are a ValueError.
     """
     n = whole("n", n, 20, 100_000)
     seed = whole("seed", seed, 0)
     same = report.same
     weights = np.ones(len(report)) if weights is None else weights
     n_same = len(np.unique(report.people[report.left[same & (weights > 0)]]))
-    if n_same < FEWEST_PEOPLE or not weights[~same].any():
-        got = f"{n_same} people and {np.count_nonzero(~same):,} different pairs"
-        expected = f"same pairs of {FEWEST_PEOPLE} people or more, and different pairs"
-        raise ValueError(f"{report.name}: expected {expected}, got {got}")
+    got = f"{n_same} people and {np.count_nonzero(~same):,} different pairs in {report.name}"
+    expected = f"same pairs of {FEWEST_PEOPLE} people or more, and different pairs"
+    expect(n_same >= FEWEST_PEOPLE and weights[~same].any(), expected, got)
     cllrs = _held_out(report, weights, n_same, seed)
     method = min(("logistic", "isotonic"), key=cllrs.get)
     bounds = _bounds(report)
@@ -213,16 +202,16 @@ def calibrate_report(
     high = np.where(high >= bounds[1], np.inf, high)
     threshold = float(best(Sweep(report.distances, same), "accuracy", weights))
     people = frozenset(report.people.tolist())
-    about = (report.name, len(people), people)
-    return Calibration(log_lr, low, high, method, threshold, cllrs, *about)
+    curves = (log_lr, low, high)
+    return Calibration(*curves, method, threshold, cllrs, report.name, len(people), people)
 
 
 def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the cost of the log likelihood ratio of natural logarithms, in bits.
+    """Return the cost of natural logarithms of likelihood ratios, (n_pairs,), in bits.
 
     The mean of log2(1 + 1 / LR) over same pairs and of log2(1 + LR) over different ones (Brümmer
-    and du Preez, Computer Speech and Language 20, 2006, equation 17), (n_pairs,) each: 0 for sure
-    and right, 1 for LR = 1 whatever the distance, more for worse than saying nothing.
+    and du Preez, Computer Speech and Language 20, 2006, equation 17): 0 for sure and right, 1 for
+    saying nothing, more for worse than that.
 
     >>> round(cllr(np.log([3.0, 1.0]), np.array([True, False])), 4)
     0.7075
@@ -267,8 +256,8 @@ def _held_out(report, weights, n_same, seed):
             fitted = _fitted(method, d, kind, w, bounds)
             logs[method][inside] = np.interp(held, GRID, fitted)
     known = ~np.isnan(logs["before"])
-    if not (weights[known & same].any() and weights[known & ~same].any()):
-        raise ValueError(f"{report.name}: expected pairs of both kinds in each fold, got too few")
+    has_both = weights[known & same].any() and weights[known & ~same].any()
+    expect(has_both, "pairs of both kinds in each fold", f"too few in {report.name}")
     return {name: cllr(log[known], same[known], weights[known]) for name, log in logs.items()}
 
 
@@ -291,7 +280,6 @@ def _bounds(report, among=slice(None)):
 
 
 def _nearest(distances):
-    """Places in `GRID` of the distances nearest to these."""
     return np.rint(np.interp(distances, GRID, np.arange(len(GRID)))).astype(int)
 
 

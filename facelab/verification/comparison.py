@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from facelab.checks import kinds, numbers, one_each
+from facelab.checks import expect, kinds, numbers, one_each
 from facelab.verification.intervals import FEWEST
 from facelab.verification.report import OF_PAIRS, Report, resampled_rates
 
@@ -31,14 +31,11 @@ def mean_of(values) -> Estimate:
     A rate that is undefined, nan, for every seed has an undefined mean; for some, a ValueError.
     """
     values = np.asarray(values)
-    if values.dtype.kind not in "fiu" and values.size:
-        raise ValueError(f"expected numbers, one per seed, got {values.dtype}")
-    values = values.astype(float)
     n = values.size
-    if values.ndim != 1 or not n:
-        raise ValueError(f"expected one value per seed, at least 1, got shape {values.shape}")
-    if not np.isnan(values).all():
-        numbers("values, one per seed", values)
+    got = f"shape {values.shape}"
+    expect(values.ndim == 1 and n, "one value per seed, at least 1", got)
+    if values.dtype.kind != "f" or not np.isnan(values).all():
+        values = numbers("values, one per seed", values)
     mean = float(values.mean())
     if n == 1:
         return Estimate(mean)
@@ -57,20 +54,16 @@ def difference_of(a, b) -> Estimate:
         a, b = numbers("a", a), numbers("b", b)
         return mean_of(a - one_each("b", b, a.size))
     seeds = a.index.intersection(b.index)
-    if seeds.empty or not (a.index.is_unique and b.index.is_unique):
-        got = f"{[*a.index]} and {[*b.index]}"
-        raise ValueError(f"expected common seeds, each seed once, got {got}")
-    for name, one in {"a": a, "b": b}.items():
-        if one.dtype.kind not in "iuf":
-            raise ValueError(f"expected numbers in {name}, got {one.dtype}")
+    is_paired = len(seeds) and a.index.is_unique and b.index.is_unique
+    expect(is_paired, "common seeds, each seed once", f"{[*a.index]} and {[*b.index]}")
     return mean_of(a[seeds] - b[seeds])
 
 
 def holm(p) -> np.ndarray:
     """Correct p values for their number (Holm, Scandinavian Journal of Statistics 6(2), 1979)."""
     p = np.asarray(p, float)
-    if p.ndim != 1 or ((p < 0) | (p > 1)).any():
-        raise ValueError(f"expected p values from 0 to 1, got {p.tolist()!r:.80}")
+    is_list = p.ndim == 1 and not ((p < 0) | (p > 1)).any()
+    expect(is_list, "p values from 0 to 1", p.tolist())
     ascending = pd.Series(p).sort_values(kind="stable")
     steps = ascending * np.arange(len(ascending), 0, -1)
     return steps.cummax().clip(upper=1).sort_index().to_numpy()
@@ -88,13 +81,12 @@ class Folds(NamedTuple):
 def over_folds(reports: list[Report]) -> Folds:
     """Average the accuracy of View 2's folds, one fold in each report, at its own threshold.
 
-    The standard error is std(ddof=1) / sqrt(n_folds), as LFW asks (Huang, Ramesh, Berg and
-    Learned-Miller, "Labeled Faces in the Wild", UMass TR 07-49, 2007, section III).
+    The standard error is std(ddof=1) / sqrt(n_folds), as LFW asks (see `view1`, section III).
     """
     folds = [np.unique(report.fold).tolist() for report in reports]
     found = [fold for of_report in folds for fold in of_report]
-    if not 2 <= len(reports) == len(found) == len(set(found)):
-        raise ValueError(f"expected two reports or more, of one fold each, got folds {folds}")
+    is_one_each = 2 <= len(reports) == len(found) == len(set(found))
+    expect(is_one_each, "two reports or more, of one fold each", f"folds {folds}")
     rows = []
     for (fold,), report in zip(folds, reports, strict=True):
         chosen = {"threshold": report.threshold, "f1_threshold": report.f1_threshold}
@@ -111,12 +103,12 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     Every fold has a network of its own, so its distances are stretched until its threshold of
     best accuracy falls on the mean one; which pairs are accepted does not change.
     """
-    lowest = min((report.threshold for report in reports), default=None)
-    if lowest is None or lowest <= 0:
-        raise ValueError(f"expected reports with thresholds above 0, got {lowest}")
-    threshold = np.mean([report.threshold for report in reports])
-    scales = [threshold / report.threshold for report in reports]
-    f1 = [k * report.f1_threshold for k, report in zip(scales, reports, strict=True)]
+    thresholds = np.array([report.threshold for report in reports])
+    can_be_scaled = len(reports) and thresholds.min() > 0
+    expect(can_be_scaled, "reports with thresholds above 0", thresholds.tolist())
+    threshold = thresholds.mean()
+    scales = threshold / thresholds
+    f1 = scales * [report.f1_threshold for report in reports]
     starts = np.cumsum([0] + [len(report.image_ids) for report in reports[:-1]])
     arrays = (*OF_PAIRS, "image_ids", "people")
     joined = {array: np.concatenate([getattr(r, array) for r in reports]) for array in arrays}
@@ -125,16 +117,15 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     for side in ("left", "right"):  # positions among the images of all folds
         joined[side] += np.repeat(starts, n_pairs)
     chosen = "best accuracy and best F1 on each fold's dev people, mean"
-    thresholds = {"threshold": threshold, "f1_threshold": np.mean(f1), "threshold_from": chosen}
-    return replace(reports[0], **joined, **thresholds, name=name)
+    joined |= {"threshold": threshold, "f1_threshold": f1.mean(), "threshold_from": chosen}
+    return replace(reports[0], **joined, name=name)
 
 
 class Comparison(NamedTuple):
     """A row per metric: a, b, difference = b - a, its 95 % interval (low, high), p, error and n.
 
     The error is the standard error of the difference; n counts the resamples that define it; the
-    note says why low, high, p and error are nan: fewer than ten independent pairs, of which not
-    even a sign test could be surer than 2 / 2 ** 9.
+    note says why they are nan: fewer than ten independent pairs.
     """
 
     table: pd.DataFrame
@@ -166,10 +157,9 @@ def compare_all(
     A row per report: method, difference = report - reference, low, high and p (see `compare`) and
     p_holm. People are resampled so often that the smallest p stays below 0.005 when corrected.
     """
-    if not reports:
-        raise ValueError("expected at least one report to compare, got none")
-    if metric not in reference.rates():
-        raise ValueError(f"expected a metric of {[*reference.rates()]}, got {metric!r}")
+    expect(reports, "at least one report to compare", "none")
+    metrics = list(reference.rates())
+    expect(metric in metrics, f"a metric of {metrics}", repr(metric))
     n = max(2000, 400 * len(reports))  # the smallest p is 2 / (1 + n)
     drawn_reference, *drawn = resampled_rates([reference, *reports.values()], n, seed)
     tables = [

@@ -8,28 +8,26 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, of_kind, places, real, truth, truths, whole
+from facelab.checks import expect, kinds, numbers, places, real, truths, whole
 from facelab.files import loaded
 from facelab.verification.intervals import FEWEST, supported, units
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 
 RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
-WORDS = ("threshold_from", "rule", "name", "role", "source", "seen")
 OF_PAIRS = ("distances", "same", "fold", "left", "right", "known_errors")  # arrays of a report
 MOST_RESAMPLES = 1_000_000
 
 
+@kinds
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """Distances of tested pairs, the thresholds they are held against, and what follows.
 
     Parameters
     ----------
-    distances, same, fold : ndarray of shape (n_pairs,), float32, bool and int64
-        Distance between unit-length embeddings, in [0, 2], which `pool_folds` may stretch; whether
-        both images show one person.
-    known_errors : ndarray of shape (n_pairs,), bool
-        Which labels are known to be wrong, see `Pairs`; they count as they are.
+    distances, same, fold, known_errors : ndarray of shape (n_pairs,)
+        Distance between unit-length embeddings, in [0, 2], which `pool_folds` may stretch; the
+        others as in `Pairs`.
     left, right : ndarray of shape (n_pairs,), int64
         The two images of each pair, as positions in `image_ids`.
     image_ids, people : ndarray of shape (n_images,), str
@@ -42,9 +40,6 @@ class Report:
     name, role, source, synthetic, seen
         Of the pairs, see `Pairs`, and of their images, see `Faces`; `seen` says in words why the
         people are no strangers, empty for strangers.
-
-    Arrays that do not fit, `people` that contradict `same`, no such rule and what is of another
-    kind are a ValueError.
     """
 
     distances: np.ndarray
@@ -79,7 +74,6 @@ class Report:
             "right": places("right", self.right, n_images),
             "image_ids": np.asarray(self.image_ids, str),
             "people": np.asarray(self.people, str),
-            "synthetic": truth("synthetic", self.synthetic),
             # Against a float64 NumPy compares float32 distances in float64. It rounds a Python
             # float to float32 first, where the midpoint of two neighbours becomes one of them.
             "threshold": np.float64(real("threshold", self.threshold)),
@@ -88,19 +82,15 @@ class Report:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         shapes = [getattr(self, name).shape for name in OF_PAIRS]
-        if set(shapes) != {(self.distances.size,)} or not self.distances.size:
-            raise ValueError(f"expected six arrays of one length, at least 1, got {shapes}")
-        if self.image_ids.ndim != 1 or self.image_ids.shape != self.people.shape:
-            got = f"{self.people.shape} for {self.image_ids.shape}"
-            raise ValueError(f"expected a person for each image, got shapes {got}")
-        for name in WORDS:
-            of_kind(name, getattr(self, name), str)
-        if not re.fullmatch(RULES, self.rule):
-            raise ValueError(f"expected a rule in {RULES}, got {self.rule!r}")
+        n = self.distances.size
+        expect(n and set(shapes) == {(n,)}, "six arrays of one length, at least 1", shapes)
+        got = f"shapes {self.people.shape} for {self.image_ids.shape}"
+        is_each = self.image_ids.shape == self.people.shape == (n_images,)
+        expect(is_each, "a person for each image", got)
+        expect(re.fullmatch(RULES, self.rule), f"a rule in {RULES}", repr(self.rule))
         wrong = (self.people[self.left] == self.people[self.right]) != self.same
-        if wrong.any():
-            got = f"{wrong.sum()} other pairs, pair {np.argmax(wrong)} first"
-            raise ValueError(f"expected people who agree with same, got {got}")
+        got = f"{wrong.sum()} other pairs, pair {np.argmax(wrong)} first"
+        expect(not wrong.any(), "people who agree with same", got)
 
     def __len__(self) -> int:
         return len(self.distances)
@@ -137,8 +127,7 @@ class Report:
     def files(self) -> np.ndarray:
         """Where each image lies in the folder of its data set, str of shape (n_images,).
 
-        ``NAME/NAME_0001.jpg`` for images called ``NAME_0001`` after their person, as in LFW; the
-        ids of others stay: those of `load_faces` are paths already.
+        The ids of images that are not called as in LFW stay: those of `load_faces` are paths.
         """
         files = []
         for image_id, person in zip(self.image_ids, self.people, strict=True):
@@ -174,8 +163,7 @@ class Report:
         """Return every rate, for pairs that count by weights of shape (..., n_pairs).
 
         ``accuracy, far, frr`` at `threshold`; ``f1, precision, recall`` at `f1_threshold`;
-        ``auc``, ``eer``: see the functions of these names; ``tar_at_far_1%, tar_at_far_0.1%``: see
-        `tar_at_far`, nan where that refuses. Undefined rates are nan.
+        ``auc, eer``; ``tar_at_far_1%, tar_at_far_0.1%``, see `tar_at_far`. Undefined rates are nan.
         """
         tp, fp = self.sweep.accepted(weights)
         found = self._at_thresholds(rates, tp, fp)
@@ -216,9 +204,8 @@ class Report:
     def intervals(self, n: int = 2000, seed: int = 0) -> dict[str, tuple[float, float]]:
         """Return the 95 % interval (low, high) of every rate, from `n` resamples of the people.
 
-        See `resampled_weights`; those count in which the rate is defined. The thresholds stay.
-        A rate that no resample can change, above all one of 0 or 1, and one of fewer than ten
-        independent pairs has the interval of `exact`.
+        See `resampled_weights` and `supported`; the thresholds stay. Resamples in which a rate is
+        undefined do not count.
         """
         (drawn,) = resampled_rates([self], n, seed)
         counts, values = self.n_independent(), self.rates()
@@ -282,8 +269,7 @@ class Report:
         def read(path):
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 expected = sorted(field.name for field in fields(cls))
-                if sorted(file.files) != expected:
-                    raise ValueError(f"expected {expected}, got {sorted(file.files)}")
+                expect(sorted(file.files) == expected, str(expected), sorted(file.files))
                 return cls(**{k: v if v.ndim else v.item() for k, v in file.items()})
 
         return loaded(read, path, "a report of tested pairs")
@@ -325,9 +311,8 @@ def resampled_rates(reports: list[Report], n: int, seed: int) -> list[pd.DataFra
     """
     first = reports[0]
     for report in reports:
-        if not same_pairs(first, report):
-            got = f"{first!r} and {report!r}"
-            raise ValueError(f"expected the same pairs in the same order, got {got}")
+        got = f"{first.name}: {len(first)} pairs, and {report.name}: {len(report)} pairs"
+        expect(same_pairs(first, report), "the same pairs in the same order", got)
     drawn = [[] for _ in reports]
     for weights in resampled_weights(first, n, seed):
         for report, parts in zip(reports, drawn, strict=True):

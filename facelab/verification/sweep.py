@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from facelab.checks import kinds, numbers, real, truths
+from facelab.checks import expect, kinds, numbers, real, truths
 from facelab.faces import Pairs
 
 PIECE = 2**16  # pairs that are measured at once
@@ -20,8 +20,8 @@ FARTHEST = 2  # the greatest distance of two points on the unit sphere
 def unit_length(embeddings: np.ndarray) -> np.ndarray:
     """Divide embeddings, (n_images, embedding_size), by their lengths; float64."""
     x = np.asarray(embeddings)
-    if x.ndim != 2 or x.dtype.kind not in "fiu":
-        raise ValueError(f"expected a table of numbers, got {x.dtype} of shape {x.shape}")
+    is_table = x.ndim == 2 and x.dtype.kind in "fiu"
+    expect(is_table, "a table of numbers", f"{x.dtype} of shape {x.shape}")
     length = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
     good = np.isfinite(length) & (length > 0)
     if not good.all():
@@ -63,9 +63,9 @@ class Sweep:
 
     def __init__(self, distances: np.ndarray, same: np.ndarray):
         distances, same = np.asarray(distances), truths("same", same)
-        if distances.shape != same.shape or not len(same):
-            got = f"{distances.shape} and {same.shape}"
-            raise ValueError(f"expected two arrays of one length, at least 1, got shapes {got}")
+        got = f"shapes {distances.shape} and {same.shape}"
+        is_alike = distances.shape == same.shape and len(same)
+        expect(is_alike, "two arrays of one length, at least 1", got)
         numbers("distances", distances, low=0)
         self._order = np.argsort(distances, kind="stable")
         self._same = same[self._order]
@@ -93,9 +93,9 @@ class Sweep:
         if weights is None:
             weights = np.ones(len(self._same), np.int64)
         shape = np.shape(weights)
-        if shape[-1:] != self._order.shape or not np.min(weights) >= 0:
-            got = f"{np.min(weights):g} in shape {shape}"
-            raise ValueError(f"expected a weight of 0 or more for each pair, got {got}")
+        least = np.min(weights)
+        is_fit = shape[-1:] == self._order.shape and least >= 0
+        expect(is_fit, "a weight of 0 or more for each pair", f"{least:g} in shape {shape}")
         weights = np.take(weights, self._order, axis=-1)
         of_same = weights * self._same
         kind = np.result_type(weights, np.int32)

@@ -4,13 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.checks import kinds, one_line, real
+from facelab.checks import expect, kinds, real
 from facelab.faces import Faces, Pairs
 from facelab.verification.report import Report
 from facelab.verification.sweep import LEAST_FAR, Sweep, best, distances, too_few
 
 MOST_DIFFERENT = 10_000
-CHOICES = ("accuracy", "f1", "far", "eer")
+CHOICES = {  # by what the first threshold is chosen, and in words
+    "accuracy": "best accuracy and ",
+    "f1": "",
+    "far": "FAR of at most {:g} % and ",
+    "eer": "FAR nearest to FRR and ",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,9 +44,8 @@ class Threshold:
     @property
     def chosen(self) -> str:
         """How the two were chosen, in words."""
-        first = {"accuracy": "best accuracy and ", "f1": "", "eer": "FAR nearest to FRR and "}
-        first["far"] = f"FAR of at most {100 * (self.far or 0):g} % and "
-        return f"{first[self.by]}best F1 on {self.name}"
+        first = CHOICES[self.by].format(100 * (self.far or 0))
+        return f"{first}best F1 on {self.name}"
 
     def __repr__(self) -> str:
         chosen = f"{self.value:.4f} for {self.rule.split(' and')[0]}, {self.f1:.4f} for f1"
@@ -51,9 +55,9 @@ class Threshold:
 
 def check_rule(by: str, far: float | None) -> None:
     """Refuse what `fit_threshold` cannot choose by."""
-    if by not in CHOICES or (by == "far") != (far is not None):
-        got = one_line(f"by={by!r} and far={far!r}", 100)
-        raise ValueError(f"expected by in {CHOICES}, and `far` with 'far' alone, got {got}")
+    is_rule = by in CHOICES and (by == "far") == (far is not None)
+    got = f"by={by!r} and far={far!r}"
+    expect(is_rule, f"by in {[*CHOICES]}, and `far` with 'far' alone", got)
     if far is not None:
         real("far", far, LEAST_FAR, 1)
 
@@ -71,8 +75,7 @@ def fit_threshold(
 
     Give it dev people: the people a network was trained on lie far closer together than
     strangers, so their best threshold is too strict for anyone else. Embeddings have the shape
-    (n_images, embedding_size). Pairs, by default `every_pair`, count by their ``weights``; only
-    same or only different ones are a ValueError.
+    (n_images, embedding_size). Pairs of both kinds, by default `every_pair`, count by ``weights``.
 
     `by` is one of ``"accuracy"``; ``"f1"``; ``"eer"``, where FAR and FRR are nearest; and
     ``"far"``, with the most same pairs accepted while FAR is at most `far`, in (0, 1]. The FAR
@@ -85,9 +88,8 @@ def fit_threshold(
     n_same = int(pairs.same.sum())
     n_different = len(pairs) - n_same
     weigh = [pairs.weights[kind].sum() for kind in (pairs.same, ~pairs.same)]
-    if not all(weigh):
-        got = f"{n_same} same, {n_different} different that weigh {weigh[0]:g} and {weigh[1]:g}"
-        raise ValueError(f"{pairs.name}: expected both kinds, got {got}")
+    got = f"{n_same} same, {n_different} different that weigh {weigh[0]:g} and {weigh[1]:g}"
+    expect(all(weigh), f"both kinds of pairs in {pairs.name}", got)
     if by == "far" and (refusal := too_few(far, n_different)):
         raise ValueError(f"{pairs.name}: {refusal}")
     sweep = Sweep(apart, pairs.same)
@@ -111,9 +113,8 @@ def verify(
     chosen = {"threshold": threshold}
     if isinstance(threshold, Threshold):
         shared = sorted(threshold.people & people_of(faces))
-        if shared and not seen:
-            got = f"{len(shared)} of the people tested, {shared[0]} first"
-            raise ValueError(f"expected a threshold from other people, or `seen`, got {got}")
+        got = f"{len(shared)} of the people tested: {', '.join(shared[:3])}"
+        expect(seen or not shared, "a threshold from other people, or `seen`", got)
         chosen = {"threshold": threshold.value, "f1_threshold": threshold.f1}
         chosen |= {"threshold_from": threshold.chosen, "rule": threshold.rule}
     rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
@@ -137,13 +138,11 @@ def verify(
 
 
 def distances_of(embeddings: np.ndarray, faces: Faces) -> np.ndarray:
-    """`distances` of the pairs that `faces` carries, one embedding for each image."""
-    if faces.pairs is None or not len(faces.pairs):
-        raise ValueError(f"expected faces with pairs, got none in {faces!r}")
-    n = np.shape(embeddings)[:1]
-    if n != (len(faces),):
-        got = f"{n[0]:,}" if n else f"{embeddings!r:.20}"
-        raise ValueError(f"expected one embedding for each of {len(faces):,} images, got {got}")
+    """Return `distances` of the pairs that `faces` carries."""
+    expect(faces.pairs, "faces with pairs", f"none in {faces}")
+    shape = np.shape(embeddings)
+    each = f"one embedding for each of {len(faces):,} images"
+    expect(shape[:1] == (len(faces),), each, f"shape {shape}")
     return distances(embeddings, faces.pairs)
 
 
@@ -157,10 +156,9 @@ def people_of(faces: Faces) -> frozenset[str]:
 def every_pair(faces: Faces) -> Pairs:
     """Return all same pairs and up to 10,000 different ones, weighted for a threshold.
 
-    The different pairs are distinct and drawn as LFW drew its own, always the same: two people
-    first, then an image of each. ``weights`` add up to 1: half for the same pairs, of which each
-    person has an equal share, and half for the different ones. Name and role are those of any
-    pairs that `faces` carries.
+    The different pairs are distinct and drawn as LFW drew its own, always the same. ``weights`` add
+    up to 1: half for the same pairs, of which each person has an equal share, and half for the
+    different ones. Name and role are those of any pairs that `faces` carries.
     """
     rows_of = faces.rows_by_person()
     of_same = [rows[np.stack(np.triu_indices(len(rows), 1))] for rows in rows_of]
@@ -176,10 +174,10 @@ def every_pair(faces: Faces) -> Pairs:
     n_different = len(left) - n_same
     share = 0.5 / (np.count_nonzero(pairs_of) * pairs_of[faces.labels[same[0]]])
     weights = np.append(share, np.repeat(0.5, n_different) / n_different)
-    about = {"name": "every pair"}
+    name, role = "every pair", ""
     if faces.pairs is not None:
-        about = {"name": faces.pairs.name, "role": faces.pairs.role}
-    return Pairs(left, right, is_same, weights=weights, **about)
+        name, role = faces.pairs.name, faces.pairs.role
+    return Pairs(left, right, is_same, name=name, role=role, weights=weights)
 
 
 def _draw_different(of_person, counts):
