@@ -17,8 +17,6 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
     Empty lines and the first `skip` ones are passed over. A line of another form, and a list
     without any, are a ValueError that names the file and the line.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a list of lines {form}, got no file")
     n = 0
     with open(path, encoding="utf-8-sig", errors="replace") as file:  # of millions of lines, maybe
         for number, line in enumerate(map(str.strip, file), 1):
@@ -41,21 +39,19 @@ def load_pair_list(
 
     Two lines make a pair, each ``NAME_NUMBER.jpg LABEL``; 0 is a different pair, any other number
     a same one. A fold is a tenth of the same and of the different pairs. Pictures are decoded when
-    a batch asks for them. ValueErrors name the line.
+    a batch asks for them.
     """
     path, folder = Path(path), Path(images)
     lines = list(matched(path, r"((.+)_(\d{1,18})\.\w+)\s+(\d{1,18})", "NAME_NUMBER.jpg LABEL"))
     if len(lines) % 2:
         raise ValueError(f"{path}: expected two lines for each pair, got {len(lines)} lines")
-    for k in range(0, len(lines), 2):
-        (_, a, _, label), (_, b, _, other) = lines[k : k + 2]
-        if not (a == b) == (label != "0") == (other != "0"):
-            got = f"{a[:80]} {label} and {b[:80]} {other}"
-            raise ValueError(f"{path}, pair {k // 2 + 1}: expected 0 for two people, got {got}")
+    same, again = np.array([label != "0" for *_, label in lines]).reshape(-1, 2).T
+    if (same != again).any():
+        k = np.argmax(same != again) + 1
+        raise ValueError(f"{path}, pair {k}: expected 0 twice or not at all, got it once")
     files = sorted({(file, person, int(number)) for file, person, number, _ in lines})
     row = {file: k for k, (file, _, _) in enumerate(files)}
     ends = np.array([row[file] for file, *_ in lines]).reshape(-1, 2)
-    same = np.array([label != "0" for *_, label in lines[::2]])
     name = path.stem.removeprefix("pairs_")
     names, people, numbers = zip(*files, strict=True)
     places = [folder / file for file in names]
