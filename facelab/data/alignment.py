@@ -45,7 +45,8 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     or time is not that in the column ``photo``, which may be left out.
 
     The detector, MTCNN, was trained on faces from elsewhere: what learns from aligned images
-    belongs to LFW's category of label-free outside data.
+    belongs to LFW's category of label-free outside data. Photos that cannot be read are listed, in
+    one ValueError, before any is searched; so is `out` refused where it would change `source`.
 
     Parameters
     ----------
@@ -60,12 +61,6 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     DataFrame
         A row per photo: ``file`` (in `out`), ``faces`` (found; the one nearest the centre counts),
         and the coordinates of the landmarks in pixels of the original, missing without a face.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is nothing, no person, `out` would change `source`, or photos cannot be read, each
-        of which is listed before any is searched.
 
     References
     ----------

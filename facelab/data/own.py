@@ -73,8 +73,9 @@ def load_faces(
 
     Names may be any; a person's photos may lie in folders of folders, or be links. Photos are
     ``.jpg .jpeg .png .webp`` files of any size, decoded as `decode` says. They are packed into the
-    cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. `split_people`
-    makes train, dev and test people of the result.
+    cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. Photos that cannot
+    be read or belong to two people are a ValueError that lists each, other files a warning that
+    names them. `split_people` makes train, dev and test people of the result.
 
     Parameters
     ----------
@@ -86,14 +87,6 @@ def load_faces(
         resizing; None keeps the largest central square.
     side : int, optional
         `crop` counts in photos of so many pixels a side, LFW's have 250, and is scaled to each.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is nothing, no person, a broken table, or photos that cannot be read or belong to
-        two people; the message lists each of them. Other files are a warning that names them.
-    OSError
-        If the cache cannot be written; the message names ``FACELAB_CACHE``.
     """
     check_sizes(image_size, crop, side)
     album = find_photos(folder)

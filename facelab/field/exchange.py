@@ -39,6 +39,9 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
     ``flip`` or ``shift``, embeddings are added as `facelab.embed` adds them. The function's
     ``about`` is what a record has to say of it: file, SHA-256, preprocessing and all metadata.
 
+    What is no ONNX file, not from one image to one embedding, or of another size is a ValueError;
+    it is an ImportError without the extra ``facelab[onnx]``.
+
     Parameters
     ----------
     image_size : int
@@ -47,17 +50,6 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
         Order of the channels, ``"RGB"`` (InsightFace) or ``"BGR"``.
     mean, scale : float or three floats, in the order of the channels
         InsightFace: 127.5 and 1 / 127.5.
-
-    Raises
-    ------
-    ImportError
-        Without the extra: ``pip install 'facelab[onnx]'``.
-    ValueError
-        If the file is no ONNX file, is not from one image to one embedding, or is of another size.
-
-    References
-    ----------
-    Guo, Deng et al., InsightFace, github.com/deepinsight/insightface: its model zoo.
     """
     path = Path(path)
     if unknown := set(preprocessing) - set(INSIGHTFACE):
@@ -138,13 +130,8 @@ def embeddings_of(
         ``embeddings``, beside ``image_ids``.
     image_ids : sequence of n_images str
         Of each row, as in ``Faces.image_ids``: ``NAME_0001`` of LFW, ``PERSON/FILE`` of one's own
-        photos. By default those in the ``.npz``, or the lines of ``a.txt`` beside ``a.npy``.
-
-    Raises
-    ------
-    ValueError
-        If it is no such file, rows and ids differ in number, an id is there twice, a number is not
-        finite, or, later, an image of the faces has no row.
+        photos. By default those in the ``.npz``, or the lines of ``a.txt`` beside ``a.npy``. Other
+        numbers of ids, an id that is there twice and, later, an image without one are ValueErrors.
     """
     path = Path(path)
     if path.suffix == ".npz":
@@ -203,7 +190,8 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
 
     The file is run by onnxruntime on random images before it is kept; its embeddings are within
     1e-5 of the network's. Its metadata has, under ``facelab``, the preprocessing that `onnx_model`
-    reads and all settings, ``threshold`` among them; they are returned.
+    reads and all settings, ``threshold`` among them; they are returned. It is an ImportError
+    without the extra ``facelab[onnx]``, and a ValueError if the file differs from the network.
 
     Parameters
     ----------
@@ -211,13 +199,6 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
         A file of `save_network`, with its settings, or any network (B, 3, H, W) -> (B, size).
     **settings
         What a user has to know, as JSON takes it; ``image_size`` is needed for a module.
-
-    Raises
-    ------
-    ImportError
-        Without the extra: ``pip install 'facelab[onnx]'``.
-    ValueError
-        If it is no network, its size is not known, or the file differs from it.
     """
     *_, runtime = [extra(name, name, "onnx") for name in ("onnx", "onnxscript", "onnxruntime")]
     path = Path(path)

@@ -23,20 +23,13 @@ ROUNDING = 1e-6  # of a cosine
 
 @dataclass(frozen=True, eq=False)
 class Identification:
-    """Where probes found their people.
+    """Where probes found their people among the `n_gallery` entries that were searched.
 
-    Parameters
-    ----------
-    rank : ndarray of shape (n,), int64
-        1 + the entries of other people that are as near as the nearest of the probe's own person,
-        or nearer; 0 for a probe whose person is not in the gallery.
-    mate, nearest : ndarray of shape (n,), float32
-        Distance, in [0, 2], to the nearest entry of the probe's own person, nan without any, and to
-        the nearest entry of all.
-    n_gallery : int
-        How many entries were searched.
-    most : int, optional
-        Greatest rank that is exact; all further ones are one more.
+    `rank`, int64 of shape (n,), is 1 + the entries of other people that are as near as the nearest
+    of the probe's own person, or nearer; 0 for a probe whose person is not in the gallery; `most`
+    is the greatest rank that is exact, all further ones are one more. `mate` and `nearest`, float32
+    of shape (n,), are the distances, in [0, 2], to the nearest entry of the probe's own person, nan
+    without any, and to the nearest of all.
     """
 
     rank: np.ndarray
@@ -68,11 +61,8 @@ class Identification:
 
         Of the probes whose people are not in the gallery at most the share `far` lies nearer than
         the threshold to some entry; DIR is the share of mated probes that are at rank 1 and nearer
-        than it to their own person. Too few probes of either kind are a ValueError.
-
-        References
-        ----------
-        Grother, Ngan, "Face Recognition Vendor Test", NIST IR 8009, 2014: DIR = 1 - FNIR.
+        than it to their own person: 1 - FNIR of Grother, Ngan, NIST IR 8009, 2014. Too few probes
+        of either kind are a ValueError.
         """
         others = np.sort(self.nearest[~self.mated])
         if len(others) * far < 1 or not self.mated.any():  # a single one would exceed `far`

@@ -63,14 +63,10 @@ def load_pair_list(
 def load_cfp(
     root: str | Path, kind: str = "FP", image_size: int = 112, crop: int | None = None
 ) -> Faces:
-    """Load Celebrities in Frontal-Profile with the pairs of its ten folds.
+    """Load Celebrities in Frontal-Profile (Sengupta et al., WACV 2016), with pairs in ten folds.
 
     `root` holds ``Data`` and ``Protocol``; `kind` is ``"FP"``, a frontal and a profile image, or
     ``"FF"``, two frontal ones. Profile images are numbered on from 101.
-
-    References
-    ----------
-    Sengupta et al., "Frontal to Profile Face Verification in the Wild", WACV 2016.
     """
     if kind not in ("FP", "FF"):
         raise ValueError(f"expected kind FP or FF, got {kind!r}")
@@ -101,14 +97,9 @@ def load_cfp(
 
 @kinds
 def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None) -> Faces:
-    """Load AgeDB's folder of ``NUMBER_NAME_AGE_SEX.jpg``, without pairs.
+    """Load AgeDB (Moschoglou et al., CVPR Workshops 2017), ``NUMBER_NAME_AGE_SEX.jpg``, unpaired.
 
     The pairs of AgeDB-30 are in ``agedb_30.bin``: see `load_bin`. An image's number is the file's.
-
-    References
-    ----------
-    Moschoglou et al., "AgeDB: the First Manually Collected, In-the-Wild Age Database", CVPR
-    Workshops 2017.
     """
     root = Path(root)
     files = sorted(file for file in root.glob("*") if not file.name.startswith("."))
@@ -132,20 +123,10 @@ def load_image_list(
 ) -> Faces:
     """Load probes or distractors of MegaFace or Trillion-Pairs, for `with_distractors`.
 
-    Parameters
-    ----------
-    path, images : path
-        A list of ``PERSON/.../FILE`` in the folder `images`, for example ``facescrub_lst`` and
-        ``facescrub_images`` of InsightFace's copy.
-    distractors : bool
-        Each image is a person of its own.
-    noise : path, optional
-        A list of wrong images, known by their file names, to be left out, for example
-        ``facescrub_noises.txt``; the faces' `source` says how many were.
-
-    References
-    ----------
-    Kemelmacher-Shlizerman et al., "The MegaFace Benchmark", CVPR 2016.
+    `path` lists ``PERSON/.../FILE`` in the folder `images`, as ``facescrub_lst`` does those of
+    ``facescrub_images`` in InsightFace's copy. Each of `distractors` is a person of its own. The
+    file names in `noise`, as in ``facescrub_noises.txt``, are of wrong images: they are left out,
+    and the faces' `source` says how many (Kemelmacher-Shlizerman et al., CVPR 2016).
     """
     path = Path(path)
     files = [file for (file,) in matched(path, r"(.+/.+)", "PERSON/.../FILE")]

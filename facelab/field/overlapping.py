@@ -46,15 +46,10 @@ def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
     """List the people and the photos of `train` that `test` has too.
 
     Two people are one where `normal_name` says so. Two photos are near duplicates where their
-    luminance, averaged in 8 x 8 cells, is correlated by more than `alike`. A photo that
-    is cropped anew, turned or mirrored is not found.
-
-    Returns
-    -------
-    DataFrame
-        ``by``, name or photo; ``person``, of train; ``train`` and ``test``, the names or the image
-        ids; ``correlation``, nan for names. ``train.select(set(train.names) - set(table.person))``
-        leaves them out.
+    luminance, averaged in 8 x 8 cells, is correlated by more than `alike`. A photo that is cropped
+    anew, turned or mirrored is not found. The columns are ``by``, name or photo; ``person``, of
+    train; ``train`` and ``test``, the names or the image ids; ``correlation``, nan for names.
+    ``train.select(set(train.names) - set(table.person))`` leaves them out.
     """
     alike = real("alike", alike, 0, 1)
     in_test = defaultdict(list)
@@ -81,12 +76,8 @@ def across(
     """Split to learn from one set of faces and to test on another, which has pairs.
 
     The share `dev_people` of train's people is held out as dev, as in `view1`. Whom `overlap`
-    finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train.
-
-    References
-    ----------
-    Wu, Manmatha, Smola, Krähenbühl, "Sampling Matters in Deep Embedding Learning", ICCV 2017:
-    trained on CASIA-WebFace, tested on LFW.
+    finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train. So
+    Wu et al., "Sampling Matters", ICCV 2017, trained on CASIA-WebFace and tested on LFW.
     """
     if test.pairs is None or not len(test.pairs):
         raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")

@@ -27,30 +27,17 @@ def dlib_network(
     """Return a function from `Faces` to the embeddings of dlib's network, of (n_images, 128).
 
     A face is found by dlib's HOG detector, the one nearest the centre where there are several;
-    five landmarks turn and scale it to 150 x 150 pixels; a ResNet with 29 convolutions embeds it.
+    five landmarks turn and scale it to 150 x 150 pixels; without `aligned` it is the central 0.6 of
+    every image, found or not. A ResNet with 29 convolutions embeds it (King, blog.dlib.net, 2017).
     An image without a found face has a masked row: `distances` puts it 2 away from every other,
     so its pairs are rejected, counted and never dropped. Load the images whole and in their own
     size, ``load_lfw(root, image_size=250, crop=None)``.
 
     The network learned from three million images of 7,485 people, without LFW's as far as its
     author could tell: results belong to LFW's category of labelled outside data. Embeddings are
-    kept in the cache, image by image, so a stopped call is gone on with.
-
-    Parameters
-    ----------
-    aligned : bool
-        Without it the central 0.6 of every image is embedded as it is, found or not.
-
-    Raises
-    ------
-    ImportError
-        Without the extra: ``pip install 'facelab[pretrained]'``.
-    ValueError
-        If the images are smaller than 80 pixels a side, the least face that is found.
-
-    References
-    ----------
-    King, "High Quality Face Recognition with Deep Metric Learning", blog.dlib.net, 2017.
+    kept in the cache, image by image, so a stopped call is gone on with. Images smaller than 80
+    pixels a side, the least face that is found, are a ValueError; it is an ImportError without the
+    extra ``facelab[pretrained]``.
     """
     dlib = extra("dlib", "the network", "pretrained")
     models = extra("face_recognition_models", "the network", "pretrained")

@@ -29,15 +29,9 @@ class Templates:
         embeddings = templates.pool(fl.embed(model, templates.images))
         report = fl.verify(embeddings, templates.faces, threshold)
 
-    Parameters
-    ----------
-    images : Faces
-        Every image and frame.
-    template, media : ndarray of shape (n_images,), int64
-        The template of each image, a row of `faces`, and its media: the frames of a video share
-        one. Images of two templates never share any.
-    faces : Faces
-        A row per template, which shows its first image and carries the pairs of templates.
+    `template` and `media`, int64 of shape (n_images,), are each image's row in `faces`, and its
+    media: the frames of a video share one. `faces` has a row per template, which shows its first
+    image, and carries the pairs of templates.
     """
 
     images: Faces
@@ -71,12 +65,8 @@ def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -
     ``meta/ijbc_face_tid_mid.txt`` has lines ``FILE TEMPLATE MEDIA``, and
     ``meta/ijbc_template_pair_label.txt`` lines ``TEMPLATE TEMPLATE LABEL``, 1 for a same pair. The
     lists name nobody: templates that same pairs join are one person. Images are taken as they are,
-    without the landmarks of ``ijbc_name_5pts_score.txt``.
-
-    References
-    ----------
-    Whitelam et al., "IARPA Janus Benchmark-B", CVPR Workshops 2017; Maze et al., "IARPA Janus
-    Benchmark - C", ICB 2018.
+    without the landmarks of ``ijbc_name_5pts_score.txt`` (Whitelam et al., CVPR Workshops 2017;
+    Maze et al., ICB 2018).
     """
     root = Path(root)
     found = sorted((root / "meta").glob("*_face_tid_mid.txt"))
@@ -110,15 +100,10 @@ def load_ytf(
     image_size: int = 112,
     crop: int | None = None,
 ) -> Templates:
-    """Load YouTube Faces: each video is a template, and the pairs are those of ten folds.
+    """Load YouTube Faces (Wolf, Hassner, Maoz, CVPR 2011): templates are videos, in ten folds.
 
     `root` holds ``splits.txt``, lines ``FOLD, NUMBER, PERSON/VIDEO, PERSON/VIDEO, ..., SAME`` after
     a heading, and the folder `frames` of ``PERSON/VIDEO/*.jpg``. Only their videos are loaded.
-
-    References
-    ----------
-    Wolf, Hassner, Maoz, "Face Recognition in Unconstrained Videos with Matched Background
-    Similarity", CVPR 2011.
     """
     root = Path(root)
     path = root / "splits.txt"
@@ -139,14 +124,10 @@ def load_ytf(
 def load_iqiyi(
     path: str | Path, frames: str | Path, image_size: int = 112, crop: int | None = None
 ) -> Templates:
-    """Load videos of iQIYI-VID: each is a template, without pairs, for `identify`.
+    """Load iQIYI-VID (Liu et al., 2018): templates are videos, without pairs, for `identify`.
 
     `path` is ``train_gt.txt``, lines ``VIDEO.mp4 PERSON``, or ``val_gt.txt``, lines ``PERSON
     VIDEO.mp4 VIDEO.mp4 ...``. `frames` holds a folder VIDEO for each, of frames cut out of it.
-
-    References
-    ----------
-    Liu et al., "iQIYI-VID: A Large Dataset for Multi-modal Person Identification", 2018.
     """
     path = Path(path)
     pattern = r"(\S+\.mp4 \d{1,18}|\d{1,18}(?: \S+\.mp4)+)"
