@@ -73,9 +73,9 @@ def load_faces(
 
     Names may be any; a person's photos may lie in folders of folders, or be links. Photos are
     ``.jpg .jpeg .png .webp`` files of any size, decoded as `decode` says. They are packed into the
-    cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. Photos that cannot
-    be read or belong to two people are a ValueError that lists each, other files a warning that
-    names them. `split_people` makes train, dev and test people of the result.
+    cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. Photos that
+    cannot be read or belong to two people are a ValueError that lists each, other files a warning
+    that names them. `split_people` makes train, dev and test people of the result.
 
     Parameters
     ----------
