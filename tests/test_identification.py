@@ -104,7 +104,6 @@ def test_cmc_is_the_share_found_up_to_each_rank(open_set):
     ranks = ranks[ranks > 0]
     assert found.cmc(20).tolist() == [np.mean(ranks <= r) for r in range(1, 21)]
     assert found.cmc(64)[-1] == 1
-    assert f"rank-1 {np.mean(ranks == 1):.1%}" in repr(found)
 
 
 @pytest.mark.parametrize("far", [0.5, 0.25, 0.1, 1 / 32])
@@ -132,7 +131,6 @@ def test_rates_without_enough_probes_say_what_is_missing(open_set):
     strangers = fl.identify(probes, people + 1000, gallery, gallery_people)
     with pytest.raises(ValueError, match="probes whose people are in the gallery, got none"):
         strangers.cmc()
-    assert "rank-1 undefined" in repr(strangers)
 
 
 def test_a_collapsed_network_identifies_nobody():
@@ -172,7 +170,7 @@ def test_each_pair_of_a_person_is_searched_among_the_distractors():
         (lambda x: fl.search(x, x[:0]), "embeddings of one size, got shapes ((4, 3), (0, 3))"),
         (lambda x: fl.search(x, x, 5), "expected k of 1 to 4 entries, got 5"),
         (lambda x: fl.search(x, x, 0), "expected k of 1 to 4 entries, got 0"),
-        (lambda x: fl.search(x, x * [[1], [1], [0], [1]]), "gallery from entry 0: expected embedd"),
+        (lambda x: fl.search(x, x * [[1], [1], [0], [1]]), "expected embeddings of finite length"),
         (
             lambda x: fl.identify(x, [1], x, [1] * 4),
             "expected probe_people of shape (4,), got",

@@ -453,7 +453,7 @@ def test_a_file_that_is_not_what_all_others_have_is_damaged(copy):
 
     def wrong(checksums):
         photos = Photos(copy, names, files, checksums=checksums)
-        return check(photos, decode_all(files, None, 20, "", progress=False))[1]
+        return check(photos, decode_all(files, 1, 20, "", progress=False))[1]
 
     assert wrong(known) == {}
     one = known + np.array([0, 1, 0, 0], np.uint32)

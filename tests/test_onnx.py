@@ -248,13 +248,15 @@ def test_wrong_stored_embeddings_are_refused_in_one_line(tmp_path, some_faces):
     bad = good.copy()
     bad[7, 2] = np.nan
     assert "got 1 rows with nan or infinity, row 7 first" in refused(bad, ids)
-    assert "expected 70 ids" in refused(good, ids[:-1])
+    assert "expected embeddings of shape (69, size), got" in refused(good, ids[:-1])
     assert "Person_0_0001 twice" in refused(good, [*ids[:-1], ids[0]])
     assert "got none of 1: Person_69_0001" in refused(good[:-1], ids[:-1])
-    assert "expected a table of numbers" in refused(good[0], ids)
+    assert "expected embeddings of shape (70, size), got" in refused(good[0], ids)
     assert "table.npy: expected image ids, one a line, in" in refused(good, None)
     np.savez(tmp_path / "table.npz", embeddings=good)
-    with pytest.raises(ValueError, match="table.npz: expected arrays embeddings and image_ids"):
+    with pytest.raises(
+        ValueError, match="table.npz: expected a .npz file of embeddings and image_ids"
+    ):
         fl.embeddings_of(tmp_path / "table.npz")
     with open(path, "wb") as file:
         np.savez(file, good)

@@ -2,6 +2,7 @@
 
 import os
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,15 +38,15 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     """Write every photo of a folder with its face turned, scaled and moved to the template.
 
     One similarity transform takes five landmarks to the 112 x 112 template that ArcFace's authors
-    publish; `margin` more pixels are kept on each side. The result is a folder of the same people,
-    JPEGs at quality 95, with ``landmarks.csv``, from which it can be made again without the
-    detector: photos whose landmarks stand there are not searched again, so a stopped call is gone
-    on with. One whose size or time is not that in the column ``photo`` is; where that column is
-    left out, landmarks are taken for any photo of that name. Where no face is found the centre is
-    kept as it is. ``contact_sheet.jpg`` shows some photos before and after.
+    publish; `margin` more pixels are kept on each side. Where no face is found the centre is kept
+    as it is. The result is a folder of the same people, JPEGs at quality 95, and
+    ``contact_sheet.jpg``, some photos before and after. Photos whose landmarks stand in its
+    ``landmarks.csv`` are not searched again, so a stopped call is gone on with, unless their size
+    or time is not that in the column ``photo``, which may be left out.
 
     The detector, MTCNN, was trained on faces from elsewhere: what learns from aligned images
-    belongs to LFW's category of label-free outside data.
+    belongs to LFW's category of label-free outside data. Photos that cannot be read are listed, in
+    one ValueError, before any is searched; so is `out` refused where it would change `source`.
 
     Parameters
     ----------
@@ -61,12 +62,6 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
         A row per photo: ``file`` (in `out`), ``faces`` (found; the one nearest the centre counts),
         and the coordinates of the landmarks in pixels of the original, missing without a face.
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is nothing, no person, `out` would change `source`, or photos cannot be read, each
-        of which is listed before any is searched.
-
     References
     ----------
     Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
@@ -74,30 +69,23 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     """
     photos, is_drawn, folder = _photos(source)
     out = Path(out)
+    side = SIDE + 2 * margin
     _check_apart(photos, folder, out)
     with alone_in(out):
-        return _written(photos, is_drawn, out, margin, progress)
+        if is_drawn:
+            mark_as_drawn(out)
+        landmarks = _landmarks(photos, out, progress)
+        points_of = landmarks[COORDINATES].to_numpy().reshape(-1, 5, 2)
 
+        def write(file, points):
+            path = out / file
+            if not _is_written(path, side):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                moved = aligned(open_picture(photos[file]), points, margin)
+                write_whole(path, partial(moved.save, format="jpeg", quality=95, subsampling=0))
 
-def _written(photos: dict[str, str], is_drawn, out: Path, margin: int, progress) -> pd.DataFrame:
-    if is_drawn:
-        mark_as_drawn(out)
-    files = list(photos)
-    landmarks = _landmarks(photos, out, progress)
-    points = landmarks[COORDINATES].to_numpy().reshape(-1, 5, 2)
-    side = SIDE + 2 * margin
-
-    def write(row):
-        path = out / files[row]
-        if _is_written(path, side):
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        moved = aligned(open_picture(photos[files[row]]), points[row], margin)
-        write_whole(path, partial(moved.save, format="jpeg", quality=95, subsampling=0))
-
-    thread_map(write, range(len(files)), desc=out.name, disable=not progress)
-    shown = np.linspace(0, len(files) - 1, min(SHOWN, len(files))).astype(int)
-    _contact_sheet(photos, out, [files[row] for row in shown])
+        thread_map(write, landmarks["file"], points_of, desc=out.name, disable=not progress)
+        _contact_sheet(photos, out)
     return landmarks
 
 
@@ -111,7 +99,7 @@ def framed(
     if not is_aligned:
         return decode(source, image_size, crop, side)
     image = open_picture(source)
-    n_faces, points = _nearest_face(_detector(), image)
+    n_faces, points = _nearest_face(image)
     if not n_faces:
         raise ValueError("expected a face, found none")
     return shrink(aligned(image, points), image_size, crop)
@@ -152,12 +140,11 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool, Path | None]:
 
 def _check_apart(photos: dict[str, str], folder: Path | None, out: Path) -> None:
     """Refuse to write over photos, or into their folder, whose photos those would be next time."""
-    originals = set(map(os.path.realpath, photos.values()))
     place = Path(os.path.realpath(out))
     theirs = folder and Path(os.path.realpath(folder))
-    below = [one for one in (place, *place.parents) if theirs in one.parents]
-    if any((one / UNLISTED).exists() for one in below):
+    if any((one / UNLISTED).exists() for one in (place, *place.parents)):
         theirs = None
+    originals = set(map(os.path.realpath, photos.values()))
     for file in photos:
         path = os.path.realpath(place / file)
         if path in originals or theirs in Path(path).parents:
@@ -165,8 +152,10 @@ def _check_apart(photos: dict[str, str], folder: Path | None, out: Path) -> None
             raise ValueError(f"{expected}, got {out}, where {path} would be written")
 
 
-def _contact_sheet(photos: dict[str, str], out: Path, files: list[str]) -> None:
-    """Draw images before, in the upper row, and after, in the lower one."""
+def _contact_sheet(photos: dict[str, str], out: Path) -> None:
+    """Draw some images before, in the upper row, and after, in the lower one."""
+    places = np.linspace(0, len(photos) - 1, min(SHOWN, len(photos))).astype(int)
+    files = [list(photos)[place] for place in places]
     sheet = Image.new("RGB", (SIDE * len(files), 2 * SIDE))
     for column, file in enumerate(files):
         for row, path in enumerate((photos[file], out / file)):
@@ -181,30 +170,28 @@ def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFram
     What was written of photos that it lacks, or has in another state, is removed.
     """
     path = out / "landmarks.csv"
-    states = {file: _state(photo) for file, photo in photos.items()}
+    states = pd.Series({file: _state(photo) for file, photo in photos.items()})
     known = pd.DataFrame(columns=[*COLUMNS, "photo"])
     if path.exists():
         known = loaded(_read_landmarks, path, "a table of landmarks")
-    is_untold = known["photo"].isna() & known["file"].isin(states)
-    known["photo"] = known["photo"].fillna(known["file"].map(states))
-    fits = dict(zip(known["file"], known["photo"], strict=True))
-    missing = sorted(file for file in photos if fits.get(file) != states[file])
-    detector = _detector() if missing else None
-    _check_readable([photos[file] for file in missing], progress)
-    known = known[~known["file"].isin(missing)]
-    if is_untold.any():
-        write_whole(path, partial(known.to_csv, index=False))
+    state = known["file"].map(states)
+    known = known[known["photo"].fillna(state) == state].assign(photo=state)
+    missing = sorted(set(photos) - set(known["file"]))
+    if missing:
+        _detector()  # or say that it is not installed, before any work
+        _check_readable([photos[file] for file in missing], progress)
     for file in missing:
         (out / file).unlink(missing_ok=True)
-    rows = []
-    for file in Progress(missing, "landmarks", disable=not progress):
-        n_faces, points = _nearest_face(detector, open_picture(photos[file]))
-        rows.append([file, n_faces, *points.ravel().round(2), states[file]])
-        if len(rows) == SAVE_EVERY or file == missing[-1]:
-            added = pd.DataFrame(rows, columns=[*COLUMNS, "photo"])
-            known = pd.concat([known, added]) if len(known) else added
-            write_whole(path, partial(known.to_csv, index=False))
-            rows = []
+    write_whole(path, partial(known.to_csv, index=False))
+    searched = iter(Progress(missing, "landmarks", disable=not progress))
+    while some := list(islice(searched, SAVE_EVERY)):
+        rows = []
+        for file in some:
+            n_faces, points = _nearest_face(open_picture(photos[file]))
+            rows.append([file, n_faces, *points.ravel().round(2), states[file]])
+        added = pd.DataFrame(rows, columns=[*COLUMNS, "photo"])
+        known = pd.concat([known, added]) if len(known) else added
+        write_whole(path, partial(known.to_csv, index=False))
     return known.set_index("file").loc[list(photos)].reset_index()[COLUMNS]
 
 
@@ -225,12 +212,10 @@ def _state(file: str) -> str:
 
 
 def _check_readable(files: list[str], progress: bool) -> None:
-    if not files:
-        return
-    folder = os.path.commonpath(map(os.path.dirname, files))
+    folder = os.path.commonpath(list(map(os.path.dirname, files)))
     names = [os.path.relpath(file, folder) for file in files]
     photos = Photos(Path(folder), names, files)
-    _, wrong = check(photos, decode_all(files, None, None, "photos", progress))
+    _, wrong = check(photos, decode_all(files, 1, None, "photos", progress))
     if wrong:
         raise ValueError(unusable(photos, wrong))
 
@@ -259,11 +244,11 @@ def _detector():
     return detectors.MTCNN(min_face_size=LEAST, keep_all=True, device="cpu")
 
 
-def _nearest_face(detector, image: Image.Image) -> tuple[int, np.ndarray]:
+def _nearest_face(image: Image.Image) -> tuple[int, np.ndarray]:
     """Count the faces; return the landmarks, (5, 2), of the one nearest the centre."""
-    if min(image.size) < LEAST:  # which the detector cannot search
-        return 0, np.full((5, 2), np.nan)
-    boxes, _, points = detector.detect(image, landmarks=True)
+    boxes = None
+    if min(image.size) >= LEAST:  # the detector cannot search less
+        boxes, _, points = _detector().detect(image, landmarks=True)
     if boxes is None:
         return 0, np.full((5, 2), np.nan)
     corners = np.asarray(boxes, float).reshape(-1, 2, 2)

@@ -80,10 +80,7 @@ def _sweep(parent: Path) -> None:
 
 def _is_of_cache(error: OSError, path: Path) -> bool:
     """Say whether it was the cache that failed, not a file that was read to fill it."""
-    if error.errno is None or error.errno in REFUSED:
+    if error.errno in REFUSED or error.filename is None:
         return True
-    if error.filename is None:
-        return False
-    place = Path(os.path.abspath(os.fsdecode(error.filename)))
-    cache = Path(os.path.abspath(path.parent))
-    return place == cache or cache in place.parents or place in cache.parents
+    place = os.fsdecode(error.filename)
+    return Path(place).is_relative_to(path.parent) or path.is_relative_to(place)

@@ -1,6 +1,5 @@
 """A copy of LFW on disk: where it is, and what its images are."""
 
-import hashlib
 import os
 import unicodedata
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from facelab.data.archives import ENDINGS, unpack
 from facelab.data.cache import cache_dir, made_once
 from facelab.data.drawn.people import MARK, synthetic_lfw
+from facelab.data.packing import name_apart
 from facelab.data.protocol_text import FILES
 
 ALIGNED = "lfw-aligned"
@@ -59,8 +59,6 @@ class Copy:
 
 def plain(file: str) -> str:
     """Return a file's name in one Unicode form, ending in ``.jpg`` if that is what it means."""
-    if file.isascii() and file.endswith(".jpg"):
-        return file
     stem, dot, ending = unicodedata.normalize("NFC", file).rpartition(".")
     return f"{stem}{dot}{'jpg' if ending.lower() in ('jpg', 'jpeg') else ending}"
 
@@ -98,16 +96,15 @@ def find(root: str | Path) -> Copy:
     folders = [root / folder for folder in VARIANTS if (root / folder).is_dir()]
     if len(folders) > 1:
         folders = [folder for folder in folders if folder.name != ALIGNED]
+    archives = sorted(path for end in ENDINGS for path in root.glob(f"lfw*{end}"))
     itself = [root] if root.is_file() or root.name in VARIANTS else []
-    archives = [path for end in ENDINGS for path in root.glob(f"lfw*{end}") if path.is_file()]
-    found = folders or sorted(archives) or itself
+    found = folders or archives or itself
     if len(found) != 1:
-        raise ValueError(
-            f"{root}: expected one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz or "
-            f"lfw*.zip, got {' and '.join(path.name for path in found) or 'none'}; "
-            "fl.load_faces loads other people's faces"
-        )
-    path = found[0]
+        expected = f"a folder {', '.join(VARIANTS)} or an archive lfw*.tgz or lfw*.zip"
+        got = " and ".join(path.name for path in found) or "none"
+        hint = "fl.load_faces loads other people's faces"
+        raise ValueError(f"{root}: expected one copy, {expected}, got {got}; {hint}")
+    (path,) = found
     if path.is_file():
         inside = find(_unpacked(path))
         return replace(inside, lists=(*inside.lists, path.parent))
@@ -131,16 +128,13 @@ def _folder_of(root: str | Path) -> Path:
     elif str(root) == "lfw":
         root = os.environ.get("FACELAB_LFW")
         if not root:
-            raise ValueError(
-                "expected the environment variable FACELAB_LFW to name a folder with LFW, got "
-                "nothing; 'facelab data fetch' downloads a copy"
-            )
+            expected = "expected the environment variable FACELAB_LFW to name a folder with LFW"
+            raise ValueError(f"{expected}, got nothing; 'facelab data fetch' downloads a copy")
     return Path(os.path.abspath(os.path.expanduser(root)))
 
 
 def _unpacked(archive: Path) -> Path:
     stat = archive.stat()
     state = f"2 {archive} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
-    digest = hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    place = cache_dir() / f"{archive.stem}-{digest}"
+    place = cache_dir() / name_apart(archive.stem, state)
     return made_once(place, lambda folder: unpack(archive, folder, VARIANTS, (*FILES, MARK)))

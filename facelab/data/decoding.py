@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from facelab.progress import Progress
 
@@ -19,16 +19,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of their files, in any case
 MOST_BYTES = 100_000_000  # of a file
 MOST_PIXELS = 64_000_000  # of a picture
 BIT_DEPTH = 24  # where a PNG says it
-ORIENTATION = 0x0112  # EXIF's tag for how the camera was held
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 TOO_LARGE = f"expected at most {MOST_PIXELS:,} pixels"
 AT_ONCE = 4096  # pictures that wait for their turn
 
@@ -63,25 +53,23 @@ def decode(
 
 def decode_all(
     paths: list[str],
-    image_size: int | None,
+    image_size: int,
     crop: int | None,
     title: str,
     progress: bool = True,
     side: int | None = None,
 ) -> Iterator[Decoded]:
-    """Decode every file in turn, as `decode` does; without `image_size` only check it."""
+    """Decode every file in turn, as `decode` does."""
 
     def read(path):
         if not os.path.exists(path):
             return Decoded(wrong="missing")
-        size = pixels = None
+        size = None
         try:
             data = _bytes(path)
             image = _open(data)
             size = image.size
-            _box(image, crop, side)
-            if image_size:
-                pixels = shrink(image, image_size, crop, side)
+            pixels = shrink(image, image_size, crop, side)
         except ValueError as e:
             return Decoded(size, wrong=str(e))
         return Decoded(size, pixels, checksum=zlib.crc32(data))
@@ -113,33 +101,30 @@ def _open(data: bytes) -> Image.Image:
             raise ValueError(f"expected one picture, got an animation of {n_frames}")
         if image.format == "PNG":
             Image.open(io.BytesIO(data), formats=FORMATS).verify()
-        image.load()  # a JPEG that was cut off says so only here
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION))
         is_deep = image.format == "PNG" and data[BIT_DEPTH] == 16
-        rgb = _as_rgb(image, is_deep)
+        return _as_rgb(ImageOps.exif_transpose(image), is_deep)  # a JPEG cut off says so only here
     except UnidentifiedImageError:
         raise ValueError("not an image that Pillow can read as JPEG, PNG or WebP") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise ValueError(f"{TOO_LARGE}, got more") from None
     except ValueError:
         raise
     except Exception as e:  # whatever a broken file makes Pillow raise, it belongs on the list
         raise ValueError(f"unreadable: {e}") from e
-    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _bytes(source) -> bytes:
     """Read a file that is one: no device, no pipe, nothing without an end."""
-    if isinstance(source, io.BytesIO):
-        data = source.getvalue()
-    else:
-        try:
-            if not stat.S_ISREG(os.stat(source).st_mode):
-                raise ValueError("expected a file, got a folder, a pipe or a device")
+    try:
+        if isinstance(source, io.BytesIO):
+            data = source.getvalue()
+        elif stat.S_ISREG(os.stat(source).st_mode):
             with open(source, "rb") as file:
                 data = file.read(MOST_BYTES + 1)
-        except OSError as e:
-            raise ValueError(f"unreadable: {e}") from e
+        else:
+            raise ValueError("expected a file, got a folder, a pipe or a device")
+    except OSError as e:
+        raise ValueError(f"unreadable: {e}") from e
     if len(data) > MOST_BYTES:
         raise ValueError(f"expected at most {MOST_BYTES:,} bytes, got more")
     return data

@@ -35,7 +35,7 @@ def info(root: str | Path, crop: int | None = CROP, progress: bool = True) -> tu
         whose = "LFW's own" if protocol is official() else "this data set's own"
         lines["lists"] = f"{whose}; here: {', '.join(here) or 'none, facelab ships them'}"
         photos, unknown = photos_of(copy, protocol)
-    decoded = decode_all(photos.files, None, crop, copy.path.name, progress)
+    decoded = decode_all(photos.files, 1, crop, copy.path.name, progress)
     sizes, wrong = check(photos, decoded)
     counts = Counter(PurePosixPath(name).parent.name for name in sizes)
     many = sum(n > 1 for n in counts.values())

@@ -25,8 +25,10 @@ def load_lfw(
 
     The first call checks all files and packs them into one file in the user's cache, about 160 MB
     for LFW at 64 px; the next ones map that file, until an image changes, goes or comes back.
-    Images are decoded as `decode` says. Other people than LFW's need all seven of its lists, and
-    `Faces.source` is then the folder's name; `load_faces` needs none.
+    Images are decoded as `decode` says; those that are missing, unreadable or of another size than
+    the others are one ValueError that lists each, files that the protocol does not know a warning.
+    Other people than LFW's need all seven of its lists, and `Faces.source` is then the folder's
+    name; `load_faces` needs none.
 
     Parameters
     ----------
@@ -38,15 +40,6 @@ def load_lfw(
     image_size, crop : int
         Pixels a side of the loaded images, and the central ones of each file that are kept before
         resizing; None keeps all. LFW's files have 250 a side, and their central 128 hold the face.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is nothing at `root`, no copy or several, a list is broken, or images are missing,
-        unreadable or of another size than the others; the message lists each of them. Files that
-        the protocol does not know are a warning.
-    OSError
-        If the cache cannot be written; the message names ``FACELAB_CACHE``.
     """
     check_sizes(image_size, crop)
     copy = find(root)

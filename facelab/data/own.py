@@ -73,8 +73,9 @@ def load_faces(
 
     Names may be any; a person's photos may lie in folders of folders, or be links. Photos are
     ``.jpg .jpeg .png .webp`` files of any size, decoded as `decode` says. They are packed into the
-    cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. `split_people`
-    makes train, dev and test people of the result.
+    cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. Photos that
+    cannot be read or belong to two people are a ValueError that lists each, other files a warning
+    that names them. `split_people` makes train, dev and test people of the result.
 
     Parameters
     ----------
@@ -86,14 +87,6 @@ def load_faces(
         resizing; None keeps the largest central square.
     side : int, optional
         `crop` counts in photos of so many pixels a side, LFW's have 250, and is scaled to each.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is nothing, no person, a broken table, or photos that cannot be read or belong to
-        two people; the message lists each of them. Other files are a warning that names them.
-    OSError
-        If the cache cannot be written; the message names ``FACELAB_CACHE``.
     """
     check_sizes(image_size, crop, side)
     album = find_photos(folder)
@@ -127,7 +120,7 @@ def faces_of(
 
 def find_photos(folder: str | Path) -> Album:
     """List the photos in a folder or a table, as `load_faces` takes it, without opening them."""
-    path = _named(folder)
+    path = Path(os.path.abspath(os.path.expanduser(folder)))
     if not path.exists():
         raise FileNotFoundError(f"expected a folder of people or a CSV at {path}, got nothing")
     if path.is_dir():
@@ -137,84 +130,80 @@ def find_photos(folder: str | Path) -> Album:
     else:
         raise ValueError(f"expected a folder of people or a file *.csv, got {path}")
     if not album.photos:
+        expected = f"expected a folder for each person, with {' '.join(SUFFIXES)} files"
         few = "; ".join(album.strays[:FEW]) or "nothing"
-        raise ValueError(
-            f"{path}: expected a folder for each person, with {' '.join(SUFFIXES)} files, got {few}"
-        )
+        raise ValueError(f"{path}: {expected}, got {few}")
     _check(album)
     return album
-
-
-def _named(folder: str | Path) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(folder)))
 
 
 def _of_folder(root: Path) -> Album:
     album = Album(root)
     for person in visible(root):
-        if not os.path.isdir(person.path):
-            if person.name not in MADE:
-                album.strays.append(person.name)
-            continue
-        found = list(_below(person.path, "", album.strays, person.name, {os.path.realpath(root)}))
-        for name, file in found:
-            album.add(person.name, name, file)
-        if not found:
-            album.strays.append(f"{person.name} (a folder without a photo)")
+        if os.path.isdir(person.path):
+            before = len(album.photos)
+            _read(album, person.name, "", {os.path.realpath(root)})
+            if len(album.photos) == before:
+                album.strays.append(f"{person.name} (a folder without a photo)")
+        elif person.name not in MADE:
+            album.strays.append(person.name)
     return album
 
 
-def _below(folder: str, above: str, strays: list, person: str, seen: set) -> Iterator:
-    """Yield name and path of each photo in a person's folder and those in it, each folder once."""
-    if os.path.exists(os.path.join(folder, UNLISTED)):
+def _read(album: Album, person: str, below: str, seen: set[str]) -> None:
+    """Add the photos in the folder `below` a person's, and those in its folders, each once."""
+    folder = album.folder / person / below
+    if (folder / UNLISTED).exists():
         return
     real = os.path.realpath(folder)
     if real in seen:
-        strays.append(f"{person}/{above} (leads back to a folder that was read)")
+        album.strays.append(f"{person}/{below} (leads back to a folder that was read)")
         return
     seen.add(real)
     for entry in visible(folder):
-        name = f"{above}{entry.name}"
+        name = f"{below}{entry.name}"
         if os.path.isdir(entry.path):
-            yield from _below(entry.path, f"{name}/", strays, person, seen)
+            _read(album, person, f"{name}/", seen)
         elif Path(entry.name).suffix.lower() in SUFFIXES:
-            yield name, entry.path
+            album.add(person, name, entry.path)
         else:
-            strays.append(f"{person}/{name}")
+            album.strays.append(f"{person}/{name}")
 
 
 def _of_table(path: Path) -> Album:
-    rows = []
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file, strict=True)
-            header = table.fieldnames or []
-            if not {"path", "person"} <= set(header):
-                got = ",".join(header)[:100] or "nothing"
-                raise ValueError(f"{path}, line 1: expected the columns path,person, got {got}")
-            for row in table:
-                name, person = ((row[key] or "").strip() for key in ("path", "person"))
-                if not name or not person or "\0" in name or None in row:  # None: without a column
-                    n = len(header)
-                    expected = f"{n} fields, among them a path and a person"
-                    raise ValueError(f"{path}, line {table.line_num}: expected {expected}")
-                if PureWindowsPath(person).name != person or person.startswith("."):
-                    expected = "expected a person's name without / \\ and a dot in front"
-                    raise ValueError(f"{path}, line {table.line_num}: {expected}, got {person!r}")
-                rows.append((person, os.path.join(path.parent, name)))
+            rows = list(_rows(path, csv.DictReader(file, strict=True)))
     except (UnicodeDecodeError, csv.Error) as e:
         raise ValueError(f"{path}: expected a table in UTF-8, got {e}") from e
-    files = [os.path.abspath(file) for _, file in rows]
+    files = [os.path.abspath(path.parent / name) for _, name in rows]
     album = Album(path.parent, table=path)
-    if not all(file.startswith(f"{path.parent}{os.sep}") for file in files):
+    if not all(Path(file).is_relative_to(path.parent) for file in files):
         try:
-            album.folder = Path(os.path.commonpath([os.path.dirname(file) for file in files]))
+            album.folder = Path(os.path.commonpath(list(map(os.path.dirname, files))))
         except ValueError as e:  # of drives, which Windows has
             raise ValueError(f"{path}: expected photos on one drive, got {e}") from e
     for (person, _), file in zip(rows, files, strict=True):
         name = Path(file).relative_to(album.folder).as_posix()
         album.add(person, name.removeprefix(f"{person}/"), file)
     return album
+
+
+def _rows(path: Path, table: csv.DictReader) -> Iterator[tuple[str, str]]:
+    """Yield person and path of each row of a table."""
+    header = table.fieldnames or []
+    if not {"path", "person"} <= set(header):
+        got = ",".join(header)[:100] or "nothing"
+        raise ValueError(f"{path}, line 1: expected the columns path,person, got {got}")
+    for row in table:
+        place = f"{path}, line {table.line_num}"
+        name, person = ((row[key] or "").strip() for key in ("path", "person"))
+        if not name or not person or "\0" in name or None in row:  # None: without a column
+            raise ValueError(f"{place}: expected {len(header)} fields, a path and a person in them")
+        if PureWindowsPath(person).name != person or person.startswith("."):
+            expected = "expected a person's name without / \\ and a dot in front"
+            raise ValueError(f"{place}: {expected}, got {person!r}")
+        yield person, name
 
 
 def _check(album: Album) -> None:
@@ -224,7 +213,7 @@ def _check(album: Album) -> None:
     for photo in album.photos:
         if CONTROL & set(map(unicodedata.category, photo.id)):
             wrong.append(f"{photo.id!r}: expected a name in UTF-8 on one line")
-        other = first.setdefault(_identity(photo.file), photo)
+        other = first.setdefault(os.path.realpath(photo.file), photo)
         if other is photo:
             kept.append(photo)
         elif other.person == photo.person:
@@ -237,12 +226,3 @@ def _check(album: Album) -> None:
     if wrong:
         lines = "".join(f"\n  {line}" for line in wrong)
         raise ValueError(f"{album.folder}: {len(wrong):,} photos cannot be told apart{lines}")
-
-
-def _identity(file: str) -> object:
-    """Return what two names of one file have in common; of a missing one, which packing lists."""
-    try:
-        stat = os.stat(file)
-    except OSError:
-        return object()
-    return (stat.st_dev, stat.st_ino) if stat.st_ino else object()

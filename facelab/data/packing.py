@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +51,8 @@ class Packed:
 def check_sizes(image_size: int, crop: int | None, side: int | None = None) -> None:
     """Raise a ValueError unless these are sizes of images in pixels."""
     whole("image_size", image_size, 1, MOST_SIDE)
-    if side is not None:
-        whole("side", side, 1, MOST_SIDE)
-    if crop is not None:
-        whole("crop", crop, 1, side or MOST_SIDE)
+    whole("side", 1 if side is None else side, 1, MOST_SIDE)
+    whole("crop", 1 if crop is None else crop, 1, side or MOST_SIDE)
 
 
 def name_apart(name: str, key: str) -> str:
@@ -71,22 +70,23 @@ def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> P
     What leaves no trace in these, as a disk that forgets, is not noticed, and damage inside a JPEG
     that still decodes only where its checksum is known: in the deep-funneled LFW.
     """
-    crop = None if crop is None else int(crop)
     of_side = f"of{photos.side}" if crop and photos.side else ""
     text = [f"{VERSION} {image_size} {crop}{of_side}", *photos.names, *photos.files]
-    stamp = hashlib.sha256(_encode(text) + _state(photos.files)).hexdigest()
+    stamp = hashlib.sha256(_encode(text) + _state(photos.files).tobytes()).hexdigest()
     key = photos.key or os.path.realpath(photos.folder)
     stem = f"{name_apart(photos.folder.name, key)}-{image_size}-{crop or 'whole'}{of_side}"
     path = cache_dir() / "packed" / f"{stem}-{stamp[:16]}"
-    shape = (len(photos.files), 3, int(image_size), int(image_size))
 
     def make(folder):
-        _write(photos, shape, crop, progress, folder, stamp)
+        fingerprint = _write(photos, image_size, crop, progress, folder / "images.npy")
+        written = _state([f"{folder}/images.npy"])[0, :2].tolist()
+        note = {"stamp": stamp, "fingerprint": fingerprint, "written": written}
+        (folder / "note.json").write_text(json.dumps(note, indent=1))
         for old in path.parent.glob(f"{stem}-*"):
             shutil.rmtree(old, ignore_errors=True)
 
     for _ in range(TRIES):
-        packed = _open(made_once(path, make), shape, stamp)
+        packed = _open(made_once(path, make), stamp)
         if packed is not None:
             return packed
         shutil.rmtree(path, ignore_errors=True)
@@ -124,10 +124,11 @@ def check(
     return sizes, wrong
 
 
-def _write(photos: Photos, shape, crop, progress, folder: Path, stamp: str) -> None:
+def _write(photos: Photos, image_size: int, crop, progress: bool, path: Path) -> str:
+    """Write the pixels into a file, and return their fingerprint."""
     digest = hashlib.sha256()
+    shape = (len(photos.files), 3, int(image_size), int(image_size))
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    path = folder / "images.npy"
     with open(path, "wb") as file:  # not mapped: a full disk would kill the process
         np.lib.format.write_array_header_1_0(file, header)
 
@@ -136,44 +137,35 @@ def _write(photos: Photos, shape, crop, progress, folder: Path, stamp: str) -> N
             digest.update(pixels)
 
         title = photos.folder.name
-        decoded = decode_all(photos.files, shape[-1], crop, title, progress, photos.side)
+        decoded = decode_all(photos.files, image_size, crop, title, progress, photos.side)
         _, wrong = check(photos, decoded, write)
     if wrong:
         raise ValueError(unusable(photos, wrong))
     digest.update(_encode(photos.names))
-    note = {"stamp": stamp, "fingerprint": digest.hexdigest(), "written": _written(path)}
-    (folder / "note.json").write_text(json.dumps(note, indent=1))
+    return digest.hexdigest()
 
 
-def _open(folder: Path, shape, stamp: str) -> Packed | None:
-    """Map what was packed; None if it is not what `_write` wrote."""
+def _open(folder: Path, stamp: str) -> Packed | None:
+    """Map what was packed; None if it is not what was written."""
     path = folder / "images.npy"
     try:
         note = json.loads((folder / "note.json").read_text())
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-        fits = note["stamp"] == stamp and (images.shape, images.dtype) == (shape, np.uint8)
-        if not fits or note["written"] != _written(path):
+        is_whole = note["written"] == _state([str(path)])[0, :2].tolist()
+        if note["stamp"] != stamp or not is_whole:
             return None
-        return Packed(images, note["fingerprint"])
+        return Packed(np.load(path, mmap_mode="r", allow_pickle=False), note["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _written(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _state(files: list[str]) -> bytes:
-    """Size and times of each file; zeros for one that is missing."""
+def _state(files: list[str]) -> np.ndarray:
+    """Return size and times of each file, (n, 3); zeros for one that is missing."""
     state = np.zeros((len(files), 3), np.int64)
     for row, file in enumerate(files):
-        try:
+        with suppress(OSError):
             stat = os.stat(file)
-        except OSError:
-            continue
-        state[row] = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-    return state.tobytes()
+            state[row] = stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return state
 
 
 def _encode(lines: list[str]) -> bytes:

@@ -4,6 +4,7 @@ A slip in these files would quietly change every result, so each error names the
 what was expected and what was found.
 """
 
+import re
 import unicodedata
 from itertools import zip_longest
 from pathlib import Path
@@ -98,12 +99,11 @@ class _Reader:
         """Take the next line's tab-separated fields, one of each kind; without any, the end."""
         fields = self.lines[self.n_read].split("\t") if self.n_read < len(self.lines) else []
         self.n_read += 1
-        fits = len(fields) == len(kinds) and "" not in fields  # a name may be of digits
-        for kind, field in zip(kinds, fields, strict=False):
-            is_number = field.isascii() and field.isdigit() and len(field) < 10
-            fits = fits and (kind is str or is_number)
-        form = "<tab>".join("NUMBER" if kind is int else "NAME" for kind in kinds)
-        self.require(fits, form or END)
+        form = "<tab>".join("NUMBER" if kind is int else "NAME" for kind in kinds) or END
+        self.require(len(fields) == len(kinds), form)
+        for kind, field in zip(kinds, fields, strict=True):
+            pattern = "[0-9]{1,9}" if kind is int else ".+"  # a name may be of digits
+            self.require(bool(re.fullmatch(pattern, field)), form)
         return [kind(field) for kind, field in zip(kinds, fields, strict=True)]
 
     def require(self, fits: bool, expected: str) -> None:

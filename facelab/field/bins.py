@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.checks import kinds
+from facelab.checks import kinds, one_line
 from facelab.faces import Faces, Pairs
 from facelab.field.streamed import Streamed, tenths
 
@@ -21,7 +21,7 @@ NUMBERS = re.compile(r"b1|[ui][1248]|f[248]")
 # no dicts, no instances, no extensions, no persistent objects.
 OPCODES = re.compile(
     r"PROTO|FRAME|STOP|MARK|POP|POP_MARK|NONE|NEWTRUE|NEWFALSE|(BIN)?INT[12]?|LONG[14]?"
-    r"|(SHORT_)?BIN(BYTES|STRING|UNICODE)8?|BYTEARRAY8|STRING|UNICODE|(EMPTY_)?LIST|APPENDS?"
+    r"|(SHORT_)?BIN(BYTES|STRING|UNICODE)8?|BYTEARRAY8|UNICODE|(EMPTY_)?LIST|APPENDS?"
     r"|(EMPTY_)?TUPLE[123]?|(LONG_)?(BIN)?(GET|PUT)|MEMOIZE|(STACK_)?GLOBAL|REDUCE|BUILD"
 )
 
@@ -67,17 +67,14 @@ def _checked(path: Path, content) -> tuple[list, np.ndarray]:
     """Return the encoded images and, bool, which pairs are same."""
     if not isinstance(content, list | tuple) or len(content) != 2:
         raise ValueError(f"{path}: expected images and whether same, got {_what(content)}")
-    images, same = content
-    same = same.content.tolist() if isinstance(same, _Array) else same
-    if not isinstance(images, list | tuple) or not isinstance(same, list | tuple):
+    images, same = (part.content if isinstance(part, _Array) else part for part in content)
+    are_lists = isinstance(images, list | tuple) and isinstance(same, list | tuple | np.ndarray)
+    if not are_lists or not len(same) or len(images) != 2 * len(same):
         got = f"{_what(images)} and {_what(same)}"
-        raise ValueError(f"{path}: expected a list of images and one of bools, got {got}")
-    if not same or len(images) != 2 * len(same):
-        got = f"{len(images)} images for {len(same)} pairs"
         raise ValueError(f"{path}: expected two images for each pair, got {got}")
     images = [image.content if isinstance(image, _Array) else image for image in images]
     for k, image in enumerate(images):
-        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 1
+        is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8
         if not (isinstance(image, bytes | bytearray) or is_array) or not len(image):
             raise ValueError(f"{path}, image {k}: expected encoded bytes, got {_what(image)}")
     for k, value in enumerate(same):
@@ -97,36 +94,15 @@ def _unpickle(path: Path):
     if size > MOST_BYTES:
         raise ValueError(f"{path}: expected at most {MOST_BYTES:,} bytes, got {size:,}")
     data = path.read_bytes()
-    place = str(path)
     try:
-        for k, (opcode, argument, at) in enumerate(_opcodes(data)):
-            place = f"{path}, byte {at}"
+        for k, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if not OPCODES.fullmatch(opcode.name):
                 raise ValueError(f"{ADMITTED}, got {opcode.name}")
             if "PUT" in opcode.name and int(argument) > k:  # memory for as many objects is taken
                 raise ValueError(f"expected object {k} at most, got {argument}")
-        place = str(path)
         return _Unpickler(data).load()
     except Exception as e:  # whatever a broken pickle makes the parser raise
-        reason = " ".join(str(e).split())[:200] or type(e).__name__
-        raise ValueError(f"{place}: expected a pickle of images and pairs, got: {reason}") from e
-
-
-def _opcodes(data: bytes):
-    """Yield opcodes, arguments and places as `pickletools.genops` does, which takes ASCII alone."""
-    file = io.BytesIO(data)
-    opcode = None
-    while opcode is None or opcode.name != "STOP":
-        at = file.tell()
-        code = file.read(1).decode("latin-1")
-        if code not in pickletools.code2op:
-            raise ValueError(f"expected an opcode, got {code!r}" if code else "it ends too early")
-        opcode = pickletools.code2op[code]
-        if opcode.name == "STRING":  # how Python 2 wrote bytes in a pickle of text
-            argument = file.readline()
-        else:
-            argument = opcode.arg.reader(file) if opcode.arg else None
-        yield opcode, argument, at
+        raise ValueError(f"{path}: expected a pickle of images and pairs, got {one_line(e)}") from e
 
 
 class _Unpickler(pickle.Unpickler):

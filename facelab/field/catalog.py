@@ -6,18 +6,13 @@ import pandas as pd
 
 
 def catalog() -> pd.DataFrame:
-    """Return the sixteen data sets of the table in ArcFace's paper, a row each, in its order.
+    """Return the sixteen data sets of ArcFace's Table 1 (Deng et al., CVPR 2019), in its order.
 
     Columns: ``name``; ``people`` and ``images`` (or videos) as that table counts them, with (P) for
     probes and (G) for the gallery; ``role``: training, verification or identification; ``layout``
     of the files that are read; ``terms`` and ``get`` as they were known in 2026, to be read anew at
     the owner's before any use; ``loader``: what reads it; ``tested``: whether on real files, or
     only on files that were written from the specification of the format.
-
-    References
-    ----------
-    Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019,
-    Table 1.
     """
     return pd.read_csv(Path(__file__).with_name("catalog.csv"))
 

@@ -4,15 +4,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import as_json, extra, kinds, one_line, whole
+from facelab.checks import as_json, extra, kinds, numbers, whole
 from facelab.embedding import averaged, looks
 from facelab.faces import Faces
 from facelab.files import loaded
@@ -25,57 +27,19 @@ CLOSE = 1e-5  # between a network and its ONNX file, in embeddings of unit lengt
 BATCH = 16  # images, each of which a network may look at in 18 ways
 
 
-class OnnxModel:
-    """An ONNX file as a function from `Faces` to embeddings; `onnx_model` makes it.
-
-    `about` is what a record has to say of it: file, SHA-256, preprocessing and all its metadata.
-    """
-
-    def __init__(self, session, about: dict):
-        self.session = session
-        self.about = about
-
-    def __call__(self, faces: Faces) -> np.ndarray:
-        """Embed every image: float32 of shape (n_images, embedding_size)."""
-        side = self.about["image_size"]
-        if faces.packed.shape[2:] != (side, side):
-            got = "x".join(map(str, faces.packed.shape[2:]))
-            raise ValueError(
-                f"{self.about['file']}: expected images of {side}x{side} pixels, got {got}; load "
-                f"them with image_size={side}"
-            )
-        mean = np.reshape(np.float32(self.about["mean"]), (-1, 1, 1))
-        scale = np.reshape(np.float32(self.about["scale"]), (-1, 1, 1))
-        channels = slice(None, None, -1 if self.about["colours"] == "BGR" else 1)
-        out = []
-        for start in Progress(range(0, len(faces), BATCH), self.about["file"], delay=5):
-            images = faces.batch(slice(start, start + BATCH))[:, channels]  # (B, 3, side, side)
-            images = (images - mean) * scale
-            out.append(self._run(images))
-        embeddings = np.concatenate(out)
-        _check_finite(embeddings, self.about["file"])
-        return embeddings
-
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        (given,) = self.session.get_inputs()
-        fixed = given.shape[0] if isinstance(given.shape[0], int) else len(images)
-        parts = [images[k : k + fixed] for k in range(0, len(images), fixed)]
-        embedded = [self.session.run(None, {given.name: part})[0] for part in parts]
-        found = np.concatenate(embedded)
-        if found.ndim != 2 or len(found) != len(images):
-            expected = f"expected embeddings of shape ({len(images)}, size)"
-            raise ValueError(f"{self.about['file']}: {expected}, got {found.shape}")
-        return found
-
-
 @kinds
-def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
+def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarray]:
     """Read a network from an ONNX file, for `verify` and ``Run.verify``.
 
-    It takes images as float32 of shape (B, 3, image_size, image_size), values
+    Returned is a function from `Faces` to embeddings, float32 of shape (n_images, size). The file
+    takes images as float32 of shape (B, 3, image_size, image_size), values
     ``(pixel - mean) * scale`` of pixels from 0 to 255, and gives embeddings (B, size), which need
     not be of unit length. What is not given is as the metadata of the file says, if `export_onnx`
-    wrote it, or else as in InsightFace's releases, whose images are aligned.
+    wrote it, or else as in InsightFace's releases, whose images are aligned. The function's
+    ``about`` is what a record has to say of it: file, SHA-256, preprocessing and all metadata.
+
+    What is no ONNX file, not from one image to one embedding, or of another size is a ValueError;
+    it is an ImportError without the extra ``facelab[onnx]``.
 
     Parameters
     ----------
@@ -85,17 +49,6 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
         Order of the channels, ``"RGB"`` (InsightFace) or ``"BGR"``.
     mean, scale : float or three floats, in the order of the channels
         InsightFace: 127.5 and 1 / 127.5.
-
-    Raises
-    ------
-    ImportError
-        Without the extra: ``pip install 'facelab[onnx]'``.
-    ValueError
-        If the file is no ONNX file, is not from one image to one embedding, or is of another size.
-
-    References
-    ----------
-    Guo, Deng et al., InsightFace, github.com/deepinsight/insightface: its model zoo.
     """
     path = Path(path)
     if unknown := set(preprocessing) - set(INSIGHTFACE):
@@ -103,35 +56,63 @@ def onnx_model(path: str | Path, **preprocessing) -> OnnxModel:
         raise ValueError(f"{expected}, got {', '.join(sorted(unknown))}")
     runtime = extra("onnxruntime", "onnxruntime", "onnx")
     content = path.read_bytes()
-    try:
-        session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own, of no common class
-        why = str(error).splitlines()[0]
-        raise ValueError(f"expected an ONNX file, got {path} ({why})") from None
+    start = partial(runtime.InferenceSession, providers=["CPUExecutionProvider"])
+    session = loaded(lambda _: start(content), path, "an ONNX file", "name another")
     written = session.get_modelmeta().custom_metadata_map.get("facelab", "{}")
     known = loaded(lambda _: check_settings(json.loads(written)), path, "an ONNX file of facelab")
     about = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
     about |= INSIGHTFACE | (known or {"aligned": True}) | preprocessing | about
-    whole("image_size", about["image_size"], 1)
+    side = whole("image_size", about["image_size"], 1)
     if about["colours"] not in ("RGB", "BGR"):
         raise ValueError(f"expected colours RGB or BGR, got {about['colours']!r}")
     for name in ("mean", "scale"):
-        values = np.asarray(about[name])
-        is_number = values.dtype.kind in "iuf" and np.isfinite(values).all()
-        if values.size not in (1, 3) or not is_number:
-            raise ValueError(f"expected one or three finite numbers as {name}, got {about[name]}")
+        if numbers(name, about[name]).size not in (1, 3):
+            raise ValueError(f"expected one or three numbers as {name}, got {about[name]}")
+    _check_shapes(session, side, path.name)
+    (given,) = session.get_inputs()
+    n_images = given.shape[0] if isinstance(given.shape[0], int) else BATCH
+    mean, scale = (np.reshape(np.float32(about[name]), (-1, 1, 1)) for name in ("mean", "scale"))
+    channels = slice(None, None, -1 if about["colours"] == "BGR" else 1)
+
+    def embed(faces: Faces) -> np.ndarray:
+        shape = faces.packed.shape[2:]
+        if shape != (side, side):
+            got = f"{shape[0]}x{shape[1]}; load them with image_size={side}"
+            raise ValueError(f"{path.name}: expected images of {side}x{side} pixels, got {got}")
+        out = []
+        for start in Progress(range(0, len(faces), n_images), path.name, delay=5):
+            images = faces.batch(slice(start, start + n_images))[:, channels]
+            images = (images - mean) * scale  # (B, 3, side, side)
+            out += session.run(None, {given.name: images})
+        return _checked(np.concatenate(out), len(faces), path.name)
+
+    embed.about = about
+    return embed
+
+
+def _check_shapes(session, side: int, name: str) -> None:
+    """Refuse a network that is not from images of that size to one embedding each."""
     inputs = [list(given.shape) for given in session.get_inputs()]
-    wanted = [3, about["image_size"], about["image_size"]]
-    fits = len(inputs) == 1 and len(inputs[0]) == 4
-    if fits:  # a side may be left open, and is a name then
-        sides = zip(inputs[0][1:], wanted, strict=True)
-        fits = all(given == side or not isinstance(given, int) for given, side in sides)
-    if not fits or len(session.get_outputs()) != 1:
-        n_outputs = len(session.get_outputs())
-        expected = f"expected one input of shape [B, {', '.join(map(str, wanted))}] and one output"
+    n_outputs = len(session.get_outputs())
+    given = inputs[0][1:] if len(inputs) == n_outputs == 1 else []
+    # a side may be left open, and is a name then
+    sides = [n if isinstance(n, int) else m for n, m in zip(given, (3, side, side), strict=False)]
+    if len(given) != 3 or sides != [3, side, side]:
+        expected = f"expected one input of shape [B, 3, {side}, {side}] and one output"
         got = f"got inputs {inputs} and {n_outputs} outputs; name another size as image_size"
-        raise ValueError(f"{path.name}: {expected}, {got}")
-    return OnnxModel(session, about)
+        raise ValueError(f"{name}: {expected}, {got}")
+
+
+def _checked(table: np.ndarray, n: int, name: str) -> np.ndarray:
+    """Return embeddings of `n` images if they are that."""
+    if table.ndim != 2 or len(table) != n or table.dtype.kind not in "fiu":
+        expected = f"expected embeddings of shape ({n}, size)"
+        raise ValueError(f"{name}: {expected}, got {table.dtype} of shape {table.shape}")
+    wrong = ~np.isfinite(table).all(axis=1)
+    if wrong.any():
+        got = f"{wrong.sum():,} rows with nan or infinity, row {np.argmax(wrong)} first"
+        raise ValueError(f"{name}: expected finite embeddings, got {got}")
+    return table
 
 
 @kinds
@@ -147,70 +128,47 @@ def embeddings_of(
         ``embeddings``, beside ``image_ids``.
     image_ids : sequence of n_images str
         Of each row, as in ``Faces.image_ids``: ``NAME_0001`` of LFW, ``PERSON/FILE`` of one's own
-        photos. By default those in the ``.npz``, or the lines of ``a.txt`` beside ``a.npy``.
-
-    Raises
-    ------
-    ValueError
-        If it is no such file, rows and ids differ in number, an id is there twice, a number is not
-        finite, or, later, an image of the faces has no row.
+        photos. By default those in the ``.npz``, or the lines of ``a.txt`` beside ``a.npy``. Other
+        numbers of ids, an id that is there twice and, later, an image without one are ValueErrors.
     """
     path = Path(path)
-
-    def read(path):
-        with open(path, "rb") as file:  # which NumPy would leave open
-            if Path(path).suffix != ".npz":
-                return np.load(file, allow_pickle=False)
-            with np.load(file, allow_pickle=False) as arrays:
-                return dict(arrays)
-
-    table = loaded(read, path, "a .npy file of numbers")
+    if path.suffix == ".npz":
+        table, stored = loaded(_read_npz, path, "a .npz file of embeddings and image_ids")
+        image_ids = stored if image_ids is None else image_ids
+    else:
+        table = loaded(_read_npy, path, "a .npy file of numbers")
+    beside = path.with_suffix(".txt")
     if image_ids is None:
-        table, image_ids = _with_ids(path, table)
-    ids = [str(image) for image in image_ids]
-    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.dtype.kind not in "fiu":
-        got = f"{table.dtype} of shape {table.shape}" if hasattr(table, "shape") else "an archive"
-        raise ValueError(f"{path.name}: expected a table of numbers, got {got}")
-    if len(ids) != len(table):
-        raise ValueError(f"{path.name}: expected {len(table):,} ids, one a row, got {len(ids):,}")
-    row_of = {image: row for row, image in enumerate(ids)}
-    if len(row_of) < len(ids):
-        twice = next(image for row, image in enumerate(ids) if row_of[image] != row)
+        if not beside.is_file():
+            raise ValueError(f"{path.name}: expected image ids, one a line, in {beside}, got none")
+        image_ids = beside.read_text("utf-8").splitlines()
+    ids = pd.Index([str(image) for image in image_ids], dtype=object)
+    _checked(table, len(ids), path.name)
+    if not ids.is_unique:
+        twice = ids[ids.duplicated()][0]
         raise ValueError(f"{path.name}: expected distinct ids, got {twice} twice")
-    _check_finite(table, path.name)
 
     def embed(faces: Faces) -> np.ndarray:
-        wanted = faces.image_ids.tolist()
-        missing = [image for image in wanted if image not in row_of]
-        if missing:
+        rows = ids.get_indexer(faces.image_ids)
+        missing = faces.image_ids[rows < 0]
+        if len(missing):
+            expected = f"expected embeddings of all {len(faces):,} images"
             few = ", ".join(missing[:5])
-            expected = f"{path.name}: expected embeddings of all {len(wanted):,} images"
-            raise ValueError(f"{expected}, got none of {len(missing):,}: {few}")
-        return table[[row_of[image] for image in wanted]]
+            raise ValueError(f"{path.name}: {expected}, got none of {len(missing):,}: {few}")
+        return table[rows]
 
     embed.about = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     return embed
 
 
-def _with_ids(path: Path, table) -> tuple[np.ndarray, Sequence[str]]:
-    """Return the embeddings in a file, and the ids that it or the text beside it has."""
-    if isinstance(table, np.ndarray):
-        beside = path.with_suffix(".txt")
-        if not beside.is_file():
-            raise ValueError(f"{path.name}: expected image ids, one a line, in {beside}, got none")
-        return table, beside.read_text("utf-8").splitlines()
-    try:
-        return table["embeddings"], table["image_ids"]
-    except Exception as error:  # whatever a damaged archive makes NumPy raise
-        expected = "expected arrays embeddings and image_ids"
-        raise ValueError(f"{path.name}: {expected}, got {one_line(error)}") from None
+def _read_npy(path: Path) -> np.ndarray:
+    with open(path, "rb") as file:  # which NumPy would leave open
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _check_finite(embeddings: np.ndarray, name: str) -> None:
-    wrong = ~np.isfinite(embeddings).all(axis=1)
-    if wrong.any():
-        got = f"{wrong.sum():,} rows with nan or infinity, row {np.argmax(wrong)} first"
-        raise ValueError(f"{name}: expected finite embeddings, got {got}")
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return arrays["embeddings"], arrays["image_ids"]
 
 
 class _Embedding(nn.Module):
@@ -235,7 +193,8 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     Where the settings say ``flip`` or ``shift``, the file itself averages as `facelab.embed` does.
     The file is run by onnxruntime on random images before it is kept; its embeddings are within
     1e-5 of the network's. Its metadata has, under ``facelab``, the preprocessing that `onnx_model`
-    reads and all settings, ``threshold`` among them; they are returned.
+    reads and all settings, ``threshold`` among them; they are returned. It is an ImportError
+    without the extra ``facelab[onnx]``, and a ValueError if the file differs from the network.
 
     Parameters
     ----------
@@ -243,13 +202,6 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
         A file of `save_network`, with its settings, or any network (B, 3, H, W) -> (B, size).
     **settings
         What a user has to know, as JSON takes it; ``image_size`` is needed for a module.
-
-    Raises
-    ------
-    ImportError
-        Without the extra: ``pip install 'facelab[onnx]'``.
-    ValueError
-        If it is no network, its size is not known, or the file differs from it.
     """
     *_, runtime = [extra(name, name, "onnx") for name in ("onnx", "onnxscript", "onnxruntime")]
     path = Path(path)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import torch
 
 from facelab.checks import one_each, whole
 from facelab.progress import Progress
@@ -19,22 +21,15 @@ PROBE_BLOCK = 1_024
 ROUNDING = 1e-6  # of a cosine
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Identification:
-    """Where probes found their people.
+    """Where probes found their people among the `n_gallery` entries that were searched.
 
-    Parameters
-    ----------
-    rank : ndarray of shape (n,), int64
-        1 + the entries of other people that are as near as the nearest of the probe's own person,
-        or nearer; 0 for a probe whose person is not in the gallery.
-    mate, nearest : ndarray of shape (n,), float32
-        Distance, in [0, 2], to the nearest entry of the probe's own person, nan without any, and to
-        the nearest entry of all.
-    n_gallery : int
-        How many entries were searched.
-    most : int, optional
-        Greatest rank that is exact; all further ones are one more.
+    `rank`, int64 of shape (n,), is 1 + the entries of other people that are as near as the nearest
+    of the probe's own person, or nearer; 0 for a probe whose person is not in the gallery; `most`
+    is the greatest rank that is exact, all further ones are one more. `mate` and `nearest`, float32
+    of shape (n,), are the distances, in [0, 2], to the nearest entry of the probe's own person, nan
+    without any, and to the nearest of all.
     """
 
     rank: np.ndarray
@@ -42,11 +37,6 @@ class Identification:
     nearest: np.ndarray
     n_gallery: int
     most: int | None = None
-
-    def __repr__(self) -> str:
-        rank1 = f"{self.cmc(1)[0]:.1%}" if self.mated.any() else "undefined"
-        probes = f"{self.mated.sum():,} mated and {(~self.mated).sum():,} other probes"
-        return f"Identification({probes} in {self.n_gallery:,} entries: rank-1 {rank1})"
 
     @property
     def mated(self) -> np.ndarray:
@@ -71,11 +61,8 @@ class Identification:
 
         Of the probes whose people are not in the gallery at most the share `far` lies nearer than
         the threshold to some entry; DIR is the share of mated probes that are at rank 1 and nearer
-        than it to their own person. Too few probes of either kind are a ValueError.
-
-        References
-        ----------
-        Grother, Ngan, "Face Recognition Vendor Test", NIST IR 8009, 2014: DIR = 1 - FNIR.
+        than it to their own person: 1 - FNIR of Grother, Ngan, NIST IR 8009, 2014. Too few probes
+        of either kind are a ValueError.
         """
         others = np.sort(self.nearest[~self.mated])
         if len(others) * far < 1 or not self.mated.any():  # a single one would exceed `far`
@@ -91,8 +78,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
     """Find the `k` nearest entries of each probe: distances and rows, both (n_probes, k).
 
     Embeddings, (n, D), are normalised here. The distances, float32 in [0, 2], are exact, nearest
-    first. The gallery is gone through once, in blocks, and of a block only what is nearer than the
-    `k` found so far is sorted.
+    first. The gallery is gone through once, in blocks.
     """
     n_gallery = _fitting(probes, gallery)
     if not 1 <= whole("k", k) <= n_gallery:
@@ -100,16 +86,13 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
     best = np.full((len(probes), k), -np.inf, np.float32)
     rows = np.zeros((len(probes), k), np.int64)
     for start, some, cosines in _cosines(probes, gallery):
-        near = cosines > best[some, -1:]
-        if near.sum() > 4 * k * len(cosines) and k < cosines.shape[1]:
-            # so many, as in the first block, that the block's own k nearest are told apart first
-            near &= cosines >= np.partition(cosines, -k, axis=1)[:, [-k]]
-        probe, entry = np.nonzero(near)
-        new = probe, cosines[probe, entry], start + entry
-        best[some], rows[some] = _nearest(best[some], rows[some], *new)
+        seen = torch.from_numpy(np.concatenate([best[some], cosines], axis=1))
+        best[some], at = (found.numpy() for found in seen.topk(k))
+        before = np.take_along_axis(rows[some], at.clip(max=k - 1), 1)
+        rows[some] = np.where(at < k, before, start + at - k)
     pairs = np.repeat(np.arange(len(probes)), k), rows.ravel()
     distance = _distances(probes, gallery, *pairs).reshape(rows.shape)
-    order = np.argsort(distance, axis=1, kind="stable")  # float32 may have exchanged neighbours
+    order = np.lexsort((rows, distance))
     return np.take_along_axis(distance, order, 1), np.take_along_axis(rows, order, 1)
 
 
@@ -123,10 +106,9 @@ def identify(
     open-set.
     """
     n_gallery = _fitting(probes, gallery)
-    whose = one_each("probe_people", probe_people, len(probes))
-    both = np.concatenate([whose, one_each("gallery_people", gallery_people, n_gallery)])
-    _, person = np.unique(both, return_inverse=True)
-    probe, entry = _own(person[: len(probes)], person[len(probes) :])
+    probe_people = one_each("probe_people", probe_people, len(probes))
+    gallery_people = one_each("gallery_people", gallery_people, n_gallery)
+    probe, entry = _own(probe_people, gallery_people)
     own = _distances(probes, gallery, probe, entry)  # of each probe to each entry of its person
     mate = np.full(len(probes), np.inf, np.float32)
     np.minimum.at(mate, probe, own)
@@ -134,21 +116,14 @@ def identify(
     # a cosine of 1 - d * d / 2; nothing reaches inf
     limit = np.where(mated, 1 - mate.astype(float) ** 2 / 2 - ROUNDING, np.inf).astype(np.float32)
     before = np.zeros(len(probes), np.int64)
-    best = np.full(len(probes), -np.inf, np.float32)
-    row = np.zeros(len(probes), np.int64)
     for start, some, cosines in _cosines(probes, gallery):
-        at = cosines.argmax(axis=1)
-        greatest = np.take_along_axis(cosines, at[:, None], 1)[:, 0]
-        nearer = greatest > best[some]
-        row[some] = np.where(nearer, start + at, row[some])
-        best[some] = np.maximum(best[some], greatest)
         inside = (probe >= some.start) & (probe < some.stop)
         inside &= (entry >= start) & (entry < start + cosines.shape[1])
         cosines[probe[inside] - some.start, entry[inside] - start] = -np.inf
         before[some] += (cosines >= limit[some, None]).sum(axis=1)
-    nearest = _distances(probes, gallery, np.arange(len(probes)), row)
     mate[~mated] = np.nan
-    return Identification(np.where(mated, 1 + before, 0), mate, nearest, n_gallery)
+    nearest, _ = search(probes, gallery)
+    return Identification(np.where(mated, 1 + before, 0), mate, nearest[:, 0], n_gallery)
 
 
 def with_distractors(
@@ -162,8 +137,7 @@ def with_distractors(
     whole("n_ranks", n_ranks, 1)
     n_distractors = _fitting(probes, distractors)
     people = one_each("people", people, len(probes))
-    _, person = np.unique(people, return_inverse=True)
-    left, right = _own(person, person)
+    left, right = _own(people, people)
     left, right = left[left != right], right[left != right]
     if not len(left):
         raise ValueError("expected people with two probes or more, got none")
@@ -190,30 +164,10 @@ def _cosines(probes: np.ndarray, gallery: np.ndarray) -> Iterator[tuple]:
     """Yield blocks: first entry, slice of probes, and cosines, float32 (n_probes, n_entries)."""
     x = unit_length(probes).astype(np.float32)
     for start in Progress(range(0, len(gallery), GALLERY_BLOCK), "gallery", delay=5):
-        y = _unit(gallery, slice(start, start + GALLERY_BLOCK)).astype(np.float32)
+        y = unit_length(gallery[start : start + GALLERY_BLOCK]).astype(np.float32)
         for first in range(0, len(x), PROBE_BLOCK):
             some = slice(first, min(first + PROBE_BLOCK, len(x)))
             yield start, some, x[some] @ y.T
-
-
-def _unit(gallery: np.ndarray, rows) -> np.ndarray:
-    try:
-        return unit_length(gallery[rows])
-    except ValueError as e:
-        first = rows.start if isinstance(rows, slice) else rows[0]
-        raise ValueError(f"gallery from entry {first}: {e}") from e
-
-
-def _nearest(best: np.ndarray, rows: np.ndarray, probe, cosine, row):
-    """Merge new candidates into the k best of each probe; of equals the first row wins."""
-    n, k = best.shape
-    probe = np.append(np.repeat(np.arange(n), k), probe)
-    cosine = np.append(best, cosine)
-    row = np.append(rows, row)
-    order = np.lexsort((row, -cosine, probe))
-    starts = np.searchsorted(probe[order], np.arange(n))
-    kept = order[starts[:, None] + np.arange(k)]  # (n, k)
-    return cosine[kept], row[kept]
 
 
 def _distances(probes, gallery, probe: np.ndarray, entry: np.ndarray) -> np.ndarray:
@@ -221,16 +175,14 @@ def _distances(probes, gallery, probe: np.ndarray, entry: np.ndarray) -> np.ndar
     out = np.empty(len(probe), np.float32)
     for start in range(0, len(probe), GALLERY_BLOCK):
         some = slice(start, start + GALLERY_BLOCK)
-        between = unit_length(probes[probe[some]]) - _unit(gallery, entry[some])
+        between = unit_length(probes[probe[some]]) - unit_length(gallery[entry[some]])
         out[some] = np.linalg.norm(between, axis=1)
     return out
 
 
 def _own(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs (i, j) with ``left[i] == right[j]``, in the order of i."""
-    order = np.argsort(right, kind="stable")
-    first = np.searchsorted(right[order], left, "left")
-    n = np.searchsorted(right[order], left, "right") - first
-    i = np.repeat(np.arange(len(left)), n)
-    place = np.arange(len(i)) - np.repeat(np.cumsum(n) - n, n)
-    return i, order[first[i] + place]
+    probes = pd.DataFrame({"person": left, "i": np.arange(len(left))})
+    entries = pd.DataFrame({"person": right, "j": np.arange(len(right))})
+    pairs = probes.merge(entries, on="person")
+    return pairs["i"].to_numpy(), pairs["j"].to_numpy()

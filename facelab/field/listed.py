@@ -17,8 +17,6 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
     Empty lines and the first `skip` ones are passed over. A line of another form, and a list
     without any, are a ValueError that names the file and the line.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a list of lines {form}, got no file")
     n = 0
     with open(path, encoding="utf-8-sig", errors="replace") as file:  # of millions of lines, maybe
         for number, line in enumerate(map(str.strip, file), 1):
@@ -41,21 +39,19 @@ def load_pair_list(
 
     Two lines make a pair, each ``NAME_NUMBER.jpg LABEL``; 0 is a different pair, any other number
     a same one. A fold is a tenth of the same and of the different pairs. Pictures are decoded when
-    a batch asks for them. ValueErrors name the line.
+    a batch asks for them.
     """
     path, folder = Path(path), Path(images)
     lines = list(matched(path, r"((.+)_(\d{1,18})\.\w+)\s+(\d{1,18})", "NAME_NUMBER.jpg LABEL"))
     if len(lines) % 2:
         raise ValueError(f"{path}: expected two lines for each pair, got {len(lines)} lines")
-    for k in range(0, len(lines), 2):
-        (_, a, _, label), (_, b, _, other) = lines[k : k + 2]
-        if not (a == b) == (label != "0") == (other != "0"):
-            got = f"{a[:80]} {label} and {b[:80]} {other}"
-            raise ValueError(f"{path}, pair {k // 2 + 1}: expected 0 for two people, got {got}")
+    same, again = np.array([label != "0" for *_, label in lines]).reshape(-1, 2).T
+    if (same != again).any():
+        k = np.argmax(same != again) + 1
+        raise ValueError(f"{path}, pair {k}: expected 0 twice or not at all, got it once")
     files = sorted({(file, person, int(number)) for file, person, number, _ in lines})
     row = {file: k for k, (file, _, _) in enumerate(files)}
     ends = np.array([row[file] for file, *_ in lines]).reshape(-1, 2)
-    same = np.array([label != "0" for *_, label in lines[::2]])
     name = path.stem.removeprefix("pairs_")
     names, people, numbers = zip(*files, strict=True)
     places = [folder / file for file in names]
@@ -67,14 +63,10 @@ def load_pair_list(
 def load_cfp(
     root: str | Path, kind: str = "FP", image_size: int = 112, crop: int | None = None
 ) -> Faces:
-    """Load Celebrities in Frontal-Profile with the pairs of its ten folds.
+    """Load Celebrities in Frontal-Profile (Sengupta et al., WACV 2016), with pairs in ten folds.
 
     `root` holds ``Data`` and ``Protocol``; `kind` is ``"FP"``, a frontal and a profile image, or
     ``"FF"``, two frontal ones. Profile images are numbered on from 101.
-
-    References
-    ----------
-    Sengupta et al., "Frontal to Profile Face Verification in the Wild", WACV 2016.
     """
     if kind not in ("FP", "FF"):
         raise ValueError(f"expected kind FP or FF, got {kind!r}")
@@ -105,14 +97,9 @@ def load_cfp(
 
 @kinds
 def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None) -> Faces:
-    """Load AgeDB's folder of ``NUMBER_NAME_AGE_SEX.jpg``, without pairs.
+    """Load AgeDB (Moschoglou et al., CVPR Workshops 2017), ``NUMBER_NAME_AGE_SEX.jpg``, unpaired.
 
     The pairs of AgeDB-30 are in ``agedb_30.bin``: see `load_bin`. An image's number is the file's.
-
-    References
-    ----------
-    Moschoglou et al., "AgeDB: the First Manually Collected, In-the-Wild Age Database", CVPR
-    Workshops 2017.
     """
     root = Path(root)
     files = sorted(file for file in root.glob("*") if not file.name.startswith("."))
@@ -136,20 +123,10 @@ def load_image_list(
 ) -> Faces:
     """Load probes or distractors of MegaFace or Trillion-Pairs, for `with_distractors`.
 
-    Parameters
-    ----------
-    path, images : path
-        A list of ``PERSON/.../FILE`` in the folder `images`, for example ``facescrub_lst`` and
-        ``facescrub_images`` of InsightFace's copy.
-    distractors : bool
-        Each image is a person of its own.
-    noise : path, optional
-        A list of wrong images, known by their file names, to be left out, for example
-        ``facescrub_noises.txt``; the faces' `source` says how many were.
-
-    References
-    ----------
-    Kemelmacher-Shlizerman et al., "The MegaFace Benchmark", CVPR 2016.
+    `path` lists ``PERSON/.../FILE`` in the folder `images`, as ``facescrub_lst`` does those of
+    ``facescrub_images`` in InsightFace's copy. Each of `distractors` is a person of its own. The
+    file names in `noise`, as in ``facescrub_noises.txt``, are of wrong images: they are left out,
+    and the faces' `source` says how many (Kemelmacher-Shlizerman et al., CVPR 2016).
     """
     path = Path(path)
     files = [file for (file,) in matched(path, r"(.+/.+)", "PERSON/.../FILE")]

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ LEAST = 80  # pixels a side of the smallest face that dlib's detector finds
 CHIP = 150  # pixels a side of what dlib's network takes
 CENTRE = 0.6  # of an image's side: 150 of LFW's 250 pixels
 VALUES = 128  # of an embedding
-NEW, FOUND, NOT_FOUND = 0, 1, 2  # what is known of an image
 
 
 @kinds
@@ -27,30 +27,17 @@ def dlib_network(
     """Return a function from `Faces` to the embeddings of dlib's network, of (n_images, 128).
 
     A face is found by dlib's HOG detector, the one nearest the centre where there are several;
-    five landmarks turn and scale it to 150 x 150 pixels; a ResNet with 29 convolutions embeds it.
+    five landmarks turn and scale it to 150 x 150 pixels; without `aligned` it is the central 0.6 of
+    every image, found or not. A ResNet with 29 convolutions embeds it (King, blog.dlib.net, 2017).
     An image without a found face has a masked row: `distances` puts it 2 away from every other,
     so its pairs are rejected, counted and never dropped. Load the images whole and in their own
     size, ``load_lfw(root, image_size=250, crop=None)``.
 
     The network learned from three million images of 7,485 people, without LFW's as far as its
     author could tell: results belong to LFW's category of labelled outside data. Embeddings are
-    kept in the cache, image by image, so a stopped call is gone on with.
-
-    Parameters
-    ----------
-    aligned : bool
-        Without it the central 0.6 of every image is embedded as it is, found or not.
-
-    Raises
-    ------
-    ImportError
-        Without the extra: ``pip install 'facelab[pretrained]'``.
-    ValueError
-        If the images are smaller than 80 pixels a side, the least face that is found.
-
-    References
-    ----------
-    King, "High Quality Face Recognition with Deep Metric Learning", blog.dlib.net, 2017.
+    kept in the cache, image by image, so a stopped call is gone on with. Images smaller than 80
+    pixels a side, the least face that is found, are a ValueError; it is an ImportError without the
+    extra ``facelab[pretrained]``.
     """
     dlib = extra("dlib", "the network", "pretrained")
     models = extra("face_recognition_models", "the network", "pretrained")
@@ -75,17 +62,14 @@ def dlib_network(
                 f"expected images of {LEAST} pixels a side or more, got {side}; load them with "
                 "image_size=250, crop=None"
             )
-        known, state = _stored(faces, "aligned" if aligned else "centre")
-        missing = np.flatnonzero(state[faces.rows] == NEW)
+        known = _stored(faces, "aligned" if aligned else "centre")
+        missing = np.flatnonzero(~known[faces.rows].any(axis=1))
         for row in Progress(missing, "dlib", disable=not progress or not len(missing)):
             (image,) = faces.batch([row])
             place = faces.rows[row]
             face = chip(np.ascontiguousarray(image.transpose(1, 2, 0)))  # (height, width, 3)
-            if face is not None:
-                known[place] = network.compute_face_descriptor(face)
-            state[place] = NOT_FOUND if face is None else FOUND
-        mask = np.broadcast_to(state[faces.rows, None] == NOT_FOUND, (len(faces), VALUES))
-        return np.ma.array(known[faces.rows], mask=mask)
+            known[place] = np.nan if face is None else network.compute_face_descriptor(face)
+        return np.ma.masked_invalid(known[faces.rows])
 
     embed.about = {
         "file": weights.name,
@@ -110,36 +94,25 @@ def _from_centre(box, image: np.ndarray) -> float:
     return np.hypot(centre.x - width / 2, centre.y - height / 2)
 
 
-def _stored(faces: Faces, chips: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings and states by place in ``faces.packed``, of a file if it has a name.
+def _stored(faces: Faces, chips: str) -> np.ndarray:
+    """Return embeddings by place in ``faces.packed``, of a file in the cache if it has a name.
 
-    Files that are cut or foreign are begun anew, both of them.
+    A row is 0 until the image is embedded, and nan if it has no face. A file that is cut or foreign
+    is begun anew.
     """
-    n = len(faces.packed)
-    blank = np.zeros((n, VALUES), np.float32), np.zeros(n, np.uint8)
+    shape = len(faces.packed), VALUES
+    blank = np.zeros(shape, np.float32)
     if not faces.fingerprint:
         return blank
-    path = cache_dir() / "dlib" / f"{chips}-{faces.fingerprint[:16]}"
-    files = path / "embeddings.npy", path / "state.npy"
-
-    def make(folder):  # each byte is written: where the disk is full, a map would kill the process
-        for file, array in zip(files, blank, strict=True):
-            np.save(folder / file.name, array)
-
+    folder = cache_dir() / "dlib" / f"{chips}-{faces.fingerprint[:16]}"
+    path = folder / "embeddings.npy"
     for _ in range(2):
-        made_once(path, make)
-        embeddings, state = map(_mapped, files, blank)
-        if embeddings is not None and state is not None:
-            return embeddings, state
-        shutil.rmtree(path, ignore_errors=True)
-    raise OSError(f"{path}: expected embeddings of {n:,} images, got something else; delete it")
-
-
-def _mapped(path: Path, like: np.ndarray) -> np.ndarray | None:
-    """Map a file that is to be written, None if it does not hold an array like this."""
-    try:
-        known = np.lib.format.open_memmap(path, "r")  # "r+" would lengthen what is cut
-        fits = (known.dtype, known.shape) == (like.dtype, like.shape)
-        return np.lib.format.open_memmap(path, "r+") if fits else None
-    except Exception:  # whatever a damaged file makes NumPy raise
-        return None
+        # each byte is written: where the disk is full, a map would kill the process
+        made_once(folder, lambda place: np.save(place / path.name, blank))
+        with suppress(Exception):  # whatever a damaged file makes NumPy raise
+            np.lib.format.open_memmap(path, "r")  # "r+" would lengthen what is cut
+            known = np.lib.format.open_memmap(path, "r+")
+            if (known.dtype, known.shape) == (blank.dtype, shape):
+                return known
+        shutil.rmtree(folder, ignore_errors=True)
+    raise OSError(f"{path}: expected embeddings of {shape[0]:,} images, got others; delete it")

@@ -32,16 +32,12 @@ def load_rec(path: str | Path, image_size: int = 112, progress: bool = True) -> 
     rec = Path(path)
     if rec.is_dir():
         rec = rec / "train.rec"
-    idx = rec.with_suffix(".idx")
     properties = rec.with_name("property")
-    for file in (rec, idx, properties):
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: expected a file of the training set, got none")
     first = properties.read_text("utf-8-sig", "replace").split(",")[0].strip()
     if not (first.isdecimal() and len(first) < 10 and 0 < int(first) <= MOST_KEYS):
         raise ValueError(f"{properties}: expected the number of people first, got {first[:40]!r}")
     records = Records(rec)
-    keys, offsets = _images(records, *_index(idx))
+    keys, offsets = _images(records, *_index(rec.with_suffix(".idx")))
     labels, lengths = _heads(records, keys, offsets, int(first), progress)
     people, of_person = np.unique(labels, return_inverse=True)
     digest = hashlib.sha256(f"{image_size}".encode())

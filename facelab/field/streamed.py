@@ -18,18 +18,9 @@ MOST_SAID = 400  # characters of names in a message
 
 
 class Streamed:
-    """What `Faces` needs of an array of images; decodes what is indexed and keeps nothing.
+    """What `Faces` needs of an array of `n` images; decodes what is indexed and keeps nothing.
 
-    Parameters
-    ----------
-    n : int
-        How many there are.
-    picture : callable
-        ``picture(row)`` returns what `decode` takes.
-    place : callable
-        ``place(row)`` says where the picture is, for an error.
-    image_size, crop : int
-        As in `decode`.
+    ``picture(row)`` returns what `decode` takes, ``place(row)`` says in an error where it is.
     """
 
     dtype = np.dtype(np.uint8)

@@ -13,6 +13,7 @@ from facelab.checks import kinds
 from facelab.faces import Faces
 from facelab.field.listed import matched
 from facelab.field.streamed import MOST_SAID, files_as_faces, numbers_of, paired
+from facelab.files import loaded
 from facelab.verification import Report
 from facelab.verification.sweep import unit_length
 
@@ -28,15 +29,9 @@ class Templates:
         embeddings = templates.pool(fl.embed(model, templates.images))
         report = fl.verify(embeddings, templates.faces, threshold)
 
-    Parameters
-    ----------
-    images : Faces
-        Every image and frame.
-    template, media : ndarray of shape (n_images,), int64
-        The template of each image, a row of `faces`, and its media: the frames of a video share
-        one. Images of two templates never share any.
-    faces : Faces
-        A row per template, which shows its first image and carries the pairs of templates.
+    `template` and `media`, int64 of shape (n_images,), are each image's row in `faces`, and its
+    media: the frames of a video share one. `faces` has a row per template, which shows its first
+    image, and carries the pairs of templates.
     """
 
     images: Faces
@@ -70,12 +65,8 @@ def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -
     ``meta/ijbc_face_tid_mid.txt`` has lines ``FILE TEMPLATE MEDIA``, and
     ``meta/ijbc_template_pair_label.txt`` lines ``TEMPLATE TEMPLATE LABEL``, 1 for a same pair. The
     lists name nobody: templates that same pairs join are one person. Images are taken as they are,
-    without the landmarks of ``ijbc_name_5pts_score.txt``.
-
-    References
-    ----------
-    Whitelam et al., "IARPA Janus Benchmark-B", CVPR Workshops 2017; Maze et al., "IARPA Janus
-    Benchmark - C", ICB 2018.
+    without the landmarks of ``ijbc_name_5pts_score.txt`` (Whitelam et al., CVPR Workshops 2017;
+    Maze et al., ICB 2018).
     """
     root = Path(root)
     found = sorted((root / "meta").glob("*_face_tid_mid.txt"))
@@ -87,15 +78,17 @@ def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -
     files, numbers, media = zip(*lines, strict=True)
     of_template, template = np.unique(np.array(numbers, np.int64), return_inverse=True)
     path = path.with_name(path.name.replace("face_tid_mid", "template_pair_label"))
-    table = _pairs_in(path)
-    ends = np.searchsorted(of_template, table[:, :2]).clip(max=len(of_template) - 1)
-    unknown = table[:, :2][of_template[ends] != table[:, :2]]
+    table = loaded(_read_pairs, path, "lines TEMPLATE TEMPLATE 0 or 1", "get it anew")
+    n = len(of_template)
+    ends = pd.Index(of_template).get_indexer(table[:, :2].ravel()).reshape(-1, 2)
+    unknown = table[:, :2][ends < 0]
     if len(unknown):
         raise ValueError(f"{path}: expected templates of {found[0].name}, got {unknown[0]}")
     same = table[:, 2] == 1
     pairs = (*ends.T, same, None)
     places = [root / "loose_crop" / file for file in files]
-    people = _joined(len(of_template), ends[same])
+    joined = coo_array((same[same], ends[same].T), (n, n))
+    people = connected_components(joined, directed=False)[1]  # of each template
     media = np.array(media, np.int64)
     return _templates(places, people[template], template, media, name, pairs, image_size, crop)
 
@@ -107,15 +100,10 @@ def load_ytf(
     image_size: int = 112,
     crop: int | None = None,
 ) -> Templates:
-    """Load YouTube Faces: each video is a template, and the pairs are those of ten folds.
+    """Load YouTube Faces (Wolf, Hassner, Maoz, CVPR 2011): templates are videos, in ten folds.
 
     `root` holds ``splits.txt``, lines ``FOLD, NUMBER, PERSON/VIDEO, PERSON/VIDEO, ..., SAME`` after
     a heading, and the folder `frames` of ``PERSON/VIDEO/*.jpg``. Only their videos are loaded.
-
-    References
-    ----------
-    Wolf, Hassner, Maoz, "Face Recognition in Unconstrained Videos with Matched Background
-    Similarity", CVPR 2011.
     """
     root = Path(root)
     path = root / "splits.txt"
@@ -136,14 +124,10 @@ def load_ytf(
 def load_iqiyi(
     path: str | Path, frames: str | Path, image_size: int = 112, crop: int | None = None
 ) -> Templates:
-    """Load videos of iQIYI-VID: each is a template, without pairs, for `identify`.
+    """Load iQIYI-VID (Liu et al., 2018): templates are videos, without pairs, for `identify`.
 
     `path` is ``train_gt.txt``, lines ``VIDEO.mp4 PERSON``, or ``val_gt.txt``, lines ``PERSON
     VIDEO.mp4 VIDEO.mp4 ...``. `frames` holds a folder VIDEO for each, of frames cut out of it.
-
-    References
-    ----------
-    Liu et al., "iQIYI-VID: A Large Dataset for Multi-modal Person Identification", 2018.
     """
     path = Path(path)
     pattern = r"(\S+\.mp4 \d{1,18}|\d{1,18}(?: \S+\.mp4)+)"
@@ -161,23 +145,13 @@ def load_iqiyi(
     return _templates(places, people, template, template, "iQIYI-VID", None, image_size, crop)
 
 
-def _pairs_in(path: Path) -> np.ndarray:
+def _read_pairs(path: Path) -> np.ndarray:
     """Read two templates and whether they are same, int64 of (n_pairs, 3)."""
-    try:  # IJB-C has 15,658,489 pairs
-        with np.errstate(invalid="ignore"):  # of a number that is infinite
-            table = pd.read_csv(path, sep=" ", header=None, dtype=np.int64).to_numpy()
-        if table.shape[1] == 3 and np.isin(table[:, 2], (0, 1)).all():
-            return table
-    except (ValueError, TypeError, OverflowError, OSError):
-        pass  # what is wrong, and in which line, is said below
-    rows = matched(path, r"(\d{1,18})\s+(\d{1,18})\s+([01])", "TEMPLATE TEMPLATE 0 or 1")
-    return np.array(list(rows), np.int64)
-
-
-def _joined(n: int, pairs: np.ndarray) -> np.ndarray:
-    """Give each of `n` templates the number, (n,), of the group that `pairs` join it to."""
-    ones = np.ones(len(pairs), bool)
-    return connected_components(coo_array((ones, pairs.T), (n, n)), directed=False)[1]
+    table = pd.read_csv(path, sep=" ", header=None, dtype=np.int64).to_numpy()
+    is_pair = np.isin(table[:, 2:], (0, 1)).all(axis=1)
+    if table.shape[1] != 3 or not is_pair.all():
+        raise ValueError(f"{table[~is_pair][:1].tolist()}, {table.shape[1]} numbers a line")
+    return table
 
 
 def _frames(folders: list[Path]) -> tuple[list[Path], np.ndarray]:
