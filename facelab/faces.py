@@ -9,13 +9,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from facelab.checks import kinds, numbers, of_kind, one_each, places, truth, truths, whole
+from facelab.checks import kinds, numbers, one_each, places, truths, whole
 
 ROLES = ("train", "dev", "test", "")
 CHECKS = {"left": places, "right": places, "same": truths, "fold": places}  # of pairs
 CHECKS |= {"weights": partial(numbers, low=0), "known_errors": truths}
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Pairs of images: two row numbers into a `Faces`, and whether they show one person.
@@ -37,8 +38,7 @@ class Pairs:
     known_errors: np.ndarray | None = None
 
     def __post_init__(self):
-        of_kind("name", self.name, str)
-        if of_kind("role", self.role, str) not in ROLES:
+        if self.role not in ROLES:
             raise ValueError(f"expected a role of {ROLES}, got {self.role!r}")
         n = np.size(self.left)
         defaults = {"fold": np.zeros(n), "weights": np.ones(n), "known_errors": np.zeros(n, bool)}
@@ -57,6 +57,7 @@ class Pairs:
         return replace(self, **{field: getattr(self, field)[index] for field in CHECKS})
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Faces:
     """Face images of labelled people, read from one packed array.
@@ -106,7 +107,6 @@ class Faces:
         lengths = np.size(self.rows), np.size(self.labels), np.size(self.numbers)
         if len(set(lengths)) > 1:
             raise ValueError(f"expected as many rows, labels and numbers, got {lengths}")
-        object.__setattr__(self, "synthetic", truth("synthetic", self.synthetic))
         if self.crop is not None:
             object.__setattr__(self, "crop", whole("crop", self.crop, 1))
         if self.ids is not None:
@@ -195,6 +195,7 @@ class Faces:
         return replace(self, pairs=pairs)
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Split:
     """Train, dev and test images of one protocol; unpacks as ``train, dev, test``.
@@ -210,9 +211,6 @@ class Split:
     leaking: str = ""
 
     def __post_init__(self):
-        for part in ("train", "dev", "test"):
-            of_kind(part, getattr(self, part), Faces)
-        of_kind("name", self.name, str)
         for (a, b), n in self.shared_people().items():
             if n and not self.leaking:
                 raise ValueError(f"expected disjoint people, got {n} in {a} and {b} of {self.name}")

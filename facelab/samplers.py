@@ -14,6 +14,7 @@ from facelab.checks import kinds, places, whole
 from facelab.faces import Faces
 
 
+@kinds
 class Batch(NamedTuple):
     """Images of one step.
 

@@ -68,7 +68,7 @@ def test_image_ids_are_file_stems(small_faces):
         ({"labels": np.full(100, 40)}, "expected labels whole numbers from 0 to 39, got 40"),
         ({"labels": np.full(100, "0")}, "expected labels whole numbers from 0 to 39, got <U1"),
         ({"names": ("A", "B") * 20}, "expected names that differ, got 'A' 20 times"),
-        ({"synthetic": "no"}, "expected synthetic True or False, got 'no'"),
+        ({"synthetic": "no"}, "expected synthetic of kind bool, got 'no'"),
         ({"crop": -5}, "expected crop a whole number of 1 or more, got -5"),
         ({"ids": [*"xy", *range(99)]}, r"expected ids of shape \(100,\), got shape \(101,\)"),
         ({"ids": ["x"] * 100}, "expected an id of its own for each image, got 100 ids"),

@@ -739,7 +739,7 @@ def test_fitting_refuses_one_kind_of_pairs_no_pairs_and_other_images():
         ({"same": [True]}, "one length"),
         ({"threshold": np.nan}, "threshold a finite number, got nan"),
         ({"f1_threshold": np.inf}, "f1_threshold a finite number, got inf"),
-        ({"threshold": "0.5"}, "threshold a finite number, got '0.5'"),
+        ({"threshold": "0.5"}, "threshold of kind float, got '0.5'"),
         ({"distances": ["0.5", "1"]}, "expected numbers in distances, got <U3"),
         ({"same": [1, 0]}, "expected bool in `same`, got int64"),
         ({"same": ["no", "yes"]}, "expected bool in `same`, got <U3"),
@@ -779,7 +779,7 @@ def test_a_report_refuses_what_does_not_fit(change, message):
         (lambda r: mean_of(["a"]), "expected numbers, one per seed, got <U1"),
         (lambda r: mean_of([np.nan, 1]), "expected finite values, one per seed, got nan"),
         (lambda r: difference_of(*2 * [pd.Series(["x"])]), "numbers in a, got (str|object)"),
-        (lambda r: replace(r, synthetic="no"), "expected synthetic True or False, got 'no'"),
+        (lambda r: replace(r, synthetic="no"), "expected synthetic of kind bool, got 'no'"),
         (lambda r: pool_folds([]), "expected reports with thresholds above 0, got None"),
         (lambda r: pool_folds([replace(r, threshold=0)]), "thresholds above 0, got 0.0"),
         (lambda r: every_pair("faces"), "expected faces of kind Faces, got 'faces'"),
@@ -1019,9 +1019,9 @@ def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"synthetic": np.array([True, False])}, "expected synthetic True or False, got"),
-        ({"source": None}, "expected source a str, got 'NoneType'"),
-        ({"rule": np.array(["f1"])}, "expected rule a str"),
+        ({"synthetic": np.array([True, False])}, "expected synthetic of kind bool, got"),
+        ({"source": None}, "expected source of kind str, got None"),
+        ({"rule": np.array(["f1"])}, "expected rule of kind str"),
         ({"image_ids": np.full((24, 2), "a"), "people": np.full((24, 2), "a")}, "for each image"),
     ],
 )

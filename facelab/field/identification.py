@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facelab.checks import one_each, whole
+from facelab.checks import kinds, one_each, whole
 from facelab.progress import Progress
 from facelab.verification.sweep import unit_length
 
@@ -19,6 +19,7 @@ PROBE_BLOCK = 1_024
 ROUNDING = 1e-6  # of a cosine
 
 
+@kinds
 @dataclass(frozen=True, eq=False, repr=False)
 class Identification:
     """Where probes found their people.
@@ -87,6 +88,7 @@ class Identification:
         return float(found.sum() / self.mated.sum()), threshold
 
 
+@kinds
 def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Find the `k` nearest entries of each probe: distances and rows, both (n_probes, k).
 
@@ -113,6 +115,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
     return np.take_along_axis(distance, order, 1), np.take_along_axis(rows, order, 1)
 
 
+@kinds
 def identify(
     probes: np.ndarray, probe_people: np.ndarray, gallery: np.ndarray, gallery_people: np.ndarray
 ) -> Identification:
@@ -151,6 +154,7 @@ def identify(
     return Identification(np.where(mated, 1 + before, 0), mate, nearest, n_gallery)
 
 
+@kinds
 def with_distractors(
     probes: np.ndarray, people: np.ndarray, distractors: np.ndarray, n_ranks: int = 20
 ) -> Identification:

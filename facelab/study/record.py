@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from facelab.baselines import raw_pixels
+from facelab.checks import kinds
 from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
@@ -56,6 +57,7 @@ class Trained(NamedTuple):
     best: torch.nn.Module | None
 
 
+@kinds
 class Run(Rows):
     """Collects what a notebook does and finds; writes it if the notebook's ``OUT`` names a folder.
 
@@ -72,9 +74,6 @@ class Run(Rows):
 
     def __init__(self, name: str, namespace: Mapping[str, object]):
         super().__init__()
-        if not isinstance(namespace, Mapping):
-            got = type(namespace).__name__
-            raise ValueError(f"expected the parameters as a mapping, like globals(), got {got}")
         if not re.fullmatch(NAME, name):
             raise ValueError(f"expected a notebook's name, without its folder, got {name!r}")
         values = parameters(namespace)

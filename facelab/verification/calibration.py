@@ -217,6 +217,7 @@ def calibrate_report(
     return Calibration(log_lr, low, high, method, threshold, cllrs, *about)
 
 
+@kinds
 def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the cost of the log likelihood ratio of natural logarithms, in bits.
 

@@ -8,17 +8,17 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from facelab.checks import numbers, of_kind, places, real, truth, truths, whole
+from facelab.checks import kinds, numbers, places, real, truth, truths, whole
 from facelab.files import loaded
 from facelab.verification.intervals import FEWEST, supported, units
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 
 RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
-WORDS = ("threshold_from", "rule", "name", "role", "source", "seen")
 OF_PAIRS = ("distances", "same", "fold", "left", "right", "known_errors")  # arrays of a report
 MOST_RESAMPLES = 1_000_000
 
 
+@kinds
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """Distances of tested pairs, the thresholds they are held against, and what follows.
@@ -93,8 +93,6 @@ class Report:
         if self.image_ids.ndim != 1 or self.image_ids.shape != self.people.shape:
             got = f"{self.people.shape} for {self.image_ids.shape}"
             raise ValueError(f"expected a person for each image, got shapes {got}")
-        for name in WORDS:
-            of_kind(name, getattr(self, name), str)
         if not re.fullmatch(RULES, self.rule):
             raise ValueError(f"expected a rule in {RULES}, got {self.rule!r}")
         wrong = (self.people[self.left] == self.people[self.right]) != self.same
