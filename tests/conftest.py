@@ -1,4 +1,5 @@
 import os
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -40,6 +41,28 @@ def pytest_configure(config):
         config.add_cleanup(lambda: shutil.rmtree(os.environ["FACELAB_CACHE"]))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="files, and tests within them")
+
+
+def pytest_report_header(config):
+    seed = config.getoption("shuffle")
+    return None if seed is None else f"shuffled: --shuffle {seed} repeats this order"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Shuffle files, and tests within each; the cells of a notebook stay in their order."""
+    if config.getoption("shuffle") is None:
+        return
+    files = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    order = random.Random(config.getoption("shuffle"))
+    shuffled = order.sample([*files.values()], len(files))
+    tests = [of if of[0].path.suffix == ".ipynb" else order.sample(of, len(of)) for of in shuffled]
+    items[:] = [item for of_file in tests for item in of_file]
+
+
 @pytest.fixture(autouse=True)
 def _own_look():
     """Undo what a test sets of Matplotlib's look."""
@@ -71,8 +94,8 @@ def lfw_root():
 
 @pytest.fixture(scope="session")
 def real_faces(lfw_root):
-    """All of LFW, tiny, packed once for all tests."""
-    return load_lfw("lfw", image_size=8, progress=False)
+    """All of LFW, small, packed once for all tests."""
+    return load_lfw("lfw", image_size=64, progress=False)
 
 
 @pytest.fixture
@@ -119,7 +142,7 @@ def small_faces(small_protocol):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_copy(small_protocol):
     """Write `small_protocol` with JPEGs of its own into ``root/variant``, lists beside it."""
 
