@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -61,6 +62,12 @@ def pytest_collection_modifyitems(config, items):
     shuffled = order.sample([*files.values()], len(files))
     tests = [of if of[0].path.suffix == ".ipynb" else order.sample(of, len(of)) for of in shuffled]
     items[:] = [item for of_file in tests for item in of_file]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Let no test's luck depend on the tests before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
