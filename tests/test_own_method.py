@@ -57,12 +57,17 @@ def study(recorded, tmp_path, monkeypatch):
     """A copy of it, of the test's own."""
     shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    load()  # into the cache, so that no bar is drawn
     return Path("outputs/tiny")
+
+
+def load():
+    return fl.load_lfw("faces", image_size=16, crop=32, progress=False)
 
 
 def run_chapter():
     run = fl.Run(CHAPTER, BUDGET | {"OUT": f"outputs/tiny/{CHAPTER}"})
-    faces = fl.load_lfw("faces", image_size=16, crop=32, progress=False)
+    faces = load()
     split = fl.view1(faces, dev_people=0.3, seed=0)
     run.uses(faces, split.name)
     for seed in (0, 1):
