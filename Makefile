@@ -3,6 +3,9 @@ PYTHON  ?= python3
 VENV    ?= .venv
 PROFILE ?= smoke
 JOBS    ?= 2
+SEED    ?= $(shell date +%s)
+# Files as they come, the notebooks first: they take longest.
+TESTS   := --dist loadfile --no-loadscope-reorder --nbval notebooks tests facelab
 READY   := $(VENV)/.ready
 
 # Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw ARGS=--force
@@ -11,16 +14,19 @@ ifdef LFW
 export FACELAB_LFW := $(abspath $(LFW))
 endif
 
-.PHONY: help study test fuzz lab explore book lint bench clean
+.PHONY: help study test test-random fuzz lab explore book lint bench clean
 
 help:  ## print these lines
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 study: $(READY)  ## run every notebook, on drawn faces unless PROFILE says others, and write outputs/PROFILE/report.html
 	$(VENV)/bin/facelab run --profile $(PROFILE) $(ARGS)
 
 test: $(READY) lint  ## pass every test: the package, the notebooks, and real LFW where it is
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --nbval tests notebooks facelab $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) $(TESTS) $(ARGS)
+
+test-random: $(READY)  ## pass every test in a random order, which SEED=3 names
+	$(VENV)/bin/python -m pytest -n $(JOBS) $(TESTS) --shuffle $(SEED) $(ARGS)
 
 fuzz: $(READY)  ## try thousands of generated cases on every parser and every statistic
 	HYPOTHESIS_PROFILE=fuzz $(VENV)/bin/python -m pytest -n $(JOBS) -m hypothesis tests $(ARGS)

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from skimage.feature import local_binary_pattern
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA, FastICA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
@@ -185,7 +185,7 @@ def pca_lda(n_pca: int = 300, n_lda: int | None = 128) -> Pipeline:
 
 @kinds
 def embed_histograms(
-    estimator, histograms: Callable, faces: Faces, flip: bool = False
+    estimator: BaseEstimator, histograms: Callable, faces: Faces, flip: bool = False
 ) -> np.ndarray:
     """Project ``histograms(faces)`` by an estimator fitted on such: (n_images, n_values), float32.
 
@@ -218,7 +218,7 @@ def search_pca_lda(
     for side in cells:
         seen = histograms(train, cells=side)
         unseen = histograms(dev, cells=side)
-        most = min(max(n_pca), *seen.shape)
+        most = min(max(n_pca, default=0), *seen.shape)
         pca, lda = pca_lda(most, None)
         pca.fit(seen)
         seen = pca.transform(seen)

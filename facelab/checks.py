@@ -15,6 +15,9 @@ from typing import get_args, get_origin, get_type_hints
 
 import numpy as np
 
+LARGEST = 2**63 - 1  # whole number that NumPy and torch count with
+NUMBERS = {int: Integral, float: Real}
+
 
 def expect(holds, expected: str, got) -> None:
     """Raise a ValueError, on one line, unless what was expected holds."""
@@ -29,6 +32,8 @@ def real(name: str, value, low: float = -np.inf, high: float = np.inf) -> float:
 
 def whole(name: str, value, low: float = -np.inf, high: float = np.inf) -> int:
     """Return an integer from `low` to `high`; a ValueError for all else, 2.0 and True included."""
+    if isinstance(value, Integral) and value > LARGEST:
+        high = min(high, LARGEST)
     return int(_number(f"{name} a whole number", value, Integral, low, high))
 
 
@@ -101,13 +106,14 @@ def of_kind(name: str, value, kind: type):
     return value
 
 
-def kinds(function: Callable) -> Callable:
+def kinds(function: Callable, also_numbers: bool = False) -> Callable:
     """Refuse arguments of other kinds than a function, or a class, is annotated with; a ValueError.
 
-    Numbers and arrays, which have many types, are left to `function` itself.
+    A function looks at numbers itself, and both at what an array holds.
     """
     if isinstance(function, type):
-        function.__init__ = kinds(function.__init__)
+        maker = "__new__" if issubclass(function, tuple) else "__init__"
+        setattr(function, maker, kinds(getattr(function, maker), also_numbers=True))
         return function
     signature = inspect.signature(function)
 
@@ -115,7 +121,7 @@ def kinds(function: Callable) -> Callable:
     def checked(*args, **kwargs):
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             kind = _hints(function).get(name)
-            if kind is not None and not _fits(value, kind):
+            if kind is not None and not _fits(value, kind, also_numbers):
                 wanted = re.sub(r"\w+\.", "", inspect.formatannotation(kind))
                 raise _refused(f"{name} of kind {wanted}", value)
         return function(*args, **kwargs)
@@ -128,20 +134,35 @@ def _hints(function):
     return get_type_hints(function)
 
 
-def _fits(value, kind) -> bool:
+def _fits(value, kind, also_numbers=False) -> bool:
     of = get_args(kind)
     base = get_origin(kind) or kind
     if base is UnionType:
-        return any(_fits(value, one) for one in of)
-    if not isinstance(base, type) or base in (int, float, np.ndarray, Sequence):
+        return any(_fits(value, one, also_numbers) for one in of)
+    if base in NUMBERS:
+        return not also_numbers or isinstance(value, NUMBERS[base])
+    if not isinstance(base, type):
         return True
     if base is bool:
         return isinstance(value, bool | np.bool_)
-    if of and base in (list, tuple):
-        return isinstance(value, list | tuple) and all(_fits(one, of[0]) for one in value)
+    if base is np.ndarray:
+        return _is_array(value)
+    if of and base in (list, tuple, Sequence):
+        is_one = _is_array(value) if base is Sequence else isinstance(value, list | tuple)
+        return is_one and all(_fits(one, of[0], also_numbers=True) for one in value)
     if of and issubclass(base, Mapping):
         return isinstance(value, base) and all(_fits(one, of[1]) for one in value.values())
     return isinstance(value, PathLike if issubclass(base, PathLike) else base)
+
+
+def _is_array(value) -> bool:
+    if not isinstance(value, list | tuple | range):
+        return bool(getattr(value, "shape", ()))  # what reads its rows when asked has one, too
+    try:
+        np.asarray(value)
+    except ValueError:  # rows of several lengths
+        return False
+    return True
 
 
 def one_line(said: object, most: int = 500) -> str:
@@ -154,7 +175,7 @@ def one_line(said: object, most: int = 500) -> str:
     >>> one_line("expected bread,\n  got a stone"), one_line("0123456789" * 5, 20)
     ('expected bread, got a stone', '01234567 ... 3456789')
     """
-    text = f"{type(said).__name__}: {said}" if isinstance(said, Exception) else str(said)
+    text = f"{type(said).__name__}: {said}" if isinstance(said, BaseException) else str(said)
     if len(text) > 4 * most:  # before its spaces are looked at
         text = f"{text[: 2 * most]} {text[-2 * most :]}"
     text = " ".join(text.split())

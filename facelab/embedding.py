@@ -79,7 +79,7 @@ def expecting(what: str) -> Iterator[None]:
         yield
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"expected {what}, got {one_line(error)}") from error
 
 

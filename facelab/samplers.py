@@ -14,6 +14,7 @@ from facelab.checks import expect, kinds, places, whole
 from facelab.faces import Faces
 
 
+@kinds
 class Batch(NamedTuple):
     """Images of one step: int64 rows of the `Faces`, of shape (B,), and perhaps pairs of them.
 

@@ -1,4 +1,5 @@
 import os
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -38,6 +40,34 @@ def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # else it is a process of pytest-xdist's
         os.environ["FACELAB_CACHE"] = tempfile.mkdtemp(prefix="facelab-tests-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ["FACELAB_CACHE"]))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="files, and tests within them")
+
+
+def pytest_report_header(config):
+    seed = config.getoption("shuffle")
+    return None if seed is None else f"shuffled: --shuffle {seed} repeats this order"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Shuffle files, and tests within each; the cells of a notebook stay in their order."""
+    if config.getoption("shuffle") is None:
+        return
+    files = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    order = random.Random(config.getoption("shuffle"))
+    shuffled = order.sample([*files.values()], len(files))
+    tests = [of if of[0].path.suffix == ".ipynb" else order.sample(of, len(of)) for of in shuffled]
+    items[:] = [item for of_file in tests for item in of_file]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Let no test's luck depend on the tests before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +101,8 @@ def lfw_root():
 
 @pytest.fixture(scope="session")
 def real_faces(lfw_root):
-    """All of LFW, tiny, packed once for all tests."""
-    return load_lfw("lfw", image_size=8, progress=False)
+    """All of LFW, small, packed once for all tests."""
+    return load_lfw("lfw", image_size=64, progress=False)
 
 
 @pytest.fixture
@@ -119,7 +149,7 @@ def small_faces(small_protocol):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_copy(small_protocol):
     """Write `small_protocol` with JPEGs of its own into ``root/variant``, lists beside it."""
 

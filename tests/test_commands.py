@@ -318,6 +318,21 @@ def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):
     assert "_0001.jpg" in result.output
 
 
+def test_a_folder_that_may_not_be_read_is_one_line(facelab, write_copy, monkeypatch):
+    write_copy("faces")
+    real = os.scandir
+
+    def scan(path):  # root may read everything, so no mode of a folder would do
+        if Path(path).name == "Person_Ab":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", scan)
+    result = facelab("data", "info", "faces")
+    assert result.exit_code == 2 and result.stdout == ""
+    assert re.fullmatch(r"facelab: \[Errno 13\] Permission denied: .*Person_Ab'\n", result.stderr)
+
+
 def test_a_download_that_fails_is_one_line_and_exits_with_2(facelab, monkeypatch):
     from facelab.data import download
 

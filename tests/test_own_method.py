@@ -1,6 +1,7 @@
 """A method of one's own among the recorded ones: same budget, same pairs, a run of its own."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,33 @@ PLAIN = "from pytorch_metric_learning import losses\ndef objective(people):\n"
 PLAIN += "    return losses.TripletMarginLoss(0.2)"
 
 
-@pytest.fixture
-def study(write_copy, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def recorded(write_copy, tmp_path_factory):
     """Chapter 03 as run on forty people, with raw pixels and something worse for its methods."""
+    folder = tmp_path_factory.mktemp("recorded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_copy("faces")
+        run_chapter()
+    return folder
+
+
+@pytest.fixture
+def study(recorded, tmp_path, monkeypatch):
+    """A copy of it, of the test's own."""
+    shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    write_copy("faces")
+    load()  # into the cache, so that no bar is drawn
+    return Path("outputs/tiny")
+
+
+def load():
+    return fl.load_lfw("faces", image_size=16, crop=32, progress=False)
+
+
+def run_chapter():
     run = fl.Run(CHAPTER, BUDGET | {"OUT": f"outputs/tiny/{CHAPTER}"})
-    faces = fl.load_lfw("faces", image_size=16, crop=32, progress=False)
+    faces = load()
     split = fl.view1(faces, dev_people=0.3, seed=0)
     run.uses(faces, split.name)
     for seed in (0, 1):
@@ -55,7 +76,6 @@ def study(write_copy, tmp_path, monkeypatch):
             "dark", seed, lambda part: 1.0 + fl.raw_pixels(part) % 0.1, split.dev, split.test
         )
     run.finish()
-    return Path("outputs/tiny")
 
 
 def test_a_method_is_trained_at_the_recorded_budget_and_placed_among_the_recorded(study):
@@ -118,6 +138,7 @@ def test_by_default_the_network_the_sampler_and_the_settings_are_the_chapters(st
         ),
         ("a.py", "def objective(:", r"objective\(people\) in a.py, got SyntaxError: .* line 1\)"),
         ("a.py", "1 / 0", r"objective\(people\) in a.py, got ZeroDivisionError: division by zero"),
+        ("a.py", "raise SystemExit(3)", r"objective\(people\) in a.py, got SystemExit: 3"),
         ("a.py", f"{PLAIN}\nsettings = 5", "expected settings in a.py a dict, got 'int'"),
         ("a.py", f"{PLAIN}\nMETHOD = 5", "expected METHOD in a.py a str, got 'int'"),
         ("a.py", f"{PLAIN}\nnetwork = 5", "expected network in a.py a Callable, got 'int'"),
@@ -144,5 +165,8 @@ def test_what_fails_in_training_is_one_line_and_a_second_writer_is_refused(study
     result = CliRunner().invoke(main, ["compare", "bad.py", str(study)])
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
     assert "expected a method that trains in bad.py, got AttributeError" in result.stderr
+    Path("bad.py").write_text("def objective(people):\n    raise SystemExit")  # says nothing
+    result = CliRunner().invoke(main, ["compare", "bad.py", str(study)])
+    assert result.exit_code == 2 and "trains in bad.py, got SystemExit" in result.stderr
     with alone_in(study), pytest.raises(ValueError, match="expected a folder of its own"):
         compare_method("bad.py", study)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import facelab as fl
-from facelab.data.lfw import load_lfw
 from facelab.field.overlapping import normal_name
 
 EXTRA = ("dlib", "face_recognition_models")
@@ -178,12 +177,11 @@ def test_a_name_is_the_same_however_it_is_written_and_no_other_is(one, other, sa
     assert (normal_name(one) == normal_name(other)) == same
 
 
-def test_the_photos_that_lfw_has_under_two_names_are_found(lfw_root):
-    faces = load_lfw("lfw", image_size=64, progress=False)
+def test_the_photos_that_lfw_has_under_two_names_are_found(real_faces):
     known = fl.known_errors()
     known = known[known.error == "one photo under two names"]
     left, right = ([image[:-5] for image in known[side]] for side in ("left", "right"))
-    table = fl.overlap(faces.select(left), faces.select(right))
+    table = fl.overlap(real_faces.select(left), real_faces.select(right))
     found = set(map(frozenset, table[["train", "test"]].to_numpy().tolist()))
     assert found >= set(map(frozenset, known[["left", "right"]].to_numpy().tolist()))
 

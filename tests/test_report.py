@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -33,10 +34,11 @@ def chapter(folder, name, reports=(), **entries):
     return record
 
 
-@pytest.fixture
-def runs(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """Three chapters with results on View 1, one with View 2, one that failed."""
-    folder = tmp_path / "outputs" / "lfw-cpu"
+    root = tmp_path_factory.mktemp("written")
+    folder = root / "outputs" / "lfw-cpu"
     strong, weak, pixels = make_report(0.3), make_report(0.2, 1), make_report(0.05, 2)
     old = make_report(0.25, 3, rule="f1")
     dev = make_report(0.4, 4, name="dev", role="dev")
@@ -63,10 +65,17 @@ def runs(tmp_path):
     add_number(record, "auc", 0.9012, 0.889, 0.913, **about | {"error": 0.0054})
     write_record(folder / "07_view2", record)
     write_record(folder / "08_broken", make_record("08_broken", status="failed", cause="no bread"))
-    (tmp_path / "notebooks").mkdir()
+    (root / "notebooks").mkdir()
     for name in ("02_networks", "09_missing"):
-        (tmp_path / "notebooks" / f"{name}.ipynb").touch()
-    return folder
+        (root / "notebooks" / f"{name}.ipynb").touch()
+    return root
+
+
+@pytest.fixture
+def runs(written, tmp_path):
+    """Return a copy of them, of the test's own."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "outputs" / "lfw-cpu"
 
 
 def table_rows(text, method):

@@ -17,14 +17,14 @@ from facelab.faces import draw_pairs
 from facelab.study.record import Run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def faces(small_faces):
     packed = np.random.default_rng(0).integers(0, 256, small_faces.packed.shape, np.uint8)
     about = {"source": "LFW deep-funneled", "fingerprint": "f" * 64, "root": "lfw"}
     return replace(small_faces, packed=packed, **about)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def split(faces):
     """Nine dev people, and the others with test pairs."""
     others = faces.select(faces.names[9:])
@@ -40,11 +40,12 @@ def noisy(part, noise, seed=0):
     return people[number[part.labels]] + noise * rng.normal(size=(len(part), 8))
 
 
-@pytest.fixture
-def folder(tmp_path, faces, split):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, faces, split):
     """Two finished chapters and one that failed."""
+    root = tmp_path_factory.mktemp("written")
     dev, test = split
-    run = Run("02_networks", {"OUT": str(tmp_path / "02_networks"), "PROFILE": "lfw-cpu"})
+    run = Run("02_networks", {"OUT": str(root / "02_networks"), "PROFILE": "lfw-cpu"})
     run.uses(faces, "View 1")
     for seed in (0, 1):
         objective = partial(losses.TripletMarginLoss, 0.2)
@@ -53,7 +54,7 @@ def folder(tmp_path, faces, split):
         run.train("a network", seed, network, faces, objective, **settings)
         run.verify("a network", seed, partial(noisy, noise=0.5, seed=seed), dev, test)
     run.finish()
-    run = Run("03_others", {"OUT": str(tmp_path / "03_others"), "PROFILE": "lfw-cpu"})
+    run = Run("03_others", {"OUT": str(root / "03_others"), "PROFILE": "lfw-cpu"})
     run.uses(faces, "View 1")
     run.verify("pixels", 0, fl.raw_pixels, dev, test)
     run.verify("another name", 0, partial(noisy, noise=0.5, seed=0), dev, test)
@@ -62,10 +63,17 @@ def folder(tmp_path, faces, split):
     run.report("leaking", 0, seen)
     run.result("auc", 0.7, method="pixels", seed=0, split="dev", role="dev")
     run.finish()
-    failed = json.loads((tmp_path / "03_others" / "run.json").read_text())
-    (tmp_path / "04_broken").mkdir()
+    failed = json.loads((root / "03_others" / "run.json").read_text())
+    (root / "04_broken").mkdir()
     text = json.dumps(failed | {"notebook": "04_broken", "status": "failed", "reports": []})
-    (tmp_path / "04_broken" / "run.json").write_text(text)
+    (root / "04_broken" / "run.json").write_text(text)
+    return root
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+    """Return a copy of them, of the test's own."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

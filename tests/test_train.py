@@ -559,8 +559,11 @@ def test_bfloat16_hands_the_loss_float32_embeddings():
     assert set(kinds) == {torch.float32}
 
 
-def test_two_processes_end_with_the_same_network_and_loss(tmp_path):
-    script = tmp_path / "two.py"
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """What two processes that hash strings otherwise end with: weights, and a structure."""
+    folder = tmp_path_factory.mktemp("two")
+    script = folder / "two.py"
     script.write_text(
         "import sys, test_train as t\n"
         "t.torch.manual_seed(0)\n"
@@ -576,11 +579,16 @@ def test_two_processes_end_with_the_same_network_and_loss(tmp_path):
         "assert max(read) == 8  # of 16 in a batch\n"
         "state = t.torch.cat([t.weights(model), loss.W.detach().flatten()])\n"
         "open(f'{sys.argv[1]}/{fabric.global_rank}', 'wb').write(state.numpy().tobytes())\n"
+        "open(f'{sys.argv[1]}/structure', 'w').write(str(t.structure_of_all()))\n"
     )
     paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    subprocess.run([sys.executable, script, tmp_path], check=True, env=environment, timeout=600)
-    assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "1"}
+    subprocess.run([sys.executable, script, folder], check=True, env=environment, timeout=600)
+    return folder
+
+
+def test_two_processes_end_with_the_same_network_and_loss(of_two):
+    assert (of_two / "0").read_bytes() == (of_two / "1").read_bytes()
 
 
 def test_a_learning_rate_of_zero_leaves_the_loss_as_it_is():
@@ -731,13 +739,8 @@ def structure_of_all():
     return sorted(Structure(parts).values.items())
 
 
-def test_a_structure_is_the_same_in_another_process():
-    code = "import test_train as t; print(t.structure_of_all())"
-    environment = os.environ | {"PYTHONHASHSEED": "1"}  # not that of this process
-    command = [sys.executable, "-c", code]
-    here = os.path.dirname(__file__)
-    said = subprocess.check_output(command, cwd=here, env=environment, text=True)
-    assert said.strip() == str(structure_of_all())
+def test_a_structure_is_the_same_in_another_process(of_two):
+    assert (of_two / "structure").read_text() == str(structure_of_all())
 
 
 def test_a_checkpoint_of_another_lambda_is_refused(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facelab.checks import one_each, whole
+from facelab.checks import kinds, one_each, whole
 from facelab.progress import Progress
 from facelab.verification.sweep import unit_length
 
@@ -21,6 +21,7 @@ PROBE_BLOCK = 1_024
 ROUNDING = 1e-6  # of a cosine
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Identification:
     """Where probes found their people among the `n_gallery` entries that were searched.
@@ -74,6 +75,7 @@ class Identification:
         return float(found.sum() / self.mated.sum()), threshold
 
 
+@kinds
 def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Find the `k` nearest entries of each probe: distances and rows, both (n_probes, k).
 
@@ -96,6 +98,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
     return np.take_along_axis(distance, order, 1), np.take_along_axis(rows, order, 1)
 
 
+@kinds
 def identify(
     probes: np.ndarray, probe_people: np.ndarray, gallery: np.ndarray, gallery_people: np.ndarray
 ) -> Identification:
@@ -126,6 +129,7 @@ def identify(
     return Identification(np.where(mated, 1 + before, 0), mate, nearest[:, 0], n_gallery)
 
 
+@kinds
 def with_distractors(
     probes: np.ndarray, people: np.ndarray, distractors: np.ndarray, n_ranks: int = 20
 ) -> Identification:

@@ -20,6 +20,7 @@ from facelab.verification.sweep import unit_length
 IJB_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
+@kinds
 @dataclass(frozen=True, eq=False)
 class Templates:
     """Sets of images and video frames, each of one person.

@@ -1,23 +1,31 @@
 """Faces: of people, of mistakes, how many there are of whom, and where they lie in a map."""
 
+from collections.abc import Mapping
 from textwrap import fill
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from scipy.spatial import KDTree
 
-from facelab.checks import expect, kinds, whole
+from facelab.checks import expect, kinds, one_each, places, whole
 from facelab.faces import Faces
 from facelab.plots.palette import COLOURS, DIFFERENT, SAME
-from facelab.plots.style import describe, legend, new_axes, new_panels
+from facelab.plots.style import Sourced, describe, legend, new_axes, new_panels
 from facelab.verification import Report
 
 LINE = 1.5  # from one line of images to the next; an image is 1 wide and high
 
 
 @kinds
-def plot_faces(faces: Faces, people=5, images=8, rows=None, ax=None):
+def plot_faces(
+    faces: Faces,
+    people: int = 5,
+    images: int = 8,
+    rows: np.ndarray | None = None,
+    ax: Axes | None = None,
+):
     """Show faces with their names: those with the most images, a line each, or given rows.
 
     `people` counts the lines, `images` the most to a line; `rows` are row numbers of `faces`.
@@ -29,6 +37,7 @@ def plot_faces(faces: Faces, people=5, images=8, rows=None, ax=None):
         lines = [by_person[label][:images] for label in most]
         title = f"{len(lines):,} of {len(faces.names):,} people"
     else:
+        rows = places("rows", rows, len(faces))
         lines = [rows[start : start + images] for start in range(0, len(rows), images)]
         title = f"{len(rows):,} of {len(faces):,} images"
     names = np.array(faces.names)[faces.labels]
@@ -36,7 +45,7 @@ def plot_faces(faces: Faces, people=5, images=8, rows=None, ax=None):
 
 
 @kinds
-def plot_mistakes(report: Report, faces: Faces, n=5, ax=None):
+def plot_mistakes(report: Report, faces: Faces, n: int = 5, ax: Axes | None = None):
     """Show the worst mistakes: the nearest `n` different pairs and the farthest `n` same pairs.
 
     Below each image stands its id, for LFW the name of its file without the ending. A pair whose
@@ -69,7 +78,7 @@ def plot_mistakes(report: Report, faces: Faces, n=5, ax=None):
 
 
 @kinds
-def plot_images_per_person(faces: Faces, ax=None):
+def plot_images_per_person(faces: Faces, ax: Axes | None = None):
     """Draw how many people have how many images, on logarithmic axes."""
     ax = ax or new_axes()
     images, people = np.unique(faces.counts, return_counts=True)
@@ -81,20 +90,22 @@ def plot_images_per_person(faces: Faces, ax=None):
     return describe(ax, title, faces, "images per person", "people")
 
 
-def plot_map(maps, people, of):
+@kinds
+def plot_map(maps: Mapping[str, np.ndarray], people: np.ndarray, of: Sourced | None):
     """Draw maps of embeddings, a colour and a marker for every person.
 
     `maps` holds positions of the same images by name, (n_images, 2), `people` the name of whom
     each shows, and `of` are the faces.
     """
     axes = new_panels(len(maps), 5.2, 4.4)
-    people = np.char.replace(people, "_", " ")
+    people = np.array([str(name).replace("_", " ") for name in people])
     n = len(np.unique(people))
     look = {"hue": people, "style": people, "palette": sns.color_palette(COLOURS, n)}
-    for ax, (name, places) in zip(axes, maps.items(), strict=True):
-        x, y = places.T
+    for ax, (name, at) in zip(axes, maps.items(), strict=True):
+        one_each(f"people and places in {name}", people, len(at))
+        x, y = at.T
         sns.scatterplot(x=x, y=y, s=38, linewidth=0, legend=ax is axes[-1], ax=ax, **look)
-        nearest = KDTree(places).query(places, k=2)[1][:, 1]
+        nearest = KDTree(at).query(at, k=2)[1][:, 1]
         alike = np.mean(people == people[nearest])
         title = f"{name}: {alike:.0%} lie beside the same person"
         describe(ax, title, of, note=f"{len(people)} images of {n} people")
@@ -105,6 +116,8 @@ def plot_map(maps, people, of):
 
 def _draw_lines(ax, faces, lines, words, gap=0.0):
     """Draw lines of images, the words for each below it, and a gap behind every pair of them."""
+    if not any(map(len, lines)):
+        raise ValueError(f"expected images to show, got none of {faces}")
     width = (1.04 + gap / 2) * max(map(len, lines))
     ax = ax or new_axes(1.45 * width + 0.6, 1.45 * LINE * len(lines) + 0.9)
     wrap = {"width": 12, "break_long_words": False, "max_lines": 3, "placeholder": " …"}

@@ -1,14 +1,23 @@
 """The forest plot: values with their intervals, a row for each."""
 
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
+import pandas as pd
 
+from facelab.checks import has_columns, kinds
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
 from facelab.plots.style import data_of, describe, legend, new_panels
 
 
-def plot_intervals(table, bar=None, seeds=None, strong=()):
+@kinds
+def plot_intervals(
+    table: pd.DataFrame,
+    bar: str | None = None,
+    seeds: pd.DataFrame | None = None,
+    strong: Sequence[str] = (),
+):
     """Draw values with their intervals, as a forest plot.
 
     `table` has ``label, value, low, high, source, synthetic``; a value without ends is that of one
@@ -18,6 +27,7 @@ def plot_intervals(table, bar=None, seeds=None, strong=()):
     `bar` becomes a band. `seeds`, with ``label``, ``value`` and any ``panel``, are single
     trainings: small rings. Labels in `strong` are bold. Returns axes, an array if there are panels.
     """
+    has_columns("table", table, ("label", "value", "low", "high", "source", "synthetic"))
     groups = {}
     if "group" in table:
         groups = dict(zip(table["group"].unique(), cycle(COLOURS), strict=False))

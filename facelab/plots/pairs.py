@@ -4,6 +4,7 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from scipy.special import ndtr, ndtri
 
 from facelab.checks import expect, kinds
@@ -18,7 +19,7 @@ DOT = {"marker": "o", "mfc": "white", "mec": INK, "ls": "", "zorder": 3}
 
 
 @kinds
-def plot_distances(report: Report, ax=None):
+def plot_distances(report: Report, ax: Axes | None = None):
     """Draw the distances of same and of different pairs; the strong areas are the errors.
 
     Each kind's histogram has area 1. The threshold is an edge of their common bins.
@@ -43,7 +44,7 @@ def plot_distances(report: Report, ax=None):
 
 
 @kinds
-def plot_roc(reports: Report | dict[str, Report], log: bool = False, ax=None):
+def plot_roc(reports: Report | dict[str, Report], log: bool = False, ax: Axes | None = None):
     """Draw the ROC of one report, or of several by name: same against different pairs accepted.
 
     With `log` on a logarithmic axis, and with the true accept rate at a false accept rate of 1 %.
@@ -66,7 +67,7 @@ def plot_roc(reports: Report | dict[str, Report], log: bool = False, ax=None):
 
 
 @kinds
-def plot_det(reports: Report | dict[str, Report], ax=None):
+def plot_det(reports: Report | dict[str, Report], ax: Axes | None = None):
     """Draw the two kinds of error of one report, or of several by name, against one another.
 
     On normal-deviate axes; the dots are the equal error rates (Martin et al., "The DET curve in
@@ -87,7 +88,7 @@ def plot_det(reports: Report | dict[str, Report], ax=None):
 
 
 @kinds
-def plot_thresholds(report: Report, ax=None):
+def plot_thresholds(report: Report, ax: Axes | None = None):
     """Draw precision, recall, F1 and accuracy over all thresholds, and the chosen ones.
 
     Accuracy is read at the threshold of best accuracy, the other three at that of best F1.
@@ -113,7 +114,7 @@ def plot_thresholds(report: Report, ax=None):
 
 
 @kinds
-def plot_calibration(calibration: Calibration, report: Report, ax=None):
+def plot_calibration(calibration: Calibration, report: Report, ax: Axes | None = None):
     """Draw how often pairs are same against how probable that was said to be, in bins of pairs.
 
     The reliability diagram of a `Calibration` on the report of other people, see

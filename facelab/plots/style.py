@@ -2,12 +2,15 @@
 
 from textwrap import fill
 from types import SimpleNamespace
+from typing import Protocol, runtime_checkable
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.font_manager import get_font_names
 from matplotlib.ticker import LogLocator, NullLocator
 
+from facelab.checks import kinds
 from facelab.plots.palette import CYCLE, GREY
 
 # For names that DejaVu Sans cannot write: one of the machine's own for each script.
@@ -41,7 +44,23 @@ def set_style() -> None:
     sns.set_theme(style="ticks", font_scale=1.15, rc=look)
 
 
-def describe(ax, title, of=None, xlabel="", ylabel="", note=""):
+@runtime_checkable
+class Sourced(Protocol):
+    """What says where its data are from: Faces, a Report, or a table's `data_of`."""
+
+    source: str
+    synthetic: bool
+
+
+@kinds
+def describe(
+    ax: Axes,
+    title: str,
+    of: Sourced | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    note: str = "",
+):
     """Set title, data label and axis labels. Logarithmic axes get plain numbers.
 
     Below the title stand the data `of` (Faces, Report or anything with ``source`` and
@@ -98,6 +117,8 @@ def new_axes(width=9, height=5.2):
 
 def new_panels(n, width, height, **shared):
     """Return `n` axes of a new figure, at most three beside one another."""
+    if not n:
+        raise ValueError("expected something to draw, got none")
     shape = (-(-n // 3), min(n, 3))
     size = (width * shape[1], height * shape[0])  # inches
     figure, grid = plt.subplots(*shape, figsize=size, squeeze=False, **shared)

@@ -1,15 +1,26 @@
 """What training did, epoch by epoch, and what its miners picked."""
 
+from collections.abc import Mapping
 from textwrap import fill
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from facelab.checks import has_columns, kinds
+from facelab.checks import has_columns, kinds, numbers
 from facelab.plots.palette import CYCLE, DIFFERENT, GREY
-from facelab.plots.style import data_of, describe, legend, new_axes, new_panels, number, span
+from facelab.plots.style import (
+    Sourced,
+    data_of,
+    describe,
+    legend,
+    new_axes,
+    new_panels,
+    number,
+    span,
+)
 
 
 @kinds
@@ -20,7 +31,7 @@ def plot_epochs(
     reference: dict | None = None,
     log: bool = False,
     title: str = "",
-    ax=None,
+    ax: Axes | None = None,
 ):
     """Draw lines over epochs; where several trainings share a line, their mean.
 
@@ -76,14 +87,17 @@ def plot_watched(distances: pd.DataFrame, column: str = "distance", reference: d
     return axes
 
 
-def plot_mined(mined, everything, of):
+@kinds
+def plot_mined(mined: Mapping[str, np.ndarray], everything: np.ndarray, of: Sourced | None):
     """Draw the distances of the negatives that miners pick, against all of the same batches.
 
     `mined` holds those of each miner by its name, (n_picked,), and `everything` those of all
     negatives, (n_negatives,), of the faces `of` (compare Wu et al., ICCV 2017, figures 2 and 3).
     """
+    if not len(everything):
+        raise ValueError("expected distances of negatives, got none")
     axes = new_panels(len(mined), 5.6, 4, sharex=True, sharey=True)
-    bins = np.histogram_bin_edges(everything, 60)
+    bins = np.histogram_bin_edges(numbers("everything", everything), 60)
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):
         ax.hist(everything, bins, color=GREY, alpha=0.4, label="all negatives")
         title = f"{name}: {len(picked) / len(everything):.1%} picked"

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from facelab.baselines import raw_pixels
-from facelab.checks import kinds, real, truth
+from facelab.checks import kinds, of_kind, real
 from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
@@ -54,6 +54,7 @@ class Trained(NamedTuple):
     best: torch.nn.Module | None
 
 
+@kinds
 class Run(Rows):
     """Collects what a notebook does and finds; writes it if the notebook's ``OUT`` names a folder.
 
@@ -264,7 +265,7 @@ class Run(Rows):
         value, low, high, *_ = estimated(measured)
         value = real(repr(sentence), value)
         claim = {"sentence": sentence, "value": value, "low": low, "high": high}
-        claim |= {"holds": truth(f"holds of {sentence!r}", holds), "format": form}
+        claim |= {"holds": bool(of_kind(f"holds of {sentence!r}", holds, bool)), "format": form}
         claim_row(claim)  # refuses a form that cannot write it
         self.entries["claims"].append(claim)
 

@@ -206,6 +206,7 @@ def calibrate_report(
     return Calibration(*curves, method, threshold, cllrs, report.name, len(people), people)
 
 
+@kinds
 def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the cost of natural logarithms of likelihood ratios, (n_pairs,), in bits.
 

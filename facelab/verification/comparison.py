@@ -12,6 +12,7 @@ from facelab.verification.intervals import FEWEST
 from facelab.verification.report import OF_PAIRS, Report, resampled_rates
 
 
+@kinds
 class Estimate(NamedTuple):
     """A value, its 95 % interval and standard error, and of how many seeds or resamples.
 
@@ -25,7 +26,8 @@ class Estimate(NamedTuple):
     n: int = 1
 
 
-def mean_of(values) -> Estimate:
+@kinds
+def mean_of(values: np.ndarray) -> Estimate:
     """Estimate a mean over seeds, of values (n_seeds,), by Student's t (Biometrika 6(1), 1908).
 
     A rate that is undefined, nan, for every seed has an undefined mean; for some, a ValueError.
@@ -44,7 +46,8 @@ def mean_of(values) -> Estimate:
     return Estimate(mean, mean - half, mean + half, error, n)
 
 
-def difference_of(a, b) -> Estimate:
+@kinds
+def difference_of(a: np.ndarray | pd.Series, b: np.ndarray | pd.Series) -> Estimate:
     """Estimate the mean of a - b over seeds, paired by seed.
 
     Of two Series indexed by seed, the seeds that both have count; arrays of one length,

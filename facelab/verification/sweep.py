@@ -176,6 +176,7 @@ def tar(tp: np.ndarray, fp: np.ndarray, far: float) -> np.ndarray:
     return np.where(fp[..., -1] > 0, _ratio(_pick(tp, last), tp[..., -1]), np.nan)
 
 
+@kinds
 def auc(distances: np.ndarray, same: np.ndarray) -> float:
     """Return the chance that a same pair is nearer than a different one, ties one half."""
     return float(area(*Sweep(distances, same).accepted()))
