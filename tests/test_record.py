@@ -225,7 +225,7 @@ def test_claims_are_a_table_whose_broken_claims_are_red():
 
 @pytest.mark.parametrize("holds", [math.nan, np.nan, None, 1, "no"])
 def test_a_claim_that_neither_holds_nor_does_not_is_refused(holds):
-    with pytest.raises(ValueError, match="expected holds of 'half' True or False, got"):
+    with pytest.raises(ValueError, match="expected holds of 'half' a bool, got"):
         make_run().claim("half", 0.5, holds=holds)
 
 

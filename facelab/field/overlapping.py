@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from facelab.baselines import luminance
-from facelab.checks import kinds, real
+from facelab.checks import expect, kinds, real
 from facelab.faces import Faces, Split
 from facelab.progress import Progress
 from facelab.views import hold_out
@@ -52,6 +52,7 @@ def overlap(train: Faces, test: Faces, alike: float = ALIKE) -> pd.DataFrame:
     ``train.select(set(train.names) - set(table.person))`` leaves them out.
     """
     alike = real("alike", alike, 0, 1)
+    expect(0 < alike < 1, "a correlation between 0 and 1", alike)
     in_test = defaultdict(list)
     for name in test.names:
         in_test[normal_name(name)].append(name)

@@ -53,9 +53,9 @@ def difference_of(a: np.ndarray | pd.Series, b: np.ndarray | pd.Series) -> Estim
     Of two Series indexed by seed, the seeds that both have count; arrays of one length,
     (n_seeds,), are paired by place. Anything else is a ValueError.
     """
+    values = numbers("a", a), numbers("b", b)
     if not (isinstance(a, pd.Series) and isinstance(b, pd.Series)):
-        a, b = numbers("a", a), numbers("b", b)
-        return mean_of(a - one_each("b", b, a.size))
+        return mean_of(values[0] - one_each("b", values[1], values[0].size))
     seeds = a.index.intersection(b.index)
     is_paired = len(seeds) and a.index.is_unique and b.index.is_unique
     expect(is_paired, "common seeds, each seed once", f"{[*a.index]} and {[*b.index]}")
