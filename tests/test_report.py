@@ -71,6 +71,12 @@ def written(tmp_path_factory):
     return root
 
 
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch):
+    """Let what the explorer shows, which test_explore looks at, be drawn from fewer people."""
+    monkeypatch.setattr("facelab.explorer.payload.N_CALIBRATED", 20)
+
+
 @pytest.fixture
 def runs(written, tmp_path):
     """Return a copy of them, of the test's own."""
