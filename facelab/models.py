@@ -76,9 +76,10 @@ def residual_cnn(
     added to it (He et al., CVPR 2016; Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018).
     Input, output and parameters are those of `siamese_cnn`.
     """
+    plain = siamese_cnn(embedding_size, image_size, dropout, channels)
     widths = iter(channels)
     layers = []
-    for layer in siamese_cnn(embedding_size, image_size, dropout, channels):
+    for layer in plain:
         layers.append(layer)
         if isinstance(layer, nn.ReLU):  # the end of a block
             layers.append(Residual(next(widths)))
