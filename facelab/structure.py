@@ -142,7 +142,7 @@ class Structure:
     def state(self) -> dict[str, object]:
         """Return the attributes outside any `state_dict` that a checkpoint can keep, by path."""
         return {
-            f"{path}.{name}": value
+            f"{path}.{name}": _plain(value)
             for path, owner in self.owners.items()
             for name, value in _attributes(owner).items()
             if _can_be_kept(value)
@@ -182,7 +182,15 @@ def _can_be_kept(value) -> bool:
         return all(isinstance(key, PLAIN) and _can_be_kept(v) for key, v in value.items())
     if type(value) is torch.Tensor:
         return not value.requires_grad
-    return type(value) in (type(None), *PLAIN)  # NumPy's would not load again
+    return type(value) in (type(None), *PLAIN) or isinstance(value, np.generic)
+
+
+def _plain(value):
+    if isinstance(value, np.generic):  # NumPy's would not load again
+        return value.item()
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return type(value)(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _checksum(array) -> str:

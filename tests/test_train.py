@@ -500,6 +500,7 @@ def test_a_step_asks_its_device_for_no_value():
         """A device that has no values to give."""
 
         world_size = 1
+        global_rank = 0
         backward = staticmethod(torch.Tensor.backward)
 
         def to_device(self, tensors):
