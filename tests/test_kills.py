@@ -152,7 +152,7 @@ while len(steps) < EPOCHS:
     time.sleep(0.02)
 print(steps[-1])"""
 RECORD = """record = json.loads(Path("record.json").read_text())
-record["notes"] = [str(steps)]
+record["notes"], record["status"] = [str(steps)], "started"
 record["parameters"] = {"SEED": SEED, "EPOCHS": EPOCHS, "PROFILE": PROFILE}
 written = Path(OUT, "run.json").write_text(json.dumps(record))"""
 
