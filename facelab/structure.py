@@ -27,7 +27,7 @@ PACKAGES = [path for path in sys.path if Path(path).name in ("site-packages", "d
 LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(torch.__file__).parents[1]), *PACKAGES)
 OF_MODULES = set(vars(nn.Module()))  # weights, buffers, parts and hooks
 # Objects whose attributes say nothing, or too much.
-WHOLE = (Random, np.ufunc, Logger, type(os.environ), pd.Series, pd.DataFrame)
+WHOLE = (Random, np.ufunc, Logger, type(os.environ))
 
 # What modules note about their own use. Those of pytorch-metric-learning list in
 # `_record_these_stats` what they were asked to note when they were made, and note these anyway.
@@ -63,6 +63,10 @@ class Structure:
     def _add(self, path, part):
         if isinstance(part, np.generic):
             part = part.item()
+        if isinstance(part, np.ndarray) and part.dtype == object:  # whose bytes are addresses
+            part = part.tolist()
+        if isinstance(part, (pd.Series, pd.DataFrame)):
+            part = [part.to_numpy(), *(axis.to_numpy() for axis in part.axes)]
         if part is None or isinstance(part, PLAIN):
             self.values[path] = part if part == part else "nan"  # which is not equal to itself
         elif isinstance(part, (ModuleType, FunctionType, type)):

@@ -17,7 +17,7 @@ from torch.utils.data import Sampler
 
 from facelab.checkpoints import Checkpoint, describe
 from facelab.checks import expect, kinds, real, whole
-from facelab.embedding import embed, expecting
+from facelab.embedding import embed
 from facelab.faces import Faces
 from facelab.learning import Learner, as_module
 from facelab.progress import Progress
@@ -234,17 +234,22 @@ def _check_scheduler(scheduler, epochs: int) -> None:
 
 def _check_watched(watch: Mapping, keep_best: Mapping, model: nn.Module) -> None:
     for name, faces in watch.items():
+        expect(name and isinstance(name, str), "watched faces by name", repr(name))
         has_both = faces.pairs is not None and len(set(faces.pairs.same.tolist())) == 2
         expect(has_both, f"same and different pairs of {name!r}", faces)
     is_watched = keep_best.keys() <= watch.keys()
     expect(is_watched, f"to keep the best of {list(watch)}", list(keep_best))
     taken = _weights(model)
     for name, kept in keep_best.items():
-        with expecting(f"a network like the model to keep the best on {name!r}"):
-            kept.load_state_dict(model.state_dict())
+        is_alike = _shapes(kept) == _shapes(model)
+        expect(is_alike, "a network like the model to keep", f"another on {name!r}")
         got = f"those of the model or of another on {name!r}"
         expect(not taken & _weights(kept), "a network with weights of its own to keep", got)
         taken |= _weights(kept)
+
+
+def _shapes(model: nn.Module) -> dict:
+    return {name: weight.shape for name, weight in model.state_dict().items()}
 
 
 def _weights(model: nn.Module) -> set[int]:

@@ -691,6 +691,11 @@ OTHERS = {
     "a global namespace": (globally(SimpleNamespace(m=1)), globally(SimpleNamespace(m=2))),
     "a global tensor": (globally(torch.zeros(3)), globally(torch.ones(3))),
     "a global network": (globally(nn.Linear(2, 2)), globally(nn.Linear(2, 2))),
+    "a global table of words": (
+        globally(pd.Series(["a"], dtype=object)),
+        globally(pd.Series(["b"])),
+    ),
+    "words": (globally(np.array(["a"], object)), globally(np.array(["b"], object))),
     "a global table": (globally(pd.Series([1, 2])), globally(pd.Series([1, 3]))),
     "a global of an own module": (of_module(0.5), of_module(0.9)),
     "a function of an own module": (of_module(globally(0.5)), of_module(globally(0.9))),
@@ -901,6 +906,8 @@ NAN = float("nan")
         ({"lr": "0.1"}, "lr a finite number of 0 or more, got '0.1'"),
         ({"loss_lr": -1}, "loss_lr a finite number of 0 or more, got -1"),
         ({"weight_decay": -1}, "weight_decay a finite number of 0 or more, got -1"),
+        ({"watch": {"": DEV}}, "watched faces by name, got ''"),
+        ({"watch": {1: DEV}}, "watched faces by name, got 1"),
         ({"watch": DEV}, r"watch of kind Mapping\[str, Faces\] . None, got Faces"),
         (
             {"watch": {"dev": DEV.with_pairs(DEV.pairs[:9])}},

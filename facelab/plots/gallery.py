@@ -116,8 +116,7 @@ def plot_map(maps: Mapping[str, np.ndarray], people: np.ndarray, of: Sourced | N
 
 def _draw_lines(ax, faces, lines, words, gap=0.0):
     """Draw lines of images, the words for each below it, and a gap behind every pair of them."""
-    if not any(map(len, lines)):
-        raise ValueError(f"expected images to show, got none of {faces}")
+    expect(any(map(len, lines)), "images to show", f"none of {faces}")
     width = (1.04 + gap / 2) * max(map(len, lines))
     ax = ax or new_axes(1.45 * width + 0.6, 1.45 * LINE * len(lines) + 0.9)
     wrap = {"width": 12, "break_long_words": False, "max_lines": 3, "placeholder": " …"}

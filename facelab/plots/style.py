@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import get_font_names
 from matplotlib.ticker import LogLocator, NullLocator
 
-from facelab.checks import kinds
+from facelab.checks import expect, kinds
 from facelab.plots.palette import CYCLE, GREY
 
 # For names that DejaVu Sans cannot write: one of the machine's own for each script.
@@ -117,8 +117,7 @@ def new_axes(width=9, height=5.2):
 
 def new_panels(n, width, height, **shared):
     """Return `n` axes of a new figure, at most three beside one another."""
-    if not n:
-        raise ValueError("expected something to draw, got none")
+    expect(n, "something to draw", "none")
     shape = (-(-n // 3), min(n, 3))
     size = (width * shape[1], height * shape[0])  # inches
     figure, grid = plt.subplots(*shape, figsize=size, squeeze=False, **shared)

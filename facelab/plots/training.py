@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from facelab.checks import has_columns, kinds, numbers
+from facelab.checks import expect, has_columns, kinds, numbers
 from facelab.plots.palette import CYCLE, DIFFERENT, GREY
 from facelab.plots.style import (
     Sourced,
@@ -94,8 +94,7 @@ def plot_mined(mined: Mapping[str, np.ndarray], everything: np.ndarray, of: Sour
     `mined` holds those of each miner by its name, (n_picked,), and `everything` those of all
     negatives, (n_negatives,), of the faces `of` (compare Wu et al., ICCV 2017, figures 2 and 3).
     """
-    if not len(everything):
-        raise ValueError("expected distances of negatives, got none")
+    expect(len(everything), "distances of negatives", "none")
     axes = new_panels(len(mined), 5.6, 4, sharex=True, sharey=True)
     bins = np.histogram_bin_edges(numbers("everything", everything), 60)
     for ax, (name, picked) in zip(axes, mined.items(), strict=True):

@@ -67,7 +67,6 @@ class Run(Rows):
     '0.880 to 0.920'
     """
 
-    @kinds
     def __init__(self, name: str, namespace: Mapping):
         super().__init__()
         if not re.fullmatch(NAME, name):
@@ -218,8 +217,8 @@ class Run(Rows):
         about = {"method": method, "seed": seed, "split": report.name, "role": report.role}
         for rate in report.table().itertuples():
             self.result(rate.metric, Estimate(rate.value, rate.low, rate.high), **about)
-        for name in ("threshold", "f1_threshold"):
-            self.result(name, getattr(report, name), **about)
+        self.result("threshold", report.threshold, **about)
+        self.result("f1_threshold", report.f1_threshold, **about)
         if report.role == "test":
             self.looked_at_test()
         if (method, report.name) in self.reports:
