@@ -38,7 +38,7 @@ def processor() -> str:
 
 
 def _stage(run: Callable) -> None:
-    """Print the figures of one stage and its peak memory, as the last line of this process."""
+    """Print the figures of one stage and its peak memory, as the only line that is an object."""
     try:
         figures = run()
     except ImportError as e:
@@ -106,7 +106,8 @@ def bench(
             said = subprocess.run(command, env=env, text=True, capture_output=True)
             if said.returncode:
                 sys.exit(f"{stage}: {said.stderr}")
-            done.append(json.loads(said.stdout.splitlines()[-1]))
+            lines = said.stdout.splitlines()  # another package's bar may end after ours
+            done.append(json.loads([line for line in lines if line.startswith("{")][-1]))
             name, value = next(iter(done[-1].items()))
             print(f"{stage}: {name} {value}", file=sys.stderr, flush=True)
     rows, figures = {}, {}
