@@ -141,7 +141,7 @@ def valid(small_faces, tmp_path_factory):
         "difference_of": {"a": [0.5, 1.0], "b": [0.25, 0.5]},
         "differing": {"trainings": trained},
         "distances": {"embeddings": of_test, "pairs": test.pairs},
-        "dlib_network": {"aligned": True, "progress": False},
+        "dlib_network": {"aligned": True, "jitters": 0, "progress": False},
         "draw_pairs": {"faces": train, "role": "train"} | some,
         "embed": {"model": model, "faces": dev, "rows": np.arange(2), "flip": False}
         | {"shift": 0, "batch_size": 4, "fabric": None},

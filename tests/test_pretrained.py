@@ -55,6 +55,21 @@ def test_a_face_not_found_is_masked_and_without_alignment_embedded(plain):
 
 
 @needs_dlib
+def test_moved_copies_are_averaged_and_kept_by_themselves(plain, cache):
+    noise = np.random.default_rng(0).integers(256, size=(1, 3, 100, 100), dtype=np.uint8)
+    one = fl.Faces(noise, np.arange(1), np.arange(1), ("A",), np.ones(1, int))
+    one = replace(one, fingerprint="noise")
+    once = fl.dlib_network(aligned=False, progress=False)
+    moved = fl.dlib_network(aligned=False, jitters=20, progress=False)
+    assert once.about["jitters"] == 0 and moved.about["jitters"] == 20
+    apart = np.linalg.norm(once(one) - moved(one))
+    assert 0.01 < apart < 0.5  # dlib's own threshold for two people is 0.6
+    np.testing.assert_array_equal(moved(one), moved(one))  # though the copies are random
+    with pytest.raises(ValueError, match="expected jitters a whole number of 0 or more, got -1"):
+        fl.dlib_network(jitters=-1)
+
+
+@needs_dlib
 def test_embeddings_are_kept_for_the_next_call(plain, monkeypatch):
     import dlib
 
@@ -67,7 +82,7 @@ def test_embeddings_are_kept_for_the_next_call(plain, monkeypatch):
         def __init__(self, *_):
             pass
 
-        def compute_face_descriptor(self, _):
+        def compute_face_descriptor(self, *_):
             raise AssertionError("embedded again")
 
     monkeypatch.setattr(dlib, "face_recognition_model_v1", Broken)
