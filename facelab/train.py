@@ -158,9 +158,10 @@ def fit(
         groups.append({"params": own, "lr": own_lr, "weight_decay": 0.0})
     opt = optimizer(groups, lr=lr)
     parts = {"model": model, "loss": loss, "optimizer": opt}
+    schedule = scheduler(opt) if scheduler else None
     if scheduler:
-        parts["scheduler"] = scheduler(opt)
-        _check_scheduler(parts["scheduler"], epochs)
+        _check_scheduler(schedule, epochs)
+        parts["scheduler"] = schedule
     for name, kept in keep_best.items():
         kept = fabric.strategy.precision.convert_module(kept)
         parts[f"best on {name}"] = fabric.to_device(kept)
@@ -181,13 +182,20 @@ def fit(
     for epoch in range(len(rows) + 1, epochs + 1):
         start = time.perf_counter()
         row = learner.learn(train, epoch)
-        _share_running_means(model, fabric)
-        _step(parts.get("scheduler"), row["loss"])
+        if fabric.world_size > 1:  # running means are of each process's own images
+            for buffer in model.buffers():
+                buffer.copy_(fabric.broadcast(buffer))
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(row["loss"])
+        elif schedule:
+            schedule.step()
         for name, faces in watch.items():
             distance = _pair_distances(model, faces, fabric)
             watched.append((epoch, name, torch.from_numpy(distance)))
-            row[f"{name}_auc"] = float(auc(distance, faces.pairs.same))
-        _keep_best(keep_best, model, row, rows)
+            score = f"{name}_auc"
+            row[score] = float(auc(distance, faces.pairs.same))
+            if name in keep_best and all(row[score] > before[score] for before in rows):
+                keep_best[name].load_state_dict(model.state_dict())
         row["seconds"] = time.perf_counter() - start
         row["note"] = _note(row)
         rows.append(row)
@@ -256,27 +264,6 @@ def _weights(model: nn.Module) -> set[int]:
     return {id(weight) for weight in model.state_dict(keep_vars=True).values()}
 
 
-def _share_running_means(model: nn.Module, fabric: Fabric) -> None:
-    """Take the first process's: those of each are of its own images."""
-    if fabric.world_size > 1:
-        for buffer in model.buffers():
-            buffer.copy_(fabric.broadcast(buffer))
-
-
-def _step(scheduler, loss: float) -> None:
-    if isinstance(scheduler, ReduceLROnPlateau):
-        scheduler.step(loss)
-    elif scheduler:
-        scheduler.step()
-
-
-def _keep_best(keep_best: Mapping[str, nn.Module], model: nn.Module, row: dict, rows: list) -> None:
-    for name, kept in keep_best.items():
-        score = f"{name}_auc"
-        if all(row[score] > before[score] for before in rows):
-            kept.load_state_dict(model.state_dict())
-
-
 def _tell(progress: Progress, epoch: str, row: dict) -> None:
     shown = {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
     progress.set_postfix(shown, refresh=False)
@@ -288,7 +275,7 @@ def _tell(progress: Progress, epoch: str, row: dict) -> None:
 def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
     """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
     rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
-    left, right = embed(model, faces, rows, fabric=fabric)[position.reshape(2, -1)]
+    left, right = embed(model, faces, rows, fabric=fabric)[position]
     return np.linalg.norm(left - right, axis=1)
 
 
