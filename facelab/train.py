@@ -199,7 +199,11 @@ def fit(
         row["seconds"] = time.perf_counter() - start
         row["note"] = _note(row)
         rows.append(row)
-        _tell(progress, f"{named} {epoch}", row)
+        shown = {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
+        progress.set_postfix(shown, refresh=False)
+        progress.update()
+        if row["note"]:
+            progress.write(f"{named} {epoch}: {row['note']}")
         if checkpoint and fabric.is_global_zero:
             saved.save(rows, watched)
     progress.close()
@@ -262,14 +266,6 @@ def _shapes(model: nn.Module) -> dict:
 
 def _weights(model: nn.Module) -> set[int]:
     return {id(weight) for weight in model.state_dict(keep_vars=True).values()}
-
-
-def _tell(progress: Progress, epoch: str, row: dict) -> None:
-    shown = {key: row[key] for key in row if key == "loss" or key.endswith("_auc")}
-    progress.set_postfix(shown, refresh=False)
-    progress.update()
-    if row["note"]:
-        progress.write(f"{epoch}: {row['note']}")
 
 
 def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
