@@ -62,8 +62,9 @@ def augment(
     rows = torch.stack([-sin, cos])[..., None] * y + move.T[..., None]  # (2, B, H)
     grid = columns[:, :, None, :] + rows[..., None]  # (2, B, H, W)
     grid = grid.permute(1, 2, 3, 0).contiguous()
-    seen = images.float()
-    out = functional.grid_sample(seen, grid, padding_mode="reflection", align_corners=False)
+    out = functional.grid_sample(
+        images.float(), grid, padding_mode="reflection", align_corners=False
+    )
     gain = 1 + contrast * uniform(n, 1, 1, 1) + colour * uniform(n, 3, 1, 1)
     brightness = contrast * uniform(n, 1, 1, 1)
     out.mul_(gain / 127.5).add_(brightness - gain)

@@ -170,6 +170,8 @@ def one_line(said: object, most: int = 500) -> str:
 
     The line has at most `most` characters.
 
+    Examples
+    --------
     >>> one_line("expected bread,\n  got a stone"), one_line("0123456789" * 5, 20)
     ('expected bread, got a stone', '01234567 ... 3456789')
     """
