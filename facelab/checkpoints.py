@@ -1,5 +1,6 @@
 """What a training is in plain values, and its state on disk, for the same training alone."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -47,10 +48,16 @@ def describe(part):
     return told
 
 
-def difference(asked: dict, got: dict) -> tuple | None:
-    """Return the first setting that differs: ``"loss.distance.p"``, what was asked, what is."""
-    differing = (name for name in asked | got if asked.get(name) != got.get(name))
-    return next(((name, asked.get(name), got.get(name)) for name in differing), None)
+def difference(asked: dict, got: dict, changed: Iterable[str] = ()) -> tuple | None:
+    """Return the first setting that differs: ``"loss.distance.p"``, what was asked, what is.
+
+    What lies in attributes that training has `changed` is no difference.
+    """
+    for path in asked | got:
+        one, other = asked.get(path), got.get(path)
+        if one != other and not any(_is_in(attribute, path) for attribute in changed):
+            return path, one, other
+    return None
 
 
 class Checkpoint:
@@ -71,16 +78,13 @@ class Checkpoint:
         if not self.path or not Path(self.path).exists():
             return [], []
         state = loaded(_read, self.path, EXPECTED, TO_DO)
-        asked = _without(state["changed"], self.asked)
-        got = _without(state["changed"], state["structure"])
-        if differs := difference(asked, got):
+        if differs := difference(self.asked, state["structure"], state["changed"]):
             name, asked, got = differs
             said = f"with {name} {asked!r:.200}, got {got!r:.200}"
             raise ValueError(f"expected {EXPECTED}, {said} in {self.path}; {TO_DO}")
         n = len(state["rows"])
-        expect(
-            n <= epochs, f"{EXPECTED} of at most {epochs} epochs", f"{n} in {self.path}; {TO_DO}"
-        )
+        expected = f"{EXPECTED} of at most {epochs} epochs"
+        expect(n <= epochs, expected, f"{n} in {self.path}; {TO_DO}")
         loaded(lambda _: self._take_up(state, device), self.path, EXPECTED, TO_DO)
         return state["rows"], state["watched"]
 
@@ -137,9 +141,3 @@ def _read(path) -> dict:
 
 def _is_in(attribute: str, path: str) -> bool:
     return path == attribute or path.startswith(f"{attribute}.")
-
-
-def _without(changed: dict, values: dict) -> dict:
-    """Leave out what lies in attributes that training changes."""
-    inside = {path for path in values for attribute in changed if _is_in(attribute, path)}
-    return {path: value for path, value in values.items() if path not in inside}

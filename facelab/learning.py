@@ -98,7 +98,8 @@ class Learner:
 
         What it tells stays on the device until the epoch ends, so that no step waits for it.
         """
-        labels = self._on_device(train.labels[batch.rows])  # (B,)
+        people = train.labels[batch.rows]
+        labels = self._on_device(people)  # (B,)
         embeddings = self._embed(train, batch.rows, generator)  # (B, D)
         of = f"embeddings of shape {tuple(embeddings.shape)} and labels 0..{len(train.names) - 1}"
         mined = None
@@ -123,8 +124,9 @@ class Learner:
                 if parameter.grad is not None:
                     parameter.grad = self.fabric.all_reduce(parameter.grad)
         self.optimizer.step()
-        is_pairs = mined is not None and len(mined) == 4
-        pairs = mined if is_pairs else self._all_pairs(train.labels[batch.rows])
+        pairs = mined
+        if mined is None or len(mined) == 3:  # how many there are, the device would have to say
+            pairs = self.fabric.to_device(get_all_pairs_indices(torch.from_numpy(people)))
         return self._told(value, embeddings, labels, mined, pairs)
 
     def _embed(self, train: Faces, rows: np.ndarray, generator: torch.Generator) -> torch.Tensor:
@@ -137,8 +139,10 @@ class Learner:
         world = self.fabric.world_size
         share = len(rows) // world
         own = slice(share * self.fabric.global_rank, share * (self.fabric.global_rank + 1))
-        images = np.zeros((len(rows), *train.packed.shape[1:]), np.uint8)
-        images[own] = train.batch(rows[own])
+        images = train.batch(rows[own])
+        if world > 1:
+            of_others = (own.start, len(rows) - own.stop)
+            images = np.pad(images, [of_others, (0, 0), (0, 0), (0, 0)])
         shape = ", ".join(map(str, images.shape[1:]))
         what = f"augment(images, generator) that maps uint8 (B, {shape}) to float images in [-1, 1]"
         images = self._on_device(images)
@@ -153,10 +157,6 @@ class Learner:
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return self.fabric.to_device(torch.from_numpy(array))
-
-    def _all_pairs(self, labels: np.ndarray) -> tuple[torch.Tensor, ...]:
-        """List all pairs of a batch here: how many there are, the device would have to say."""
-        return self.fabric.to_device(get_all_pairs_indices(torch.from_numpy(labels)))
 
     def _check_batches(self, batches: list[Batch], train: Faces) -> None:
         world = self.fabric.world_size
@@ -182,7 +182,8 @@ class Learner:
 
     @torch.no_grad()
     def _told(self, value, embeddings, labels, mined, pairs) -> dict[str, float]:
-        told = {"loss": value.detach(), "active": np.nan, "mined": np.nan, "empty": np.nan}
+        told = dict.fromkeys(("loss", "active", "mined", "empty", "accuracy"), np.nan)
+        told["loss"] = value.detach()
         if self.counters:
             told["active"] = sum(getattr(part, "num_past_filter", 0) for part in self.counters)
         for counter in self.counters:
@@ -190,7 +191,6 @@ class Learner:
         if self.miner is not None:
             told["mined"] = sum(map(len, mined)) / len(mined)
             told["empty"] = float(len(mined[0]) == 0)
-        told["accuracy"] = np.nan
         if hasattr(self.loss, "get_logits"):  # classifies; without its margin
             named = self.loss.get_logits(embeddings).argmax(1)  # (B,)
             told["accuracy"] = (named == labels).float().mean()

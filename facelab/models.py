@@ -126,10 +126,7 @@ def resnet50(
         to_do = f"put that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
         raise OSError(f"expected to download {weights.url}, got {error}; {to_do}") from error
     linear = nn.Linear(network.fc.in_features, embedding_size)
-    if dropout:
-        network.fc = nn.Sequential(nn.Dropout(dropout), linear)
-    else:
-        network.fc = linear
+    network.fc = nn.Sequential(nn.Dropout(dropout), linear) if dropout else linear
     network.register_forward_pre_hook(_refuse_small)
     return network
 
@@ -210,10 +207,8 @@ def _said(path: str | Path, what: str):
 
 def _with_weights(path: str | Path) -> nn.Module:
     model = _without_weights(_said(path, "architecture"))
-    weights = load_file(path)
-    weights = {name: w.float() if w.is_floating_point() else w for name, w in weights.items()}
-    model.load_state_dict(weights, assign=True)
-    return model.eval()
+    model.load_state_dict(load_file(path), assign=True)
+    return model.float().eval()
 
 
 def _small(weight: torch.Tensor) -> torch.Tensor:

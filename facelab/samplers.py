@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 from facelab.checks import expect, kinds, places, whole
 from facelab.faces import Faces
@@ -106,8 +106,7 @@ def draw(sampler: Callable | Sampler, faces: Faces, batch_size: int, rng) -> lis
         finally:
             np.random.set_state(before)  # noqa: NPY002
         if drawn and np.ndim(drawn[0]) == 0:
-            n = len(drawn) - len(drawn) % batch_size
-            drawn = [drawn[start : start + batch_size] for start in range(0, n, batch_size)]
+            drawn = BatchSampler(drawn, batch_size, drop_last=True)
     else:
         drawn = sampler(faces, batch_size, rng)
     expected = f"a sampler that yields batches of {batch_size} images"

@@ -10,7 +10,7 @@ from functools import cache, partial
 from logging import Logger
 from pathlib import Path
 from random import Random
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from zlib import crc32
 
 import numpy as np
@@ -28,6 +28,7 @@ LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(torch.__file__).parents[1]),
 OF_MODULES = set(vars(nn.Module()))  # weights, buffers, parts and hooks
 # Objects whose attributes say nothing, or too much.
 WHOLE = (Random, np.ufunc, Logger, type(os.environ))
+EMPTY = CellType()  # what a function's closure holds of a variable that is not set yet
 
 # What modules note about their own use. Those of pytorch-metric-learning list in
 # `_record_these_stats` what they were asked to note when they were made, and note these anyway.
@@ -121,7 +122,7 @@ class Structure:
         self._add_all(f"{path}.defaults", dict(enumerate(function.__defaults__ or ())))
         self._add_all(f"{path}.defaults", function.__kwdefaults__ or {})
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        self._add_all(path, {name: _content(cell) for name, cell in cells})
+        self._add_all(path, {name: cell.cell_contents for name, cell in cells if cell != EMPTY})
         self._add_all(path, vars(function))
         if code.co_filename.startswith(LIBRARIES):
             return
@@ -136,7 +137,9 @@ class Structure:
 
     def _add_class(self, path, kind):
         for one in kind.__mro__[:-1]:
-            functions = _functions(one)
+            members = vars(one).items()  # with the functions of class methods and properties
+            members = {k: getattr(m, "__func__", getattr(m, "fget", m)) for k, m in members}
+            functions = {k: m for k, m in members.items() if isinstance(m, FunctionType)}
             files = [f.__code__.co_filename for f in functions.values()]
             inner = f"{path}.{one.__name__}"
             self.values[inner] = one.__name__
@@ -158,12 +161,11 @@ class Structure:
             path, _, name = attribute.rpartition(".")
             owner = self.owners[path]
             before = getattr(owner, name, None)
-            if torch.is_tensor(value) and torch.is_tensor(before):
-                value = value.to(before.device)
-                if name in getattr(owner, "_buffers", ()) and value.shape == before.shape:
+            if torch.is_tensor(value):
+                value = value.to(getattr(before, "device", device))
+                is_alike = value.shape == getattr(before, "shape", None)
+                if is_alike and name in getattr(owner, "_buffers", ()):
                     value = before.copy_(value)  # in place: DDP holds it
-            elif torch.is_tensor(value):
-                value = value.to(device)
             setattr(owner, name, value)
 
 
@@ -232,13 +234,6 @@ def _code(code: CodeType) -> str:
     return f"{crc32(repr(does).encode()):08x}"
 
 
-def _functions(kind: type) -> dict[str, FunctionType]:
-    """Return the functions of a class, those of its class methods and properties too."""
-    members = vars(kind).items()
-    members = {k: getattr(m, "__func__", getattr(m, "fget", m)) for k, m in members}
-    return {name: member for name, member in members.items() if isinstance(member, FunctionType)}
-
-
 @cache
 def _reads(code: CodeType) -> set[tuple[str, ...]]:
     """Return the globals that code reads, with what is read of them: ``("np", "linalg")``."""
@@ -260,10 +255,3 @@ def _is_library(module: ModuleType) -> bool:
     folders = getattr(module, "__path__", [""])  # of a package without a file of its own
     place = getattr(module, "__file__", None) or next(iter(folders), "")
     return place.startswith(LIBRARIES) or module.__name__ in sys.stdlib_module_names
-
-
-def _content(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None

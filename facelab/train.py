@@ -288,7 +288,7 @@ def _tell(progress: Progress, epoch: str, row: dict) -> None:
 def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
     """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
     rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
-    left, right = embed(model, faces, rows, fabric=fabric)[position.reshape(2, -1)]
+    left, right = embed(model, faces, rows, fabric=fabric)[position]
     return np.linalg.norm(left - right, axis=1)
 
 

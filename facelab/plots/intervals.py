@@ -8,7 +8,7 @@ import pandas as pd
 
 from facelab.checks import has_columns, kinds
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
-from facelab.plots.style import data_of, describe, legend, new_panels
+from facelab.plots.style import about, describe, legend, new_panels
 
 
 @kinds
@@ -84,7 +84,7 @@ def _describe(ax, rows, panel, bar):
     metric = rows["metric"].iloc[0] if "metric" in rows else "value"
     pairs = f"{rows['pairs'].iloc[0]} · " if "pairs" in rows else ""
     open_ones = "; open: one seed" if (rows["low"].isna() & rows["value"].notna()).any() else ""
-    describe(ax, title, data_of(rows), metric, note=f"{pairs}95% intervals{open_ones}")
+    describe(ax, title, about(rows), metric, note=f"{pairs}95% intervals{open_ones}")
     if "group" not in rows:
         ax.axvline(0, color=INK, lw=1.2, zorder=0)
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:+.3g}" if x else "0")

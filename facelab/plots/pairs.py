@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from facelab.checks import expect, kinds
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
-from facelab.plots.style import caption_of, data_of, describe, legend, new_axes, span
+from facelab.plots.style import about, caption_of, describe, legend, new_axes, span
 from facelab.verification import Calibration, Report
 
 RATES = {"f1": COLOURS[6], "accuracy": COLOURS[3], "precision": COLOURS[2], "recall": COLOURS[0]}
@@ -174,7 +174,7 @@ def _draw_curves(ax, reports, rate, metric, label, title):
     legend(ax, labelcolor="linecolor", fontsize="small")
     ax.set_box_aspect(1)
     captions = [(caption_of(report), report.synthetic) for report in reports.values()]
-    data = data_of(pd.DataFrame(captions, columns=["source", "synthetic"]))
+    data = about(pd.DataFrame(captions, columns=["source", "synthetic"]))
     title = title.format(span(values, "{:.1%}".format))
     describe(ax, title, data, "different pairs accepted (FAR)")
     for axis in (ax.xaxis, ax.yaxis):

@@ -46,7 +46,7 @@ def set_style() -> None:
 
 @runtime_checkable
 class Sourced(Protocol):
-    """What says where its data are from: Faces, a Report, or a table's `data_of`."""
+    """What says where its data are from: Faces, a Report, or a table's `about`."""
 
     source: str
     synthetic: bool
@@ -93,7 +93,7 @@ def caption_of(of, note="") -> str:
     return " · ".join(filter(None, found))
 
 
-def data_of(table):
+def about(table):
     """Return what a table is about, by its columns ``source`` and ``synthetic``."""
     source = " and ".join(table["source"].unique())
     return SimpleNamespace(source=source, synthetic=table["synthetic"].any())

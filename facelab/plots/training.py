@@ -11,16 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from facelab.checks import expect, has_columns, kinds, numbers
 from facelab.plots.palette import CYCLE, DIFFERENT, GREY
-from facelab.plots.style import (
-    Sourced,
-    data_of,
-    describe,
-    legend,
-    new_axes,
-    new_panels,
-    number,
-    span,
-)
+from facelab.plots.style import Sourced, about, describe, legend, new_axes, new_panels, number, span
 
 
 @kinds
@@ -62,7 +53,7 @@ def plot_epochs(
     what = " and ".join(map(_words, columns))
     title = title or f"{what[:1].upper()}{what[1:]} at the end: {span(ends)}"
     note = "band: one standard error over seeds" if len(means) < len(lines) else ""
-    return describe(ax, title, data_of(history), "epoch", what, note)
+    return describe(ax, title, about(history), "epoch", what, note)
 
 
 @kinds

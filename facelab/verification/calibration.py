@@ -98,13 +98,10 @@ class Calibration:
         log = self.log_ratio(distances)
         logs = {"": log, "_low": np.minimum(self.low[nearest], log)}
         logs["_high"] = np.maximum(self.high[nearest], log)
-        table = pd.DataFrame({"distance": distances})
         log_odds = np.log(prior / (1 - prior))
-        for end, log in logs.items():
-            table[f"lr{end}"] = np.exp(log)
-        for end, log in logs.items():
-            table[f"p{end or '_same'}"] = probability(log + log_odds)
-        return table
+        ratios = {f"lr{end}": np.exp(log) for end, log in logs.items()}
+        chances = {f"p{end or '_same'}": probability(log + log_odds) for end, log in logs.items()}
+        return pd.DataFrame({"distance": distances} | ratios | chances)
 
     @kinds
     def cllr_on(self, report: Report) -> tuple[float, float]:

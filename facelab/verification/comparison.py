@@ -165,15 +165,13 @@ def compare_all(
     expect(metric in metrics, f"a metric of {metrics}", repr(metric))
     n = max(2000, 400 * len(reports))  # the smallest p is 2 / (1 + n)
     drawn_reference, *drawn = resampled_rates([reference, *reports.values()], n, seed)
-    tables = [
-        _comparison(reference, report, of_report - drawn_reference).table
-        for report, of_report in zip(reports.values(), drawn, strict=True)
-    ]
-    table = pd.concat(tables)
-    table = table[table["metric"] == metric].assign(method=list(reports))
+    rows = []
+    for (method, report), of_report in zip(reports.items(), drawn, strict=True):
+        table = _comparison(reference, report, of_report - drawn_reference).table
+        rows.append(table[table["metric"] == metric].assign(method=method))
+    table = pd.concat(rows, ignore_index=True)
     table["p_holm"] = holm(table["p"])
-    columns = ["method", "difference", "low", "high", "p", "p_holm"]
-    return table[columns].reset_index(drop=True)
+    return table[["method", "difference", "low", "high", "p", "p_holm"]]
 
 
 def _comparison(a, b, drawn):

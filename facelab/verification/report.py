@@ -301,7 +301,7 @@ def people_in(report: Report) -> tuple[int, np.ndarray]:
     """Count the people of the pairs, and number them at both ends of each, (2, n_pairs)."""
     names = report.people[[report.left, report.right]]
     people, ends = np.unique(names, return_inverse=True)
-    return len(people), ends.reshape(2, -1)
+    return len(people), ends
 
 
 def resampled_rates(reports: list[Report], n: int, seed: int) -> list[pd.DataFrame]:

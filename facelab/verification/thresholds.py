@@ -117,8 +117,7 @@ def verify(
         expect(seen or not shared, "a threshold from other people, or `seen`", got)
         chosen = {"threshold": threshold.value, "f1_threshold": threshold.f1}
         chosen |= {"threshold_from": threshold.chosen, "rule": threshold.rule}
-    rows, ends = np.unique([pairs.left, pairs.right], return_inverse=True)
-    left, right = ends.reshape(2, -1)
+    rows, (left, right) = np.unique([pairs.left, pairs.right], return_inverse=True)
     return Report(
         distances=apart,
         same=pairs.same,
