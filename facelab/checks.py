@@ -25,6 +25,13 @@ def expect(holds, expected: str, got) -> None:
         raise ValueError(one_line(f"expected {expected}, got {got}"))
 
 
+def expect_in(place, holds, expected: str, got) -> None:
+    """Do as `expect` does, but name the place first, such as a file and its line."""
+    if not holds:
+        said = one_line(f"expected {expected}, got {got}")
+        raise ValueError(f"{place}: {said}")
+
+
 def real(name: str, value, low: float = -np.inf, high: float = np.inf) -> float:
     """Return a finite number from `low` to `high`; a ValueError for all else."""
     return float(_number(f"{name} a finite number", value, Real, low, high))

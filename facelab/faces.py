@@ -63,7 +63,8 @@ class Faces:
     packed : ndarray of shape (n_packed, 3, height, width), uint8
         RGB images, usually a read-only memory map of the cache file.
     rows, labels, numbers : ndarray of shape (n_images,), int64
-        Of each image: place in `packed`, person 0..K-1, and number in the file name, from 1.
+        Of each image: place in `packed`, person 0..K-1, and number in the file name, by default
+        each person's from 1.
     names : tuple of K str
         The person behind each label.
     source, synthetic, fingerprint, root, crop
@@ -79,7 +80,7 @@ class Faces:
     rows: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...]
-    numbers: np.ndarray
+    numbers: np.ndarray | None = None
     source: str = "faces"
     synthetic: bool = False
     pairs: Pairs | None = None
@@ -95,9 +96,12 @@ class Faces:
         is_stack = len(shape) == 4 and shape[1] == 3 and kind == np.uint8
         expected = "uint8 images of shape (n, 3, height, width)"
         expect(is_stack, expected, f"{kind} of shape {shape}")
-        highest = {"rows": len(self.packed), "labels": len(self.names), "numbers": np.inf}
-        for field, n in highest.items():
+        for field, n in {"rows": len(self.packed), "labels": len(self.names)}.items():
             object.__setattr__(self, field, places(field, getattr(self, field), n))
+        numbers = self.numbers
+        if numbers is None:
+            numbers = pd.Series(self.labels).groupby(self.labels).cumcount() + 1
+        object.__setattr__(self, "numbers", places("numbers", numbers))
         lengths = np.size(self.rows), np.size(self.labels), np.size(self.numbers)
         expect(len(set(lengths)) == 1, "as many rows, labels and numbers", lengths)
         if self.crop is not None:

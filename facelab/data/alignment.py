@@ -1,6 +1,7 @@
 """Align faces: find five landmarks, and move them to where the field expects them."""
 
 import os
+from contextlib import suppress
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
+from skimage.util import montage
 from tqdm.contrib.concurrent import thread_map
 
 from facelab.checks import extra, has_columns, kinds
@@ -16,7 +18,7 @@ from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import decode, decode_all, open_picture, shrink
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import UNLISTED, find_photos
-from facelab.data.packing import Photos, check, unusable
+from facelab.data.packing import Photos, check, refuse_unusable, states_of
 from facelab.files import alone_in, loaded, write_whole
 from facelab.progress import Progress
 
@@ -79,10 +81,12 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
 
         def write(file, points):
             path = out / file
-            if not _is_written(path, side):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                moved = aligned(open_picture(photos[file]), points, margin)
-                write_whole(path, partial(moved.save, format="jpeg", quality=95, subsampling=0))
+            with suppress(ValueError):  # there is none, or a damaged one
+                if open_picture(path).size == (side, side):
+                    return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            moved = aligned(open_picture(photos[file]), points, margin)
+            write_whole(path, partial(moved.save, format="jpeg", quality=95, subsampling=0))
 
         thread_map(write, landmarks["file"], points_of, desc=out.name, disable=not progress)
         _contact_sheet(photos, out)
@@ -131,7 +135,6 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool, Path | None]:
     for image, file in originals.items():
         name = image
         if not image.lower().endswith((".jpg", ".jpeg")):
-            name = f"{image}.jpg"
             while name in originals or name in photos:  # a.png beside a.png.jpg
                 name = f"{name}.jpg"
         photos[name] = file
@@ -141,9 +144,8 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool, Path | None]:
 def _check_apart(photos: dict[str, str], folder: Path | None, out: Path) -> None:
     """Refuse to write over photos, or into their folder, whose photos those would be next time."""
     place = Path(os.path.realpath(out))
-    theirs = folder and Path(os.path.realpath(folder))
-    if any((one / UNLISTED).exists() for one in (place, *place.parents)):
-        theirs = None
+    is_unlisted = any((one / UNLISTED).exists() for one in (place, *place.parents))
+    theirs = Path(os.path.realpath(folder)) if folder and not is_unlisted else None
     originals = set(map(os.path.realpath, photos.values()))
     for file in photos:
         path = os.path.realpath(place / file)
@@ -156,12 +158,10 @@ def _contact_sheet(photos: dict[str, str], out: Path) -> None:
     """Draw some images before, in the upper row, and after, in the lower one."""
     places = np.linspace(0, len(photos) - 1, min(SHOWN, len(photos))).astype(int)
     files = [list(photos)[place] for place in places]
-    sheet = Image.new("RGB", (SIDE * len(files), 2 * SIDE))
-    for column, file in enumerate(files):
-        for row, path in enumerate((photos[file], out / file)):
-            image = ImageOps.fit(open_picture(path), (SIDE, SIDE))
-            sheet.paste(image, (SIDE * column, SIDE * row))
-    sheet.save(out / "contact_sheet.jpg", quality=90)
+    paths = [photos[file] for file in files] + [out / file for file in files]
+    shown = [np.asarray(ImageOps.fit(open_picture(path), (SIDE, SIDE))) for path in paths]
+    sheet = montage(shown, grid_shape=(2, len(files)), channel_axis=-1)
+    Image.fromarray(sheet).save(out / "contact_sheet.jpg", quality=90)
 
 
 def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFrame:
@@ -170,7 +170,8 @@ def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFram
     What was written of photos that it lacks, or has in another state, is removed.
     """
     path = out / "landmarks.csv"
-    states = pd.Series({file: _state(photo) for file, photo in photos.items()})
+    found = states_of(list(photos.values()))[:, :2]
+    states = pd.Series([f"{size} {time}" for size, time in found], list(photos))
     known = pd.DataFrame(columns=[*COLUMNS, "photo"])
     if path.exists():
         known = loaded(_read_landmarks, path, "a table of landmarks")
@@ -203,28 +204,12 @@ def _read_landmarks(path: Path) -> pd.DataFrame:
     return known.reindex(columns=[*COLUMNS, "photo"]).astype({"photo": object})
 
 
-def _state(file: str) -> str:
-    """Return size and time of a file; of none, which `_check_readable` lists, nothing."""
-    if not os.path.exists(file):
-        return ""
-    stat = os.stat(file)
-    return f"{stat.st_size} {stat.st_mtime_ns}"
-
-
 def _check_readable(files: list[str], progress: bool) -> None:
     folder = os.path.commonpath(list(map(os.path.dirname, files)))
     names = [os.path.relpath(file, folder) for file in files]
     photos = Photos(Path(folder), names, files)
     _, wrong = check(photos, decode_all(files, 1, None, "photos", progress))
-    if wrong:
-        raise ValueError(unusable(photos, wrong))
-
-
-def _is_written(path: Path, side: int) -> bool:
-    try:
-        return open_picture(path).size == (side, side)
-    except ValueError:  # there is none, or a damaged one
-        return False
+    refuse_unusable(photos, wrong)
 
 
 def without_a_face(missing: list[str]) -> str:

@@ -36,7 +36,8 @@ def unpack(archive: Path, folder: Path, variants, texts) -> None:
 def _contents(archive: Path, variants, texts) -> Iterator[tuple[PurePosixPath, bytes]]:
     try:
         members = _zip_members if zipfile.is_zipfile(archive) else _tar_members
-        for name, read in members(archive):
+        most = max(MOST_TIMES * archive.stat().st_size, AT_LEAST)
+        for name, read in members(archive, most):
             place = _place(name, variants, texts)
             if place:
                 yield place, read()
@@ -57,9 +58,8 @@ def _place(name: str, variants, texts) -> PurePosixPath | None:
     return PurePosixPath(above, folder, file) if is_photo else None
 
 
-def _tar_members(archive: Path):
+def _tar_members(archive: Path, most: int):
     """Yield the name of each file and a function that reads it, and read all to the end."""
-    most = _most(archive)
     with open(archive, "rb") as raw:
         opened = _Gzip if raw.read(2) == b"\x1f\x8b" else open
     with opened(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
@@ -76,10 +76,10 @@ def _tar_members(archive: Path):
             _check_size(stream.tell(), most)
 
 
-def _zip_members(archive: Path):
+def _zip_members(archive: Path, most: int):
     with zipfile.ZipFile(archive) as packed:
         members = packed.infolist()
-        _check_size(sum(member.file_size for member in members), _most(archive))
+        _check_size(sum(member.file_size for member in members), most)
         for member in members:
             packed.open(member).close()  # its name stands twice, and is in no checksum
             is_link = stat.S_ISLNK(member.external_attr >> 16)
@@ -95,10 +95,6 @@ class _Gzip(gzip.GzipFile):
         if not 0 <= size <= MOST_BYTES:
             raise tarfile.ReadError(f"a member's header of {size:,} bytes")
         return super().read(size)
-
-
-def _most(archive: Path) -> int:
-    return max(MOST_TIMES * archive.stat().st_size, AT_LEAST)
 
 
 def _check_size(size: int, most: int) -> None:

@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from facelab.checks import expect, expect_in
 from facelab.data.archives import ENDINGS, unpack
 from facelab.data.cache import cache_dir, made_once
 from facelab.data.drawn.people import MARK, synthetic_lfw
@@ -99,14 +100,17 @@ def find(root: str | Path) -> Copy:
     archives = sorted(path for end in ENDINGS for path in root.glob(f"lfw*{end}"))
     itself = [root] if root.is_file() or root.name in VARIANTS else []
     found = folders or archives or itself
-    if len(found) != 1:
-        expected = f"a folder {', '.join(VARIANTS)} or an archive lfw*.tgz or lfw*.zip"
-        got = " and ".join(path.name for path in found) or "none"
-        hint = "fl.load_faces loads other people's faces"
-        raise ValueError(f"{root}: expected one copy, {expected}, got {got}; {hint}")
+    expected = f"one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz or lfw*.zip"
+    got = " and ".join(path.name for path in found) or "none"
+    hint = "fl.load_faces loads other people's faces"
+    expect_in(root, len(found) == 1, expected, f"{got}; {hint}")
     (path,) = found
     if path.is_file():
-        inside = find(_unpacked(path))
+        stat = path.stat()
+        state = f"2 {path} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+        place = cache_dir() / name_apart(path.stem, state)
+        made_once(place, lambda folder: unpack(path, folder, VARIANTS, (*FILES, MARK)))
+        inside = find(place)
         return replace(inside, lists=(*inside.lists, path.parent))
     if (path / path.name).is_dir():  # Kaggle's download unpacks to lfw-deepfunneled twice
         path = path / path.name
@@ -127,14 +131,6 @@ def _folder_of(root: str | Path) -> Path:
         root = synthetic_lfw()
     elif str(root) == "lfw":
         root = os.environ.get("FACELAB_LFW")
-        if not root:
-            expected = "expected the environment variable FACELAB_LFW to name a folder with LFW"
-            raise ValueError(f"{expected}, got nothing; 'facelab data fetch' downloads a copy")
+        expected = "the environment variable FACELAB_LFW to name a folder with LFW"
+        expect(root, expected, "nothing; 'facelab data fetch' downloads a copy")
     return Path(os.path.abspath(os.path.expanduser(root)))
-
-
-def _unpacked(archive: Path) -> Path:
-    stat = archive.stat()
-    state = f"2 {archive} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
-    place = cache_dir() / name_apart(archive.stem, state)
-    return made_once(place, lambda folder: unpack(archive, folder, VARIANTS, (*FILES, MARK)))

@@ -6,12 +6,14 @@ import stat
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from facelab.checks import expect
 from facelab.progress import Progress
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # of photos; others start programs or open whole libraries
@@ -19,7 +21,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of their files, in any case
 MOST_BYTES = 100_000_000  # of a file
 MOST_PIXELS = 64_000_000  # of a picture
 BIT_DEPTH = 24  # where a PNG says it
-TOO_LARGE = f"expected at most {MOST_PIXELS:,} pixels"
+SMALL = f"at most {MOST_PIXELS:,} pixels"
 AT_ONCE = 4096  # pictures that wait for their turn
 
 
@@ -74,13 +76,11 @@ def decode_all(
             return Decoded(size, wrong=str(e))
         return Decoded(size, pixels, checksum=zlib.crc32(data))
 
-    pool = ThreadPoolExecutor(min(32, os.cpu_count() + 4))  # Pillow decodes without the GIL
+    pool = ThreadPoolExecutor()  # Pillow decodes without the GIL
+    starts = range(0, len(paths), AT_ONCE)
+    decoded = chain.from_iterable(pool.map(read, paths[k : k + AT_ONCE]) for k in starts)
     try:
-        with Progress(total=len(paths), desc=title, disable=not progress) as bar:
-            for start in range(0, len(paths), AT_ONCE):
-                for decoded in pool.map(read, paths[start : start + AT_ONCE]):
-                    bar.update()
-                    yield decoded
+        yield from Progress(decoded, title, len(paths), disable=not progress)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -94,11 +94,9 @@ def _open(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size  # of the header: nothing is decoded yet
-        if width * height > MOST_PIXELS:
-            raise ValueError(f"{TOO_LARGE}, got {width} x {height}")
+        expect(width * height <= MOST_PIXELS, SMALL, f"{width} x {height}")
         n_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a phone's
-        if n_frames > 1:
-            raise ValueError(f"expected one picture, got an animation of {n_frames}")
+        expect(n_frames <= 1, "one picture", f"an animation of {n_frames}")
         if image.format == "PNG":
             Image.open(io.BytesIO(data), formats=FORMATS).verify()
         is_deep = image.format == "PNG" and data[BIT_DEPTH] == 16
@@ -106,7 +104,7 @@ def _open(data: bytes) -> Image.Image:
     except UnidentifiedImageError:
         raise ValueError("not an image that Pillow can read as JPEG, PNG or WebP") from None
     except Image.DecompressionBombError:
-        raise ValueError(f"{TOO_LARGE}, got more") from None
+        raise ValueError(f"expected {SMALL}, got more") from None
     except ValueError:
         raise
     except Exception as e:  # whatever a broken file makes Pillow raise, it belongs on the list
@@ -118,15 +116,14 @@ def _bytes(source) -> bytes:
     try:
         if isinstance(source, io.BytesIO):
             data = source.getvalue()
-        elif stat.S_ISREG(os.stat(source).st_mode):
+        else:
+            is_file = stat.S_ISREG(os.stat(source).st_mode)
+            expect(is_file, "a file", "a folder, a pipe or a device")
             with open(source, "rb") as file:
                 data = file.read(MOST_BYTES + 1)
-        else:
-            raise ValueError("expected a file, got a folder, a pipe or a device")
     except OSError as e:
         raise ValueError(f"unreadable: {e}") from e
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"expected at most {MOST_BYTES:,} bytes, got more")
+    expect(len(data) <= MOST_BYTES, f"at most {MOST_BYTES:,} bytes", "more")
     return data
 
 
@@ -136,8 +133,8 @@ def _as_rgb(image: Image.Image, is_deep: bool) -> Image.Image:
         eight = (values + 128) // 257  # 65,535 becomes 255
         eight[values == image.info.get("transparency", -1)] = 255
         return Image.fromarray(eight.astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError(f"expected 8 or 16 bits a channel, got 32 (Pillow's mode {image.mode})")
+    got = f"32 (Pillow's mode {image.mode})"
+    expect(image.mode not in ("I", "F"), "8 or 16 bits a channel", got)
     if image.has_transparency_data:
         if is_deep and image.mode == "RGB":  # of which Pillow keeps the high bytes
             clear = image.info["transparency"]
@@ -148,24 +145,18 @@ def _as_rgb(image: Image.Image, is_deep: bool) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")  # which copies
 
 
-def _box(image: Image.Image, crop: int | None, side: int | None) -> tuple[float, ...]:
-    """Return left, top, right and bottom of the central square."""
+def shrink(
+    image: Image.Image, image_size: int, crop: int | None, side: int | None = None
+) -> np.ndarray:
+    """Return the central square of an RGB picture as `decode` does."""
     width, height = image.size
     shorter = min(width, height)
     kept = crop or shorter
     if crop and side:
         kept = crop * shorter / side
-    if shorter < kept:
-        raise ValueError(f"expected at least {crop} x {crop} pixels, got {width} x {height}")
+    expect(kept <= shorter, f"at least {crop} x {crop} pixels", f"{width} x {height}")
     left = (width - kept) / 2
     top = (height - kept) / 2
-    return left, top, left + kept, top + kept
-
-
-def shrink(
-    image: Image.Image, image_size: int, crop: int | None, side: int | None = None
-) -> np.ndarray:
-    """Return the central square of an RGB picture as `decode` does."""
-    box = _box(image, crop, side)
+    box = (left, top, left + kept, top + kept)
     small = image.resize((image_size, image_size), Image.Resampling.LANCZOS, box)
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pooch
 import requests
 
+from facelab.checks import expect
 from facelab.data.protocol import official
 from facelab.data.protocol_text import write
 from facelab.progress import Progress
@@ -56,8 +57,7 @@ def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) ->
     cut off goes on where it stopped. DownloadError if the mirror breaks off; ValueError if
     `variant` is unknown, or a file's SHA-256 is not the known one, and that file is deleted.
     """
-    if variant not in ARCHIVES:
-        raise ValueError(f"expected variant 'funneled' or 'original', got {variant!r}")
+    expect(variant in ARCHIVES, "variant 'funneled' or 'original'", repr(variant))
     pooch.get_logger().setLevel("WARNING")  # the progress bar says the same
     out = Path(out)
     file, number, sha256 = ARCHIVES[variant]

@@ -1,6 +1,5 @@
 """What LFW's own pages say: official results, and pairs whose labels are known to be wrong."""
 
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -23,9 +22,3 @@ def known_errors() -> pd.DataFrame:
     Its authors ask to mind them in figures and not to correct them.
     """
     return pd.read_csv(HERE / "known_errors.csv")
-
-
-@cache
-def known_error_pairs() -> frozenset[frozenset[str]]:
-    """Return the two images of each of `known_errors`, read once."""
-    return frozenset(map(frozenset, known_errors()[["left", "right"]].to_numpy().tolist()))

@@ -45,22 +45,21 @@ def load_lfw(
     copy = find(root)
     protocol = read(*copy.lists)
     photos, unknown = photos_of(copy, protocol)
-    packed = pack(photos, image_size, crop, progress)
+    packed, fingerprint = pack(photos, image_size, crop, progress)
     if unknown:
         few = ", ".join(unknown[:5])
         message = f"{copy.path}: the protocol does not know {len(unknown):,} of the files: {few}"
         warnings.warn(message, stacklevel=2)
     counts = list(protocol.counts.values())
     return Faces(
-        packed=packed.images,
-        rows=np.arange(len(packed.images)),
+        packed=packed,
+        rows=np.arange(len(packed)),
         labels=np.repeat(np.arange(len(counts)), counts),
         names=tuple(protocol.counts),
-        numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
         source=source_of(copy, protocol),
         synthetic=copy.synthetic,
         protocol=protocol,
-        fingerprint=packed.fingerprint,
+        fingerprint=fingerprint,
         root=name_of(root),
         crop=crop,
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.checks import kinds
+from facelab.checks import expect, expect_in, kinds
 from facelab.data.copies import is_drawn, own_source, visible
 from facelab.data.decoding import SUFFIXES
 from facelab.data.drawn.people import MARK
@@ -101,18 +101,17 @@ def faces_of(
     """Pack the photos of an album, as `load_faces` does."""
     people, ids, files = map(list, zip(*sorted(album.photos), strict=True))
     photos = Photos(album.folder, ids, files, key=f"faces in {album.path}", side=side)
-    packed = pack(photos, image_size, crop, progress)
-    names, labels, counts = np.unique(people, return_inverse=True, return_counts=True)
+    packed, fingerprint = pack(photos, image_size, crop, progress)
+    names, labels = np.unique(people, return_inverse=True)
     return Faces(
-        packed=packed.images,
+        packed=packed,
         rows=np.arange(len(ids)),
         labels=labels,
         names=tuple(names.tolist()),
-        numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
         ids=np.array(ids),
         source=own_source(album.table.with_suffix("") if album.table else album.folder),
         synthetic=any(map(is_drawn, {Path(file).parent.parent for file in files})),
-        fingerprint=packed.fingerprint,
+        fingerprint=fingerprint,
         root=name_of(album.path),
         crop=crop,
     )
@@ -123,16 +122,11 @@ def find_photos(folder: str | Path) -> Album:
     path = Path(os.path.abspath(os.path.expanduser(folder)))
     if not path.exists():
         raise FileNotFoundError(f"expected a folder of people or a CSV at {path}, got nothing")
-    if path.is_dir():
-        album = _of_folder(path)
-    elif path.is_file() and path.suffix.lower() == ".csv":
-        album = _of_table(path)
-    else:
-        raise ValueError(f"expected a folder of people or a file *.csv, got {path}")
-    if not album.photos:
-        expected = f"expected a folder for each person, with {' '.join(SUFFIXES)} files"
-        few = "; ".join(album.strays[:FEW]) or "nothing"
-        raise ValueError(f"{path}: {expected}, got {few}")
+    is_table = path.is_file() and path.suffix.lower() == ".csv"
+    expect(is_table or path.is_dir(), "a folder of people or a file *.csv", path)
+    album = _of_table(path) if is_table else _of_folder(path)
+    expected = f"a folder for each person, with {' '.join(SUFFIXES)} files"
+    expect_in(path, album.photos, expected, "; ".join(album.strays[:FEW]) or "nothing")
     _check(album)
     return album
 
@@ -192,17 +186,16 @@ def _of_table(path: Path) -> Album:
 def _rows(path: Path, table: csv.DictReader) -> Iterator[tuple[str, str]]:
     """Yield person and path of each row of a table."""
     header = table.fieldnames or []
-    if not {"path", "person"} <= set(header):
-        got = ",".join(header)[:100] or "nothing"
-        raise ValueError(f"{path}, line 1: expected the columns path,person, got {got}")
+    got = ",".join(header)[:100] or "nothing"
+    is_right = {"path", "person"} <= set(header)
+    expect_in(f"{path}, line 1", is_right, "the columns path,person", got)
     for row in table:
         place = f"{path}, line {table.line_num}"
         name, person = ((row[key] or "").strip() for key in ("path", "person"))
         if not name or not person or "\0" in name or None in row:  # None: without a column
             raise ValueError(f"{place}: expected {len(header)} fields, a path and a person in them")
-        if PureWindowsPath(person).name != person or person.startswith("."):
-            expected = "expected a person's name without / \\ and a dot in front"
-            raise ValueError(f"{place}: {expected}, got {person!r}")
+        is_name = PureWindowsPath(person).name == person and not person.startswith(".")
+        expect_in(place, is_name, "a person's name without / \\ and a dot in front", repr(person))
         yield person, name
 
 

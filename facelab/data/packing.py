@@ -26,9 +26,8 @@ TRIES = 3  # others may delete what has just been packed, when files change betw
 class Photos:
     """Photos to pack: the folder of all, each one's name, its file, and if all have one size.
 
-    What is packed replaces what was packed under the same `key`, by default the folder.
-    `checksums` are the CRC-32 that the files are known to have, if they are known; `side` is of
-    `decode`.
+    What is packed replaces what was packed under the same `key`, by default the folder. `checksums`
+    are the CRC-32 that the files are known to have, if any; `side` is of `decode`.
     """
 
     folder: Path
@@ -38,14 +37,6 @@ class Photos:
     key: str = ""
     checksums: np.ndarray | None = None
     side: int | None = None
-
-
-@dataclass(frozen=True)
-class Packed:
-    """The pixels, uint8 of shape (n, 3, image_size, image_size), and SHA-256 of them and names."""
-
-    images: np.ndarray
-    fingerprint: str
 
 
 def check_sizes(image_size: int, crop: int | None, side: int | None = None) -> None:
@@ -62,9 +53,12 @@ def name_apart(name: str, key: str) -> str:
     return f"{plain}-{place}"
 
 
-def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> Packed:
+def pack(
+    photos: Photos, image_size: int, crop: int | None, progress: bool
+) -> tuple[np.ndarray, str]:
     """Map the pixels of `photos`; decode and pack them if the cache does not hold them.
 
+    Returned are they, uint8 of (n, 3, image_size, image_size), and SHA-256 of them and the names.
     They are packed anew when a file's place, size or times have changed, or the cache is not as it
     was written. Photos that are missing, unreadable or wrong are one ValueError that lists all.
     What leaves no trace in these, as a disk that forgets, is not noticed, and damage inside a JPEG
@@ -72,21 +66,21 @@ def pack(photos: Photos, image_size: int, crop: int | None, progress: bool) -> P
     """
     of_side = f"of{photos.side}" if crop and photos.side else ""
     text = [f"{VERSION} {image_size} {crop}{of_side}", *photos.names, *photos.files]
-    stamp = hashlib.sha256(_encode(text) + _state(photos.files).tobytes()).hexdigest()
+    stamp = hashlib.sha256(_encode(text) + states_of(photos.files).tobytes()).hexdigest()
     key = photos.key or os.path.realpath(photos.folder)
     stem = f"{name_apart(photos.folder.name, key)}-{image_size}-{crop or 'whole'}{of_side}"
     path = cache_dir() / "packed" / f"{stem}-{stamp[:16]}"
 
     def make(folder):
         fingerprint = _write(photos, image_size, crop, progress, folder / "images.npy")
-        written = _state([f"{folder}/images.npy"])[0, :2].tolist()
-        note = {"stamp": stamp, "fingerprint": fingerprint, "written": written}
+        written = states_of([folder / "images.npy"])[0, :2].tolist()
+        note = {"fingerprint": fingerprint, "written": written}
         (folder / "note.json").write_text(json.dumps(note, indent=1))
         for old in path.parent.glob(f"{stem}-*"):
             shutil.rmtree(old, ignore_errors=True)
 
     for _ in range(TRIES):
-        packed = _open(made_once(path, make), stamp)
+        packed = _open(made_once(path, make))
         if packed is not None:
             return packed
         shutil.rmtree(path, ignore_errors=True)
@@ -139,27 +133,25 @@ def _write(photos: Photos, image_size: int, crop, progress: bool, path: Path) ->
         title = photos.folder.name
         decoded = decode_all(photos.files, image_size, crop, title, progress, photos.side)
         _, wrong = check(photos, decoded, write)
-    if wrong:
-        raise ValueError(unusable(photos, wrong))
+    refuse_unusable(photos, wrong)
     digest.update(_encode(photos.names))
     return digest.hexdigest()
 
 
-def _open(folder: Path, stamp: str) -> Packed | None:
+def _open(folder: Path) -> tuple[np.ndarray, str] | None:
     """Map what was packed; None if it is not what was written."""
     path = folder / "images.npy"
     try:
         note = json.loads((folder / "note.json").read_text())
-        is_whole = note["written"] == _state([str(path)])[0, :2].tolist()
-        if note["stamp"] != stamp or not is_whole:
+        if note["written"] != states_of([path])[0, :2].tolist():
             return None
-        return Packed(np.load(path, mmap_mode="r", allow_pickle=False), note["fingerprint"])
+        return np.load(path, mmap_mode="r", allow_pickle=False), note["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _state(files: list[str]) -> np.ndarray:
-    """Return size and times of each file, (n, 3); zeros for one that is missing."""
+def states_of(files: list[str | Path]) -> np.ndarray:
+    """Return size and times of each file, int64 of (n, 3); zeros for one that is missing."""
     state = np.zeros((len(files), 3), np.int64)
     for row, file in enumerate(files):
         with suppress(OSError):
@@ -172,13 +164,15 @@ def _encode(lines: list[str]) -> bytes:
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
-def unusable(photos: Photos, wrong: dict[str, str]) -> str:
-    """Say how many photos are `wrong`, and list each of them with its reason."""
+def refuse_unusable(photos: Photos, wrong: dict[str, str]) -> None:
+    """Raise a ValueError that says how many photos are `wrong`, and lists each with its reason."""
+    if not wrong:
+        return
     n = len(photos.names)
     message = f"{photos.folder}: {len(wrong):,} of {n:,} images are unusable"
     if cache_dir() in photos.folder.parents:
         message += f" (unpacked; delete {photos.folder} to have it made again)"
     if n > 1 and len(wrong) == n and len(set(wrong.values())) == 1:  # another set, a wrong crop
         file, reason = next(iter(wrong.items()))
-        return f"{message}: each, such as {file}: {reason}"
-    return message + "".join(f"\n  {file}: {reason}" for file, reason in wrong.items())
+        raise ValueError(f"{message}: each, such as {file}: {reason}")
+    raise ValueError(message + "".join(f"\n  {file}: {why}" for file, why in wrong.items()))

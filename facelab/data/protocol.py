@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from facelab.data.facts import known_error_pairs
+from facelab.checks import expect, expect_in
+from facelab.data.facts import known_errors
 from facelab.faces import Faces, Pairs
 
 
@@ -54,8 +55,8 @@ class NamedPairs:
 
     def among(self, people: Iterable[str]) -> "NamedPairs":
         """Return the pairs whose two people are both among `people`."""
-        people = list(people)
-        return self.where(np.isin(self.names_left, people) & np.isin(self.names_right, people))
+        are_in = np.isin([self.names_left, self.names_right], list(people))  # (2, n_pairs)
+        return self.where(are_in.all(axis=0))
 
     def rows(self, faces: Faces, name: str, role: str = "") -> Pairs:
         """Find the pairs in `faces`, as `Pairs` of that name and role, LFW's known errors marked.
@@ -65,12 +66,10 @@ class NamedPairs:
         left = [f"{person}_{number:04d}" for person, number, *_ in self]
         right = [f"{person}_{number:04d}" for _, _, person, number, _ in self]
         images = pd.Index(faces.image_ids)
-        if missing := sorted({*left, *right} - set(images)):
-            few = ", ".join(missing[:10])
-            raise ValueError(
-                f"expected every image of the {name} pairs in {faces}, got none of {few}"
-            )
-        known = known_error_pairs()
+        missing = sorted({*left, *right} - set(images))
+        few = ", ".join(missing[:10])
+        expect(not missing, f"every image of the {name} pairs in {faces}", f"none of {few}")
+        known = set(map(frozenset, known_errors()[["left", "right"]].to_numpy()))
         is_known = [frozenset(pair) in known for pair in zip(left, right, strict=True)]
         left, right = images.get_indexer(left), images.get_indexer(right)
         about = {"name": name, "role": role, "known_errors": np.array(is_known, bool)}
@@ -97,8 +96,7 @@ class Protocol:
         for view, parts in (("View 1", (self.dev_train, self.dev_test)), ("View 2", self.folds)):
             n_parts = Counter(chain.from_iterable(parts))
             wrong = sorted(name for name, n in n_parts.items() if n > 1 or name not in self.counts)
-            if wrong:
-                raise ValueError(f"{view}: expected known people, each in one part, got {wrong}")
+            expect_in(view, not wrong, "known people, each in one part", wrong)
 
     @property
     def files(self) -> list[str]:
@@ -121,7 +119,6 @@ def official() -> Protocol:
         people = np.split(names[facts["parts"]], np.cumsum(facts["part_sizes"])[:-1])
         pairs = np.split(facts["pairs"].astype(np.int64), np.cumsum(facts["pair_sizes"])[:-1])
     dev_train, dev_test, *folds = (tuple(part.tolist()) for part in people)
-    lists = []
-    for a, i, b, j, fold in (some.T for some in pairs):
-        lists.append(NamedPairs(names[a], i, names[b], j, fold))
+    columns = (some.T for some in pairs)
+    lists = [NamedPairs(names[a], i, names[b], j, fold) for a, i, b, j, fold in columns]
     return Protocol(counts, dev_train, dev_test, tuple(folds), *lists)

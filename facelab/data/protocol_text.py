@@ -16,6 +16,7 @@ PAIRS = ("pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt")
 FILES = ("lfw-names.txt", *PEOPLE, *PAIRS)
 END = "the end of the file"
 MOST_SHOWN = 200  # characters of a line that is wrong
+PATTERNS = {int: "([0-9]{1,9})", str: "([^\t]+)"}  # of fields; a name may be of digits
 
 
 def texts(protocol: Protocol) -> dict[str, str]:
@@ -92,25 +93,22 @@ class _Reader:
 
     def __init__(self, path: Path):
         self.path = path
-        self.lines = _lines_of(path)
+        self.lines = [*_lines_of(path), None]
         self.n_read = 0
 
     def take(self, *kinds: type) -> list:
         """Take the next line's tab-separated fields, one of each kind; without any, the end."""
-        fields = self.lines[self.n_read].split("\t") if self.n_read < len(self.lines) else []
+        line = self.lines[self.n_read]
         self.n_read += 1
         form = "<tab>".join("NUMBER" if kind is int else "NAME" for kind in kinds) or END
-        self.require(len(fields) == len(kinds), form)
-        for kind, field in zip(kinds, fields, strict=True):
-            pattern = "[0-9]{1,9}" if kind is int else ".+"  # a name may be of digits
-            self.require(bool(re.fullmatch(pattern, field)), form)
-        return [kind(field) for kind, field in zip(kinds, fields, strict=True)]
+        found = re.fullmatch("\t".join(PATTERNS[kind] for kind in kinds), line or "")
+        self.require(found and (line is None) == (not kinds), form)
+        return [kind(field) for kind, field in zip(kinds, found.groups(), strict=True)]
 
-    def require(self, fits: bool, expected: str) -> None:
+    def require(self, fits, expected: str) -> None:
         """Raise unless the line taken last is as it should be."""
         if not fits:
-            got = self.lines[self.n_read - 1] if self.n_read <= len(self.lines) else None
-            got = _shown(got)
+            got = _shown(self.lines[self.n_read - 1])
             raise ValueError(f"{self.path}, line {self.n_read}: expected {expected}, got {got}")
 
 
@@ -118,7 +116,7 @@ def _parse(files: dict[str, Path]) -> Protocol:
     """Parse all seven files, by name, without looking at whose they are."""
     names = _Reader(files["lfw-names.txt"])
     counts = {}
-    while names.n_read < len(names.lines):
+    while names.lines[names.n_read] is not None:
         name, n = names.take(str, int)
         names.require(name not in counts and n > 0, "each person once, with an image or more")
         names.require(name.strip(".") and not set(name) & set("/\\:\0"), "a name fit for a folder")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facelab.checks import one_each, whole
+from facelab.checks import expect, one_each, whole
 from facelab.verification.sweep import eer, unit_length
 
 STEPS = 2**23  # per unit of distance
@@ -52,19 +52,17 @@ def all_pairs(
     """
     x = unit_length(embeddings)
     labels = one_each("labels", labels, len(x))
-    if (labels != labels).any():  # nan: one person to NumPy
-        raise ValueError("expected labels that say whom each image shows, got nan")
+    is_nan = labels != labels  # nan: one person to NumPy
+    expect(not is_nan.any(), "labels that say whom each image shows", "nan")
     n_bins = whole("n_bins", n_bins, 1, LARGEST)
     block = whole("block", block, 1)
-    if n_bins & (n_bins - 1):
-        raise ValueError(f"expected n_bins a power of two from 1 to 2**24, got {n_bins}")
+    expect(n_bins.bit_count() == 1, "n_bins a power of two from 1 to 2**24", n_bins)
     person = np.unique(labels, return_inverse=True)[1]
     counts = np.zeros((2, LARGEST + 1), np.int64)  # of different pairs, of same pairs
     for keys in pair_keys(np.rint(x * 2**25), person, block):
         np.add.at(counts.reshape(-1), keys, 1)
     n_different, n_same = map(int, counts.sum(axis=1))
-    if not n_same or not n_different:
-        raise ValueError(f"expected both kinds, got {n_same} same, {n_different} different")
+    expect(n_same and n_different, "both kinds", f"{n_same} same, {n_different} different")
     histogram = counts[:, :-1].reshape(2, n_bins, -1).sum(axis=2).T
     histogram[-1] += counts[:, -1]
     return AllPairs(n_same, n_different, *figures(counts, n_same, n_different), histogram)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.checks import kinds, one_line
+from facelab.checks import expect, expect_in, kinds, one_line
 from facelab.faces import Faces, Pairs
 from facelab.field.streamed import Streamed, tenths
 
 MOST_BYTES = 4 * 2**30  # of a file
-ADMITTED = "expected lists, tuples, bytes, bools and NumPy arrays alone"
+ADMITTED = "lists, tuples, bytes, bools and NumPy arrays alone"
 # dtypes of plain numbers
 NUMBERS = re.compile(r"b1|[ui][1248]|f[248]")
 # Opcodes: of constants, lists, tuples and the memo, and what calls `find_class` and its results;
@@ -32,12 +32,10 @@ def load_bin(path: str | Path, image_size: int = 112) -> Faces:
 
     Pair k is made of the images 2k and 2k + 1, which are decoded when a batch asks for them. The
     file names nobody: the two of a same pair are one person, all others different ones, so that
-    intervals take the pairs as independent. A fold is a tenth of the same and of the different
-    pairs.
+    intervals take the pairs as independent. A fold is a tenth of both kinds of pairs.
 
-    The file is a pickle, and is read by an unpickler that admits lists, tuples, bytes, bools and
-    NumPy arrays of numbers alone; anything else, or more than 4 GiB, is a ValueError, and none of
-    it is run.
+    The file is a pickle, read by an unpickler that admits lists, tuples, bytes, bools and NumPy
+    arrays of numbers alone; all else, or more than 4 GiB, is a ValueError, and none of it is run.
     """
     path = Path(path)
     images, same = _checked(path, _unpickle(path))
@@ -65,21 +63,20 @@ def load_bin(path: str | Path, image_size: int = 112) -> Faces:
 
 def _checked(path: Path, content) -> tuple[list, np.ndarray]:
     """Return the encoded images and, bool, which pairs are same."""
-    if not isinstance(content, list | tuple) or len(content) != 2:
-        raise ValueError(f"{path}: expected images and whether same, got {_what(content)}")
+    are_two = isinstance(content, list | tuple) and len(content) == 2
+    expect_in(path, are_two, "images and whether same", _what(content))
     images, same = (part.content if isinstance(part, _Array) else part for part in content)
     are_lists = isinstance(images, list | tuple) and isinstance(same, list | tuple | np.ndarray)
-    if not are_lists or not len(same) or len(images) != 2 * len(same):
-        got = f"{_what(images)} and {_what(same)}"
-        raise ValueError(f"{path}: expected two images for each pair, got {got}")
+    is_fit = are_lists and len(same) and len(images) == 2 * len(same)
+    expect_in(path, is_fit, "two images for each pair", f"{_what(images)} and {_what(same)}")
     images = [image.content if isinstance(image, _Array) else image for image in images]
     for k, image in enumerate(images):
         is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8
-        if not (isinstance(image, bytes | bytearray) or is_array) or not len(image):
-            raise ValueError(f"{path}, image {k}: expected encoded bytes, got {_what(image)}")
+        is_encoded = (isinstance(image, bytes | bytearray) or is_array) and len(image)
+        expect_in(f"{path}, image {k}", is_encoded, "encoded bytes", _what(image))
     for k, value in enumerate(same):
-        if not isinstance(value, bool | np.bool | int | np.integer) or value not in (0, 1):
-            raise ValueError(f"{path}, pair {k}: expected True or False, got {_what(value)}")
+        is_truth = isinstance(value, bool | np.bool | int | np.integer) and value in (0, 1)
+        expect_in(f"{path}, pair {k}", is_truth, "True or False", _what(value))
     return images, np.array(same, bool)
 
 
@@ -91,13 +88,11 @@ def _what(value) -> str:
 def _unpickle(path: Path):
     """Read a pickle without calling anything but this module; NumPy trusts what it unpickles."""
     size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise ValueError(f"{path}: expected at most {MOST_BYTES:,} bytes, got {size:,}")
+    expect_in(path, size <= MOST_BYTES, f"at most {MOST_BYTES:,} bytes", f"{size:,}")
     data = path.read_bytes()
     try:
         for k, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            if not OPCODES.fullmatch(opcode.name):
-                raise ValueError(f"{ADMITTED}, got {opcode.name}")
+            expect(OPCODES.fullmatch(opcode.name), ADMITTED, opcode.name)
             if "PUT" in opcode.name and int(argument) > k:  # memory for as many objects is taken
                 raise ValueError(f"expected object {k} at most, got {argument}")
         return _Unpickler(data).load()
@@ -117,8 +112,7 @@ class _Unpickler(pickle.Unpickler):
 
         def encode(text, _):  # how Python 3 writes bytes for Python 2
             self.left -= len(text)
-            if self.left < 0:
-                raise ValueError("expected no more bytes than the file has, got more")
+            expect(self.left >= 0, "no more bytes than the file has", "more")
             return text.encode("latin-1")
 
         known = {
@@ -132,8 +126,7 @@ class _Unpickler(pickle.Unpickler):
         }
         full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
         full = full.replace("__builtin__.", "builtins.")
-        if full not in known:
-            raise ValueError(f"{ADMITTED}, got {full!r}")
+        expect(full in known, ADMITTED, repr(full))
         return known[full]
 
 
@@ -142,18 +135,17 @@ class _Numbers:
 
     def __init__(self, code, *_):
         self.code = code.decode("latin-1") if isinstance(code, bytes) else code
-        if not NUMBERS.fullmatch(self.code):
-            raise ValueError(f"expected an array of numbers, got one of dtype {code!r}")
+        expect(NUMBERS.fullmatch(self.code), "an array of numbers", f"one of dtype {code!r}")
 
     def __setstate__(self, state):
-        if state[1] not in ("|", "<", b"|", b"<") or any(state[2:5]):
-            raise ValueError("expected a plain little-endian dtype, got another")
+        is_plain = state[1] in ("|", "<", b"|", b"<") and not any(state[2:5])
+        expect(is_plain, "a plain little-endian dtype", "another")
 
     def read(self, raw: bytes, shape: tuple) -> np.ndarray:
         """Read the numbers in `raw`, not a copy of them."""
         values = np.frombuffer(raw, self.code)
-        if shape != values.shape:  # which is not told: tuples in tuples may be endless in words
-            raise ValueError(f"expected a row of {len(values)} numbers, got another shape")
+        # the other shape is not told: tuples in tuples may be endless in words
+        expect(shape == values.shape, f"a row of {len(values)} numbers", "another shape")
         return values
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import as_json, extra, kinds, numbers, whole
+from facelab.checks import as_json, expect, expect_in, extra, kinds, numbers, whole
 from facelab.embedding import averaged, looks
 from facelab.faces import Faces
 from facelab.files import loaded
@@ -51,9 +51,8 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
         InsightFace: 127.5 and 1 / 127.5.
     """
     path = Path(path)
-    if unknown := set(preprocessing) - set(INSIGHTFACE):
-        expected = f"expected {', '.join(INSIGHTFACE)}"
-        raise ValueError(f"{expected}, got {', '.join(sorted(unknown))}")
+    unknown = set(preprocessing) - set(INSIGHTFACE)
+    expect(not unknown, ", ".join(INSIGHTFACE), ", ".join(sorted(unknown)))
     runtime = extra("onnxruntime", "onnxruntime", "onnx")
     content = path.read_bytes()
     start = partial(runtime.InferenceSession, providers=["CPUExecutionProvider"])
@@ -63,11 +62,10 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
     about = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
     about |= INSIGHTFACE | (known or {"aligned": True}) | preprocessing | about
     side = whole("image_size", about["image_size"], 1)
-    if about["colours"] not in ("RGB", "BGR"):
-        raise ValueError(f"expected colours RGB or BGR, got {about['colours']!r}")
+    expect(about["colours"] in ("RGB", "BGR"), "colours RGB or BGR", repr(about["colours"]))
     for name in ("mean", "scale"):
-        if numbers(name, about[name]).size not in (1, 3):
-            raise ValueError(f"expected one or three numbers as {name}, got {about[name]}")
+        is_fit = numbers(name, about[name]).size in (1, 3)
+        expect(is_fit, f"one or three numbers as {name}", about[name])
     _check_shapes(session, side, path.name)
     (given,) = session.get_inputs()
     n_images = given.shape[0] if isinstance(given.shape[0], int) else BATCH
@@ -75,10 +73,9 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
     channels = slice(None, None, -1 if about["colours"] == "BGR" else 1)
 
     def embed(faces: Faces) -> np.ndarray:
-        shape = faces.packed.shape[2:]
-        if shape != (side, side):
-            got = f"{shape[0]}x{shape[1]}; load them with image_size={side}"
-            raise ValueError(f"{path.name}: expected images of {side}x{side} pixels, got {got}")
+        height, width = faces.packed.shape[2:]
+        got = f"{height}x{width}; load them with image_size={side}"
+        expect_in(path.name, height == width == side, f"images of {side}x{side} pixels", got)
         out = []
         for start in Progress(range(0, len(faces), n_images), path.name, delay=5):
             images = faces.batch(slice(start, start + n_images))[:, channels]
@@ -97,17 +94,16 @@ def _check_shapes(session, side: int, name: str) -> None:
     given = inputs[0][1:] if len(inputs) == n_outputs == 1 else []
     # a side may be left open, and is a name then
     sides = [n if isinstance(n, int) else m for n, m in zip(given, (3, side, side), strict=False)]
-    if len(given) != 3 or sides != [3, side, side]:
-        expected = f"expected one input of shape [B, 3, {side}, {side}] and one output"
-        got = f"got inputs {inputs} and {n_outputs} outputs; name another size as image_size"
-        raise ValueError(f"{name}: {expected}, {got}")
+    expected = f"one input of shape [B, 3, {side}, {side}] and one output"
+    got = f"inputs {inputs} and {n_outputs} outputs; name another size as image_size"
+    expect_in(name, len(given) == 3 and sides == [3, side, side], expected, got)
 
 
 def _checked(table: np.ndarray, n: int, name: str) -> np.ndarray:
     """Return embeddings of `n` images if they are that."""
-    if table.ndim != 2 or len(table) != n or table.dtype.kind not in "fiu":
-        expected = f"expected embeddings of shape ({n}, size)"
-        raise ValueError(f"{name}: {expected}, got {table.dtype} of shape {table.shape}")
+    is_fit = table.ndim == 2 and len(table) == n and table.dtype.kind in "fiu"
+    got = f"{table.dtype} of shape {table.shape}"
+    expect_in(name, is_fit, f"embeddings of shape ({n}, size)", got)
     wrong = ~np.isfinite(table).all(axis=1)
     if wrong.any():
         got = f"{wrong.sum():,} rows with nan or infinity, row {np.argmax(wrong)} first"
@@ -132,15 +128,13 @@ def embeddings_of(
         numbers of ids, an id that is there twice and, later, an image without one are ValueErrors.
     """
     path = Path(path)
-    if path.suffix == ".npz":
-        table, stored = loaded(_read_npz, path, "a .npz file of embeddings and image_ids")
-        image_ids = stored if image_ids is None else image_ids
-    else:
-        table = loaded(_read_npy, path, "a .npy file of numbers")
+    is_npz = path.suffix == ".npz"
+    expected = "a .npz file of embeddings and image_ids" if is_npz else "a .npy file of numbers"
+    table, stored = loaded(_read, path, expected)
+    image_ids = stored if image_ids is None else image_ids
     beside = path.with_suffix(".txt")
     if image_ids is None:
-        if not beside.is_file():
-            raise ValueError(f"{path.name}: expected image ids, one a line, in {beside}, got none")
+        expect_in(path.name, beside.is_file(), f"image ids, one a line, in {beside}", "none")
         image_ids = beside.read_text("utf-8").splitlines()
     ids = pd.Index([str(image) for image in image_ids], dtype=object)
     _checked(table, len(ids), path.name)
@@ -151,24 +145,20 @@ def embeddings_of(
     def embed(faces: Faces) -> np.ndarray:
         rows = ids.get_indexer(faces.image_ids)
         missing = faces.image_ids[rows < 0]
-        if len(missing):
-            expected = f"expected embeddings of all {len(faces):,} images"
-            few = ", ".join(missing[:5])
-            raise ValueError(f"{path.name}: {expected}, got none of {len(missing):,}: {few}")
+        got = f"none of {len(missing):,}: {', '.join(missing[:5])}"
+        expect_in(path.name, not len(missing), f"embeddings of all {len(faces):,} images", got)
         return table[rows]
 
     embed.about = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     return embed
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     with open(path, "rb") as file:  # which NumPy would leave open
-        return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return arrays["embeddings"], arrays["image_ids"]
+        if path.suffix != ".npz":
+            return np.lib.format.read_array(file, allow_pickle=False), None
+        with np.load(file, allow_pickle=False) as arrays:
+            return arrays["embeddings"], arrays["image_ids"]
 
 
 class _Embedding(nn.Module):
@@ -236,7 +226,6 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"images": images.numpy()})
     off = np.abs(found - expected).max()
-    if not off <= CLOSE:
-        raise ValueError(f"expected an ONNX file within {CLOSE} of the network, got {off:.2g} off")
+    expect(off <= CLOSE, f"an ONNX file within {CLOSE} of the network", f"{off:.2g} off")
     path.write_bytes(content)
     return about

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facelab.checks import kinds, one_each, whole
+from facelab.checks import expect, kinds, one_each, whole
 from facelab.progress import Progress
 from facelab.verification.sweep import unit_length
 
@@ -50,10 +50,9 @@ class Identification:
         The first is the rank-1 identification rate. No mated probes, and ranks beyond `most`, are
         a ValueError.
         """
-        if not self.mated.any():
-            raise ValueError("expected probes whose people are in the gallery, got none")
-        if n_ranks < 1 or n_ranks > (self.most or n_ranks):
-            raise ValueError(f"expected 1 to {self.most or 'any'} ranks, got {n_ranks}")
+        expect(self.mated.any(), "probes whose people are in the gallery", "none")
+        most = self.most or np.inf
+        expect(1 <= n_ranks <= most, f"1 to {self.most or 'any'} ranks", n_ranks)
         ranks = np.arange(1, n_ranks + 1)
         return np.searchsorted(np.sort(self.rank[self.mated]), ranks, "right") / self.mated.sum()
 
@@ -83,8 +82,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, k: int = 1) -> tuple[np.ndar
     first. The gallery is gone through once, in blocks.
     """
     n_gallery = _fitting(probes, gallery)
-    if not 1 <= whole("k", k) <= n_gallery:
-        raise ValueError(f"expected k of 1 to {n_gallery} entries, got {k}")
+    expect(1 <= whole("k", k) <= n_gallery, f"k of 1 to {n_gallery} entries", k)
     best = np.full((len(probes), k), -np.inf, np.float32)
     rows = np.zeros((len(probes), k), np.int64)
     for start, some, cosines in _cosines(probes, gallery):
@@ -105,8 +103,7 @@ def identify(
     """Look for the person of each probe in a gallery.
 
     Embeddings, (n, D), are normalised here; people, (n,), are names or numbers. Entries of people
-    who are no probes are distractors; probes of people who are not in the gallery make the search
-    open-set.
+    who are no probes are distractors; probes whom the gallery lacks make the search open-set.
     """
     n_gallery = _fitting(probes, gallery)
     probe_people = one_each("probe_people", probe_people, len(probes))
@@ -143,8 +140,7 @@ def with_distractors(
     people = one_each("people", people, len(probes))
     left, right = _own(people, people)
     left, right = left[left != right], right[left != right]
-    if not len(left):
-        raise ValueError("expected people with two probes or more, got none")
+    expect(len(left), "people with two probes or more", "none")
     k = min(n_ranks, n_distractors)
     found, _ = search(probes, distractors, k)  # (n_probes, k)
     mate = _distances(probes, probes, left, right)
@@ -159,8 +155,8 @@ def _fitting(probes: np.ndarray, gallery: np.ndarray) -> int:
     """Return the number of entries, after a look at the shapes."""
     shapes = np.shape(probes), np.shape(gallery)
     widths = {shape[1:] for shape in shapes}
-    if len(widths) != 1 or len(shapes[0]) != 2 or 0 in (*shapes[0], *shapes[1]):
-        raise ValueError(f"expected two tables of embeddings of one size, got shapes {shapes}")
+    is_fit = len(widths) == 1 and len(shapes[0]) == 2 and 0 not in (*shapes[0], *shapes[1])
+    expect(is_fit, "two tables of embeddings of one size", f"shapes {shapes}")
     return len(gallery)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.checks import kinds
+from facelab.checks import expect, expect_in, kinds
 from facelab.faces import Faces
 from facelab.field.streamed import files_as_faces, paired, tenths
 
@@ -27,8 +27,7 @@ def matched(path: Path, pattern: str, form: str, skip: int = 0) -> Iterator[tupl
                 raise ValueError(f"{path}, line {number}: expected {form}, got {line[:80]!r}")
             n += 1
             yield found.groups()
-    if not n:
-        raise ValueError(f"{path}: expected lines {form}, got none")
+    expect_in(path, n, f"lines {form}", "none")
 
 
 @kinds
@@ -37,18 +36,15 @@ def load_pair_list(
 ) -> Faces:
     """Load CALFW or CPLFW: ``pairs_CALFW.txt`` or ``pairs_CPLFW.txt``, and the folder of images.
 
-    Two lines make a pair, each ``NAME_NUMBER.jpg LABEL``; 0 is a different pair, any other number
-    a same one. A fold is a tenth of the same and of the different pairs. Pictures are decoded when
-    a batch asks for them.
+    Two lines make a pair, each ``NAME_NUMBER.jpg LABEL``; 0 is a different pair, any other number a
+    same one. A fold is a tenth of both kinds. Pictures are decoded when a batch asks for them.
     """
     path, folder = Path(path), Path(images)
     lines = list(matched(path, r"((.+)_(\d{1,18})\.\w+)\s+(\d{1,18})", "NAME_NUMBER.jpg LABEL"))
-    if len(lines) % 2:
-        raise ValueError(f"{path}: expected two lines for each pair, got {len(lines)} lines")
+    expect_in(path, len(lines) % 2 == 0, "two lines for each pair", f"{len(lines)} lines")
     same, again = np.array([label != "0" for *_, label in lines]).reshape(-1, 2).T
-    if (same != again).any():
-        k = np.argmax(same != again) + 1
-        raise ValueError(f"{path}, pair {k}: expected 0 twice or not at all, got it once")
+    k = np.argmax(same != again) + 1
+    expect_in(f"{path}, pair {k}", (same == again).all(), "0 twice or not at all", "it once")
     files = sorted({(file, person, int(number)) for file, person, number, _ in lines})
     row = {file: k for k, (file, _, _) in enumerate(files)}
     ends = np.array([row[file] for file, *_ in lines]).reshape(-1, 2)
@@ -68,18 +64,15 @@ def load_cfp(
     `root` holds ``Data`` and ``Protocol``; `kind` is ``"FP"``, a frontal and a profile image, or
     ``"FF"``, two frontal ones. Profile images are numbered on from 101.
     """
-    if kind not in ("FP", "FF"):
-        raise ValueError(f"expected kind FP or FF, got {kind!r}")
+    expect(kind in ("FP", "FF"), "kind FP or FF", repr(kind))
     protocol = Path(root) / "Protocol"
-    files, people, numbers, rows = [], [], [], {}
+    images, rows = [], {}
     for view, pose, first in (("F", "frontal", 0), ("P", "profile", 100)):
         pattern = rf"(\d{{1,18}})\s+(.*?(\w+)/{pose}/(\d{{1,18}})\.\w+)"
         form = f"NUMBER .../PERSON/{pose}/NUMBER.jpg"
         for key, file, person, number in matched(protocol / f"Pair_list_{view}.txt", pattern, form):
-            rows[view, int(key)] = len(files)
-            files.append(protocol / file)
-            people.append(person)
-            numbers.append(first + int(number))
+            rows[view, int(key)] = len(images)
+            images.append((protocol / file, person, first + int(number)))
     pairs = []  # left, right, same, fold
     for fold in range(10):
         folder = protocol / "Split" / kind / f"{fold + 1:02d}"
@@ -87,11 +80,11 @@ def load_cfp(
             path = folder / ("same.txt" if same else "diff.txt")
             for a, b in matched(path, r"(\d{1,18})\s*,\s*(\d{1,18})", "NUMBER,NUMBER"):
                 left, right = (kind[0], int(a)), (kind[1], int(b))
-                if not {left, right} <= rows.keys():
-                    raise ValueError(f"{path}: expected numbers of Pair_list_*.txt, got {a},{b}")
+                is_listed = {left, right} <= rows.keys()
+                expect_in(path, is_listed, "numbers of Pair_list_*.txt", f"{a},{b}")
                 pairs.append((rows[left], rows[right], same, fold))
     name = f"CFP-{kind}"
-    faces = files_as_faces(files, people, numbers, name, image_size, crop)
+    faces = files_as_faces(*zip(*images, strict=True), name, image_size, crop)
     return paired(faces, *map(np.array, zip(*pairs, strict=True)), name)
 
 
@@ -105,11 +98,10 @@ def load_agedb(root: str | Path, image_size: int = 112, crop: int | None = None)
     files = sorted(file for file in root.glob("*") if not file.name.startswith("."))
     found = [re.fullmatch(r"(\d{1,18})_(.+)_\d{1,18}_[fm]\.\w+", file.name) for file in files]
     wrong = [file.name for file, fits in zip(files, found, strict=True) if not fits]
-    if wrong or not files:
-        got = f"{len(wrong)} others: {', '.join(wrong[:5])}" if wrong else "none"
-        raise ValueError(f"{root}: expected files NUMBER_NAME_AGE_SEX.jpg, got {got}")
+    got = f"{len(wrong)} others: {', '.join(wrong[:5])}" if wrong else "none"
+    expect_in(root, files and not wrong, "files NUMBER_NAME_AGE_SEX.jpg", got)
     numbers, people = zip(*(fits.groups() for fits in found), strict=True)
-    return files_as_faces(files, people, map(int, numbers), "AgeDB", image_size, crop)
+    return files_as_faces(files, people, list(map(int, numbers)), "AgeDB", image_size, crop)
 
 
 @kinds

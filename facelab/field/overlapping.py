@@ -80,8 +80,8 @@ def across(
     finds in both sets, by name or by a photo, is a ValueError; with `remove` they leave train. So
     Wu et al., "Sampling Matters", ICCV 2017, trained on CASIA-WebFace and tested on LFW.
     """
-    if test.pairs is None or not len(test.pairs):
-        raise ValueError(f"expected faces with pairs to test on, got none in {test!r}")
+    has_pairs = test.pairs is not None and len(test.pairs)
+    expect(has_pairs, "faces with pairs to test on", f"none in {test}")
     both = overlap(train, test)
     people = both["person"].unique()
     if len(people) and not remove:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facelab.checks import extra, kinds, whole
+from facelab.checks import expect, extra, kinds, whole
 from facelab.data.cache import cache_dir, made_once
 from facelab.faces import Faces
 from facelab.progress import Progress
@@ -55,16 +55,16 @@ def dlib_network(
         boxes = detect(image)
         if not boxes:
             return None
-        box = min(boxes, key=lambda box: _from_centre(box, image))
-        return dlib.get_face_chip(image, landmarks(image, box), CHIP)
+        height, width = image.shape[:2]
+        centres = [box.dcenter() for box in boxes]
+        away = [np.hypot(one.x - width / 2, one.y - height / 2) for one in centres]
+        nearest = boxes[int(np.argmin(away))]
+        return dlib.get_face_chip(image, landmarks(image, nearest), CHIP)
 
     def embed(faces: Faces) -> np.ma.MaskedArray:
         side = min(faces.packed.shape[2:])
-        if side < LEAST:
-            raise ValueError(
-                f"expected images of {LEAST} pixels a side or more, got {side}; load them with "
-                "image_size=250, crop=None"
-            )
+        got = f"{side}; load them with image_size=250, crop=None"
+        expect(side >= LEAST, f"images of {LEAST} pixels a side or more", got)
         chips = "aligned" if aligned else "centre"
         known = _stored(faces, f"{chips}-{jitters}" if jitters else chips)
         missing = np.flatnonzero(~known[faces.rows].any(axis=1))
@@ -76,12 +76,8 @@ def dlib_network(
             known[place] = network.compute_face_descriptor(face, jitters) if found else np.nan
         return np.ma.masked_invalid(known[faces.rows])
 
-    embed.about = {
-        "file": weights.name,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "aligned": aligned,
-        "jitters": jitters,
-    }
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    embed.about = {"file": weights.name, "sha256": sha256, "aligned": aligned, "jitters": jitters}
     return embed
 
 
@@ -94,17 +90,11 @@ def _centre(image: np.ndarray) -> np.ndarray:
     return np.asarray(cut.resize((CHIP, CHIP), Image.Resampling.BICUBIC))
 
 
-def _from_centre(box, image: np.ndarray) -> float:
-    height, width = image.shape[:2]
-    centre = box.dcenter()
-    return np.hypot(centre.x - width / 2, centre.y - height / 2)
-
-
 def _stored(faces: Faces, chips: str) -> np.ndarray:
     """Return embeddings by place in ``faces.packed``, of a file in the cache if it has a name.
 
-    A row is 0 until the image is embedded, and nan if it has no face. A file that is cut or foreign
-    is begun anew.
+    A row is 0 until the image is embedded, nan if it has no face. A file that is cut or
+    foreign is begun anew.
     """
     shape = len(faces.packed), VALUES
     blank = np.zeros(shape, np.float32)

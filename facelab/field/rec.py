@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.checks import kinds
+from facelab.checks import expect_in, kinds
 from facelab.faces import Faces
 from facelab.field.listed import matched
-from facelab.field.streamed import Streamed, numbers_of
+from facelab.field.streamed import Streamed
 from facelab.progress import Progress
 
 MAGIC = 0xCED7230A
@@ -34,8 +34,8 @@ def load_rec(path: str | Path, image_size: int = 112, progress: bool = True) -> 
         rec = rec / "train.rec"
     properties = rec.with_name("property")
     first = properties.read_text("utf-8-sig", "replace").split(",")[0].strip()
-    if not (first.isdecimal() and len(first) < 10 and 0 < int(first) <= MOST_KEYS):
-        raise ValueError(f"{properties}: expected the number of people first, got {first[:40]!r}")
+    is_count = first.isdecimal() and len(first) < 10 and 0 < int(first) <= MOST_KEYS
+    expect_in(properties, is_count, "the number of people first", repr(first[:40]))
     records = Records(rec)
     keys, offsets = _images(records, *_index(rec.with_suffix(".idx")))
     labels, lengths = _heads(records, keys, offsets, int(first), progress)
@@ -53,9 +53,8 @@ def load_rec(path: str | Path, image_size: int = 112, progress: bool = True) -> 
     return Faces(
         packed=Streamed(len(keys), picture, place, image_size),
         rows=np.arange(len(keys)),
-        labels=of_person.astype(np.int64),
+        labels=of_person,
         names=tuple(map(str, people.tolist())),
-        numbers=numbers_of(of_person),
         source=rec.absolute().parent.name,
         fingerprint=digest.hexdigest(),
         root=rec.absolute().parent.name,
@@ -109,9 +108,8 @@ def _index(path: Path) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(keys, kind="stable")
     keys, offsets = keys[order], offsets[order]
     twice = np.flatnonzero(keys[1:] == keys[:-1])
-    if len(twice) or keys[0]:
-        got = f"key {keys[twice[0]]} twice" if len(twice) else f"{len(keys)} without key 0"
-        raise ValueError(f"{path}: expected each key once, from 0, got {got}")
+    got = f"key {keys[twice[0]]} twice" if len(twice) else f"{len(keys)} without key 0"
+    expect_in(path, not len(twice) and keys[0] == 0, "each key once, from 0", got)
     return keys, offsets
 
 
@@ -124,11 +122,9 @@ def _images(records: Records, keys: np.ndarray, offsets: np.ndarray):
         records.refuse(0, offsets[0], f"the first key of a person, 2 to {MOST_KEYS}", end)
     wanted = np.arange(1, int(end))
     at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    absent = np.flatnonzero(keys[at] != wanted)
-    if len(absent):
-        idx = records.path.with_suffix(".idx")
-        got = f"no key {wanted[absent[0]]}"
-        raise ValueError(f"{idx}: expected {wanted[-1]} images, got {got}")
+    absent = wanted[keys[at] != wanted]
+    got = f"no key {', '.join(map(str, absent[:5]))}"
+    expect_in(records.path.with_suffix(".idx"), not len(absent), f"{wanted[-1]} images", got)
     return wanted, offsets[at]
 
 
@@ -152,9 +148,9 @@ def _heads(records: Records, keys, offsets, n_people: int, progress: bool):
             if not payload:
                 records.refuse(keys[row], offsets[row], "a picture", "an empty payload")
             lengths[row] = len(payload)
-    bad = np.flatnonzero(~((labels >= 0) & (labels < n_people) & (labels == np.floor(labels))))
-    if len(bad):
-        row = bad[0]
+    good = (labels >= 0) & (labels < n_people) & (labels == np.floor(labels))
+    if not good.all():
+        row = np.argmin(good)
         expected = f"a person from 0 to {n_people - 1}, as `property` says"
         records.refuse(keys[row], offsets[row], expected, labels[row])
     return labels.astype(np.int64), lengths

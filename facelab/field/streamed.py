@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facelab.checks import expect_in
 from facelab.data.decoding import decode
 from facelab.data.packing import check_sizes
 from facelab.faces import Faces, Pairs
 from facelab.progress import MANY, Progress
-
-MOST_SAID = 400  # characters of names in a message
 
 
 class Streamed:
@@ -54,7 +53,7 @@ class Streamed:
 def files_as_faces(
     files: Sequence[Path],
     people: Iterable,
-    numbers: Iterable[int] | None,
+    numbers: Sequence[int] | None,
     source: str,
     image_size: int,
     crop: int | None,
@@ -70,19 +69,15 @@ def files_as_faces(
             digest.update(f"\n{file.parent.name}/{file.name} {file.stat().st_size}".encode())
         else:
             missing.append(str(file))
-    if missing:
-        few = ", ".join(missing[:5])[:MOST_SAID]
-        got = f"{len(missing):,} missing: {few}"
-        raise ValueError(f"{source}: expected {len(files):,} pictures, got {got}")
+    got = f"{len(missing):,} missing: {', '.join(missing[:5])}"
+    expect_in(source, not missing, f"{len(files):,} pictures", got)
     labels, names = pd.factorize(np.array(list(people), str))
-    if numbers is None:
-        numbers = numbers_of(labels)
     return Faces(
         packed=Streamed(len(files), files.__getitem__, files.__getitem__, image_size, crop),
         rows=np.arange(len(files)),
-        labels=labels.astype(np.int64),
+        labels=labels,
         names=tuple(names.tolist()),
-        numbers=np.array(list(numbers), np.int64),
+        numbers=numbers,
         source=source,
         fingerprint=digest.hexdigest(),
         root=source,
@@ -96,11 +91,6 @@ def paired(faces: Faces, left, right, same, fold, name: str) -> Faces:
         return faces.with_pairs(Pairs(left, right, same, fold, name=name, role="test"))
     except ValueError as e:
         raise ValueError(f"{name}: {e}") from e
-
-
-def numbers_of(labels: np.ndarray) -> np.ndarray:
-    """Count the images of each person from 1, in their order: int64 of the shape of `labels`."""
-    return pd.Series(labels).groupby(labels).cumcount().to_numpy(np.int64) + 1
 
 
 def tenths(same: np.ndarray) -> np.ndarray:

@@ -9,15 +9,16 @@ import pandas as pd
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from facelab.checks import kinds
+from facelab.checks import expect, expect_in, kinds
 from facelab.faces import Faces
 from facelab.field.listed import matched
-from facelab.field.streamed import MOST_SAID, files_as_faces, numbers_of, paired
+from facelab.field.streamed import files_as_faces, paired
 from facelab.files import loaded
 from facelab.verification import Report
 from facelab.verification.sweep import unit_length
 
 IJB_FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+MOST_SAID = 400  # characters of a name in a message
 
 
 @kinds
@@ -46,16 +47,14 @@ class Templates:
         Each is scaled to unit length, the frames of a video are averaged, and images and videos
         added up, so that a long video counts as much as an image; then scaled to unit length.
         """
-        if len(embeddings) != len(self.images):
-            expected = f"expected an embedding for each of {len(self.images)} images"
-            raise ValueError(f"{expected}, got {len(embeddings)}")
+        n, n_images = len(embeddings), len(self.images)
+        expect(n == n_images, f"an embedding for each of {n_images} images", n)
         # a media counts once in each template that it is in
         parts = np.stack([self.template, self.media])
         _, media, frames = np.unique(parts, axis=1, return_inverse=True, return_counts=True)
         weights = 1 / frames[media.reshape(-1)]
-        columns = np.arange(len(self.images))
-        shape = (len(self.faces), len(self.images))
-        sums = csr_array((weights, (self.template, columns)), shape) @ unit_length(embeddings)
+        shape = (len(self.faces), n_images)
+        sums = csr_array((weights, (self.template, np.arange(n))), shape) @ unit_length(embeddings)
         return unit_length(sums).astype(np.float32)
 
 
@@ -71,8 +70,7 @@ def load_ijb(root: str | Path, image_size: int = 112, crop: int | None = None) -
     """
     root = Path(root)
     found = sorted((root / "meta").glob("*_face_tid_mid.txt"))
-    if len(found) != 1:
-        raise ValueError(f"{root}: expected one meta/*_face_tid_mid.txt, got {len(found)}")
+    expect_in(root, len(found) == 1, "one meta/*_face_tid_mid.txt", len(found))
     path = found[0]
     name = path.name.split("_")[0].upper()
     lines = list(matched(path, r"(\S+)\s+(\d{1,18})\s+(\d{1,18})", "FILE TEMPLATE MEDIA"))
@@ -137,9 +135,8 @@ def load_iqiyi(
         videos = [field for field in line.split() if field.endswith(".mp4")]
         (person,) = set(line.split()) - set(videos)
         for video in videos:
-            if person_of.setdefault(video, person) != person:
-                got = f"{person_of[video]} and {person}"
-                raise ValueError(f"{path}: expected one person in {video}, got {got}")
+            first = person_of.setdefault(video, person)
+            expect_in(path, first == person, f"one person in {video}", f"{first} and {person}")
     folders = [Path(frames) / video.removesuffix(".mp4") for video in person_of]
     places, template = _frames(folders)
     people = np.array(list(person_of.values()))[template]
@@ -160,8 +157,7 @@ def _frames(folders: list[Path]) -> tuple[list[Path], np.ndarray]:
     places, rows = [], []
     for k, folder in enumerate(folders):
         files = sorted(folder.glob("[!.]*")) if os.path.isdir(folder) else []
-        if not files:
-            raise ValueError(f"{str(folder)[:MOST_SAID]}: expected the frames of a video, got none")
+        expect_in(str(folder)[:MOST_SAID], files, "the frames of a video", "none")
         places += files
         rows += [k] * len(files)
     return places, np.array(rows)
@@ -174,7 +170,7 @@ def _templates(places, people, template, media, name, pairs, image_size, crop) -
     wrong = np.flatnonzero(labels[template] != images.labels)
     if len(wrong):
         raise ValueError(f"{name}: expected one person in a template, got two: {places[wrong[0]]}")
-    faces = replace(images, rows=first, labels=labels, numbers=numbers_of(labels))
+    faces = replace(images, rows=first, labels=labels, numbers=None)
     faces = paired(faces, *pairs, name) if pairs else faces.with_pairs(None)
     return Templates(images, template, media, faces)
 

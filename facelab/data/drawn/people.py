@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
+from facelab.checks import expect
 from facelab.data.cache import cache_dir, made_once
 from facelab.data.drawn.person import draw_person, draw_shot
 from facelab.data.drawn.portrait import paint
@@ -39,8 +40,7 @@ def draw_protocol(people: int, seed: int) -> Protocol:
     on 70 % of them; View 2 deals all into ten folds. Refuses fewer than 40 people.
     """
     pool = possible_names()
-    if not 4 * N_FOLDS <= people <= len(pool):
-        raise ValueError(f"expected {4 * N_FOLDS} to {len(pool)} people, got {people}")
+    expect(4 * N_FOLDS <= people <= len(pool), f"{4 * N_FOLDS} to {len(pool)} people", people)
     rng = np.random.default_rng(seed)
     names = np.sort(rng.choice(pool, people, replace=False))
     rank = np.arange(people) / people  # quantiles of the numbers of images
@@ -57,7 +57,6 @@ def draw_protocol(people: int, seed: int) -> Protocol:
         rows=np.zeros(counts.sum(), int),
         labels=np.repeat(np.arange(people), counts),
         names=tuple(names.tolist()),
-        numbers=np.concatenate([np.arange(1, n + 1) for n in counts]),
     )
     train_pairs = _draw_pairs(faces, [train], people, rng)
     test_pairs = _draw_pairs(faces, [test], round(0.625 * people), rng)
