@@ -43,8 +43,8 @@ WRONG = {
 }
 # What a parameter, of all or of one name, may be beside what its annotation says.
 RIGHT = {
-    "zero": "margin seed shift n_same n_different fold dropout lr loss_lr weight_decay flip scale "
-    "rotate contrast colour erase threshold f1_threshold most n_gallery",
+    "zero": "margin seed shift jitters n_same n_different fold dropout lr loss_lr weight_decay "
+    "flip scale rotate contrast colour erase threshold f1_threshold most n_gallery",
     "negative": "threshold f1_threshold most n_gallery",
     "empty": "strong fars columns explore.reports",
     "huge": "most n_gallery",
