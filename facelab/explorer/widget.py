@@ -7,7 +7,7 @@ into a message at the start: photos, the distance of two new ones, and resampled
 import io
 import os
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import anywidget
@@ -20,7 +20,7 @@ from PIL import Image
 from facelab import plots
 from facelab.checks import expect, kinds, one_line
 from facelab.data.alignment import framed
-from facelab.data.copies import Copy, find, is_aligned, side_of
+from facelab.data.copies import find, is_aligned, side_of
 from facelab.embedding import embed
 from facelab.explorer.payload import front_end, opening, pack, payload, resampled
 from facelab.explorer.shown import Film, Shown, distance_of
@@ -180,18 +180,13 @@ def pixels(
         person = str(shown.report.people[known.index(image)])
         is_plain = all(part == Path(part).name != ".." for part in (person, file))
         expect(is_plain, f"names without folders in {shown.name}", f"{person}/{file}")
-        copy = _copy(shown.data)
+        copy = find(shown.data)
         align = align and not is_aligned(copy.source)
         return framed(copy.path / person / file, size, shown.crop, is_aligned=align)
     row = [] if faces is None else np.flatnonzero(faces.image_ids == image)
     if not len(row):
         raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
     return faces.batch(row)[0]
-
-
-@cache
-def _copy(data: str) -> Copy:
-    return find(data)
 
 
 def uploaded(
