@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from facelab.checks import expect
 from facelab.explorer.shown import BINS, Shown
 from facelab.verification import (
     Report,
@@ -43,8 +44,7 @@ def payload(shown: list[Shown], with_intervals: bool = True) -> tuple[dict, list
     asks for `resampled` later. Refuses names that are alike, and more than 4,194,304 pairs.
     """
     names = [one.name for one in shown]
-    if len(set(names)) < len(names):
-        raise ValueError(f"expected names that differ, got {', '.join(names)}")
+    expect(len(set(names)) == len(names), "names that differ", ", ".join(names))
     runs, films = [], []
     sets = {}  # of pairs, by what they are; reports on the same pairs share them
     for one in shown:
@@ -189,6 +189,12 @@ def inline(meta: dict, buffers: list[bytes]) -> str:
     for sign in "<\u2028\u2029":  # could end the element, or a line of the script
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
+
+
+def page_of(shown: list[Shown]) -> dict[str, str]:
+    """Return what a page that shows results embeds: ``data``, ``script`` and ``style``."""
+    script, style = front_end()
+    return {"data": inline(*payload(shown)), "script": script, "style": style}
 
 
 def front_end() -> tuple[str, str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from facelab.checks import numbers, places, truths
+from facelab import verification
+from facelab.checks import expect, numbers, places, truths
+from facelab.faces import Faces, Pairs
 from facelab.files import loaded
 from facelab.verification import Calibration, Report, auc
 
@@ -26,8 +27,7 @@ class Film:
     def of(cls, training) -> "Film":
         """Take the watched distances of a `Training`, or its table ``distances`` alone."""
         table = getattr(training, "distances", training)
-        if not len(table):
-            raise ValueError("expected a training with watched distances, got none")
+        expect(len(table), "a training with watched distances", "none")
         epoch = np.unique(table["epoch"])
         splits = {}
         for name, rows in table.groupby("split", sort=False):
@@ -42,8 +42,7 @@ class Film:
         for name, (distances, same) in self.splits.items():
             arrays[f"{name}_distance"] = np.float16(distances)
             arrays[f"{name}_same"] = same
-        with Path(path).open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path, source: str = "", synthetic: bool = False) -> "Film":
@@ -102,3 +101,11 @@ class Shown:
     group: str = ""  # heading in lists
     is_best: bool = False  # the explorer opens on it
     problem: str = ""  # why there is nothing to show
+
+
+def distance_of(embed: Callable, photos: list[np.ndarray]) -> float:
+    """Return the distance of two photos, uint8 of shape (3, side, side), that `embed` measures."""
+    rows = np.arange(2)
+    faces = Faces(np.stack(photos), rows, rows, ("first", "second"), numbers=rows + 1)
+    (distance,) = verification.distances(embed(faces), Pairs([0], [1], [False])).tolist()
+    return distance

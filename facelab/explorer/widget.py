@@ -7,7 +7,7 @@ into a message at the start: photos, the distance of two new ones, and resampled
 import io
 import os
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import anywidget
@@ -18,15 +18,15 @@ import torch
 from PIL import Image
 
 from facelab import plots
-from facelab.checks import kinds, one_line
+from facelab.checks import expect, kinds, one_line
 from facelab.data.alignment import framed
-from facelab.data.copies import Copy, find, is_aligned, side_of
+from facelab.data.copies import find, is_aligned, side_of
 from facelab.embedding import embed
 from facelab.explorer.payload import front_end, opening, pack, payload, resampled
-from facelab.explorer.shown import Film, Shown
-from facelab.faces import Faces, Pairs
+from facelab.explorer.shown import Film, Shown, distance_of
+from facelab.faces import Faces
 from facelab.train import Training
-from facelab.verification import Report, distances
+from facelab.verification import Report
 
 PREVIEW = 128  # pixels of a side of a photo beside its pair
 MOST_BYTES = 10_000_000  # of an uploaded photo; the page sends less than one of these
@@ -62,8 +62,7 @@ def explore(
     shown = reports
     if isinstance(reports, Mapping):
         shown = _gather(reports, films, faces, model)
-        if not reports:
-            raise ValueError("expected a report or more, got none")
+        expect(reports, "a report or more", "none")
     explorer = Explorer(shown, faces)
     found = [one for one in shown if one.report is not None]
     is_stored = "voila" not in os.environ.get("SERVER_SOFTWARE", "")
@@ -75,13 +74,10 @@ def explore(
 
 def _gather(reports: Mapping, films, faces, model) -> list[Shown]:
     """Put what belongs to one name together, reports first."""
-    if model is not None and faces is None:
-        raise ValueError("expected faces=... beside model=..., got none")
+    expect(model is None or faces is not None, "faces=... beside model=...", "none")
     first = next(iter(reports), None)
-    if not isinstance(films, Mapping):
-        films = {first: films}
-    if not isinstance(model, Mapping):
-        model = {first: model}
+    films = films if isinstance(films, Mapping) else {first: films}
+    model = model if isinstance(model, Mapping) else {first: model}
     frame = {}
     if faces is not None:
         frame = {"crop": faces.crop, "side": side_of(faces.source)}
@@ -120,16 +116,14 @@ class Explorer(anywidget.AnyWidget):
         self.send({"ask": asked, **reply}, out)
 
     def _reply(self, message, uploads) -> tuple[dict, list[bytes]]:
-        if not isinstance(message, dict) or message.get("kind") not in KINDS:
-            raise ValueError(f"expected a request for {', '.join(KINDS)}, got {message!r}")
-        kind = message["kind"]
+        kind = message.get("kind") if isinstance(message, dict) else None
+        expect(kind in KINDS, f"a request for {', '.join(KINDS)}", repr(message))
         if kind == "ready":
             meta, out = payload(self.shown, with_intervals=False)
             return {"meta": meta}, out
         with_report = {one.name: one for one in self.shown if one.report is not None}
         name = message.get("run")
-        if not isinstance(name, str) or name not in with_report:
-            raise ValueError(f"expected a run of this explorer, got {name!r}")
+        expect(isinstance(name, str) and name in with_report, "a run of this explorer", repr(name))
         shown = with_report[name]
         if kind == "intervals":
             meta, out = pack(resampled(shown))
@@ -158,8 +152,7 @@ class Explorer(anywidget.AnyWidget):
                 "These two are no pair of this run, and its network is not at hand. Pass it: "
                 "fl.explore(report, faces=faces, model=model)."
             )
-        if len(photos) != 2:
-            raise ValueError(f"expected two photos, got {len(photos)}")
+        expect(len(photos) == 2, "two photos", len(photos))
         size = shown.image_size
         files = iter(uploads)
         two = []
@@ -169,10 +162,7 @@ class Explorer(anywidget.AnyWidget):
             else:
                 frame = (size, shown.crop, shown.side, shown.aligned)
                 two.append(uploaded(next(files, b""), *frame))
-        rows = np.arange(2)
-        faces = Faces(np.stack(two), rows, labels=rows, names=("a", "b"), numbers=rows + 1)
-        (apart,) = distances(shown.embed(faces), Pairs([0], [1], [False]))
-        return float(apart)
+        return distance_of(shown.embed, two)
 
 
 def pixels(
@@ -184,25 +174,19 @@ def pixels(
     `faces` keep their own size. With `align` those of a copy that is not aligned are aligned first.
     """
     known = shown.report.image_ids.tolist()
-    if image not in known:
-        raise ValueError(f"expected an image of {shown.name}, got {image!r}")
+    expect(image in known, f"an image of {shown.name}", repr(image))
     if shown.data:
         file = f"{image}.jpg"
         person = str(shown.report.people[known.index(image)])
-        if not all(part == Path(part).name != ".." for part in (person, file)):
-            raise ValueError(f"expected names without folders in {shown.name}, got {person}/{file}")
-        copy = _copy(shown.data)
+        is_plain = all(part == Path(part).name != ".." for part in (person, file))
+        expect(is_plain, f"names without folders in {shown.name}", f"{person}/{file}")
+        copy = find(shown.data)
         align = align and not is_aligned(copy.source)
         return framed(copy.path / person / file, size, shown.crop, is_aligned=align)
     row = [] if faces is None else np.flatnonzero(faces.image_ids == image)
     if not len(row):
         raise ValueError("these faces are not at hand: pass faces=... to fl.explore")
     return faces.batch(row)[0]
-
-
-@cache
-def _copy(data: str) -> Copy:
-    return find(data)
 
 
 def uploaded(
@@ -215,6 +199,5 @@ def uploaded(
     large and what `framed` refuses is a ValueError.
     """
     n_bytes = memoryview(photo).nbytes
-    if n_bytes > MOST_BYTES:
-        raise ValueError(f"expected a photo of {MOST_BYTES:,} bytes or fewer, got {n_bytes:,}")
+    expect(n_bytes <= MOST_BYTES, f"a photo of {MOST_BYTES:,} bytes or fewer", f"{n_bytes:,}")
     return framed(io.BytesIO(photo), size, crop, side, align)

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from facelab.checks import one_line
+from facelab.checks import expect, one_line
 from facelab.files import alone_in
 from facelab.study.cluster import run_on
 from facelab.study.execute import execute
@@ -70,7 +70,7 @@ def run_study(
     known = chapters(notebooks_folder())
     selected = find_notebooks(notebooks, notebooks_folder())
     plans = plan(selected, read_profile(profile), parameters or {}, known)
-    options = ["--profile", profile if profile == label else portable_path(profile)]
+    options = ["--profile", portable_path(profile)]
     for name in parameters or {}:
         options += ["-p", name, str(portable(plans[selected[0]][name]))]
     # Relative to where the kernels start, which is here: absolute paths stay out of records.
@@ -137,15 +137,13 @@ def _record_before(folder: Path) -> dict:
 
 def _check_out(out: Path, selected: list[Path]) -> None:
     """Refuse a folder above or within a study, whose report would mix or miss runs."""
-    expected = f"expected a folder for a study, got {out}"
-    for folder in (out, out.parent):
-        if (folder / "run.json").exists():
-            raise ValueError(f"{expected}: {folder} is that of one run")
-    for nested in sorted(out.glob("*/*/**/run.json")):
-        raise ValueError(f"{expected}: {nested.parent} lies deeper in it")
+    runs = [folder for folder in (out, out.parent) if (folder / "run.json").exists()]
+    why = [f"{folder} is that of one run" for folder in runs]
+    nested = sorted(out.glob("*/*/**/run.json"))
+    why += [f"{file.parent} lies deeper in it" for file in nested]
+    expect(not why, "a folder for a study", f"{out}: {' and '.join(why[:2])}")
     (name, n), *_ = Counter(path.stem for path in selected).most_common(1)
-    if n > 1:
-        raise ValueError(f"expected notebooks of different names, got two named {name}")
+    expect(n == 1, "notebooks of different names", f"two named {name}")
 
 
 def _todo(folder: Path, text: str, parameters: dict, resume: bool, force: bool) -> str:

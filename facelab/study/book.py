@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from facelab.explorer.payload import front_end, inline, payload
+from facelab.explorer.payload import page_of
 from facelab.study.layout import shipped
 from facelab.study.results import load_shown
 from facelab.study.writing import render, write_text
@@ -31,9 +31,8 @@ def add_explorer(app, error) -> None:
     """Write the explorer of all finished runs as a page of its own, beside the style sheets."""
     if error:
         return
-    script, style = front_end()
-    data = inline(*payload(load_shown(Path(app.srcdir) / "outputs")))
-    page = render("explorer.html", script=script, style=style, data=data)
+    shown = load_shown(Path(app.srcdir) / "outputs")
+    page = render("explorer.html", **page_of(shown))
     write_text(Path(app.outdir) / "_static" / "explorer.html", page)
 
 

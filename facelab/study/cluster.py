@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from facelab.checks import extra, one_line
+from facelab.checks import expect, extra, one_line
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Kernels keep the variables of `execute`, and a notebook that ends its worker is not tried again.
@@ -24,12 +24,12 @@ def run_on(address: str, attempt: Callable, jobs: list) -> Iterator[tuple[str, s
     of a worker takes one notebook, and the notebooks on a machine share its cores. One that
     `waits`, for it reads the runs of those before it, runs alone.
     """
-    if address != "local" and ":" not in address:
-        raise ValueError(f"expected local or an address tcp://HOST:PORT, got {address!r}")
-    dask = extra("dask", "the scheduler", "cluster")
+    is_address = address == "local" or ":" in address
+    expect(is_address, "local or an address tcp://HOST:PORT", repr(address))
     distributed = extra("distributed", "the scheduler", "cluster")
-    n_cores = extra("dask.system", "the scheduler", "cluster").CPU_COUNT
-    settings = {"n_workers": min(len(jobs), n_cores), "threads_per_worker": 1}
+    import dask.system  # which distributed brings
+
+    settings = {"n_workers": min(len(jobs), dask.system.CPU_COUNT), "threads_per_worker": 1}
     to = settings | {"dashboard_address": None} if address == "local" else {"address": address}
     with dask.config.set(LOCAL), distributed.Client(**to) as client, tqdm(total=len(jobs)) as bar:
         if address == "local":
@@ -37,8 +37,7 @@ def run_on(address: str, attempt: Callable, jobs: list) -> Iterator[tuple[str, s
         at_once = Counter()  # notebooks, by machine
         for worker, n_threads in client.nthreads().items():
             at_once[urlsplit(worker).hostname] += n_threads
-        if not at_once:
-            raise ValueError(f"expected workers of the scheduler at {address}, got none")
+        expect(at_once, f"workers of the scheduler at {address}", "none")
         about = {"folder": os.getcwd(), "n_shares": max(at_once.values()), "pure": False}
         for _, wave in groupby(jobs, lambda job: job.waits and job.path):
             sent = {client.submit(_on_worker, attempt, job, **about): job for job in wave}

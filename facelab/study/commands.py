@@ -57,14 +57,6 @@ def main():
     logging.getLogger("papermill").setLevel("CRITICAL")  # what fails is told once, by facelab
 
 
-class _Kept(click.Command):
-    """Keeps the words after its name, for click does not say which of two an option lacks."""
-
-    def parse_args(self, context, words):
-        context.obj = list(words)
-        return super().parse_args(context, words)
-
-
 def _complete(context, parameter, begun: str) -> list[CompletionItem]:
     """Complete a notebook, a profile, a parameter's name or its value, with what it is."""
     from facelab.study import settings
@@ -81,14 +73,14 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
         for path in settings.find_notebooks(named, folder):
             own |= settings.described_parameters(path)
         known = {name: one.comment for name, one in own.items()}
-        *_, before, last = ["", "", *context.obj]
+        *_, before, last = ["", "", *context.parent.args]  # all words so far
         if before in parameter.opts:  # its value is asked for
             known = dict.fromkeys(own[last].offered(), known[last]) if last in own else {}
     fits = [name for name in known if name.lower().startswith(begun.lower())]
     return [CompletionItem(name, help=known[name]) for name in fits]
 
 
-@main.command(cls=_Kept, add_help_option=False)
+@main.command(add_help_option=False)
 @click.argument("notebooks", metavar="[NOTEBOOK]...", nargs=-1, shell_complete=_complete)
 @click.option("--profile", default="smoke", help=PROFILE, shell_complete=_complete)
 @click.option("-p", "parameters", **NAMED, shell_complete=_complete, help=OVERRIDE)
@@ -245,15 +237,14 @@ def verify(photos, model, preprocessing, by, far, out, prior, as_json):
     """
     import json
 
+    from facelab.checks import expect
     from facelab.data.alignment import without_a_face
     from facelab.study.photos import NETWORK, compare_photos, in_words, values_of, verify_folder
 
-    if len(photos) > 2:
-        raise ValueError(f"expected a folder or two photos, got {len(photos)} names")
+    expect(len(photos) <= 2, "a folder or two photos", f"{len(photos)} names")
     about = values_of(preprocessing)
     if len(photos) == 2:
-        if by or far is not None:
-            raise ValueError("expected a folder with --by and --far, got two photos")
+        expect(not by and far is None, "a folder with --by and --far", "two photos")
         found = compare_photos(*photos, model or NETWORK, prior, about)
         plain = {name: None if value == float("inf") else value for name, value in found.items()}
         click.echo(json.dumps(plain) if as_json else in_words(found))

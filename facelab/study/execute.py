@@ -58,7 +58,7 @@ def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
             language="python",
             progress_bar={"desc": title},
             stderr_file=sys.stderr,  # with the bars of the epochs
-            on_cell_execute=lambda cell, cell_index: begun.append(_first_line(cell.source)),
+            on_cell_execute=lambda cell, cell_index: begun.append(cell.source),
             kernel_manager_class=_ThisPython,
             coalesce_streams=True,
             record_timing=False,
@@ -75,14 +75,10 @@ def execute(path: Path, parameters: dict, out: Path, title: str) -> str:
             strip(out, path)
     except (ValueError, OSError) as e:  # cut off, where the disk was full
         error = error or f"{out.name} could not be written: {e}"
-    cell = f"cell {len(begun) - 1} ({one_line(begun[-1], 100)})"
+    lines = [line.strip() for line in begun[-1].splitlines() if line.strip()]
+    first = next((line for line in lines if not line.startswith("#")), "".join(lines[:1]))
+    cell = f"cell {len(begun) - 1} ({one_line(first, 100)})"
     return f"{cell}: {one_line(without_places(error), 400)}" if error else ""
-
-
-def _first_line(source: str) -> str:
-    """Return the first line of a cell that is no comment."""
-    lines = [line.strip() for line in source.splitlines() if line.strip()]
-    return next((line for line in lines if not line.startswith("#")), "".join(lines[:1]))
 
 
 def strip(path: Path, source: Path) -> None:

@@ -9,17 +9,6 @@ LAID_OUT = ("notebooks/*.ipynb", "notebooks/*.md", "notebooks/solutions/*.ipynb"
 LAID_OUT += ("outputs/lfw*/*.md", "outputs/lfw*/*.html", "outputs/lfw*/*/*.ipynb")
 LAID_OUT += ("outputs/lfw*/*/*.json", "outputs/lfw*/*/*.npz", "outputs/lfw*/*/*.png")
 LAID_OUT += ("outputs/lfw*/*/*.safetensors",)
-START = """# Do these two photos show one person?
-
-- Begin with [00 Faces and pairs](notebooks/00_faces_and_pairs.ipynb). All chapters are in
-  `notebooks`; `facelab lab` opens this page.
-- Look up words in the [glossary](notebooks/glossary.md), and
-  [solutions](notebooks/solutions/00_solutions.ipynb) of the exercises.
-- `facelab run` executes all chapters and writes `outputs/smoke/report.html`; `facelab run 03`
-  executes one, `facelab run 03 --help` explains its parameters.
-- `facelab explore` shows every run in `outputs`; those on real faces came with facelab, and what
-  they found stands in [outputs/lfw-cpu](outputs/lfw-cpu/README.md).
-"""
 
 
 def shipped(name: str) -> Path:
@@ -54,5 +43,5 @@ def lay_out(study: str | Path) -> Path:
             copy = study / name / file.relative_to(shipped(name))
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-    (study / "README.md").write_text(START, encoding="utf-8")
+    shutil.copyfile(Path(__file__).with_name("start.md"), study / "README.md")
     return study

@@ -10,7 +10,7 @@ from runpy import run_path
 import pandas as pd
 
 from facelab.augmentation import augment
-from facelab.checks import of_kind
+from facelab.checks import expect, of_kind
 from facelab.data.lfw import load_lfw
 from facelab.embedding import embed, expecting
 from facelab.files import alone_in
@@ -53,8 +53,8 @@ def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, 
         raise ValueError(f"{folder / CHAPTER}: expected a finished run with reports, got {got}")
     own = _own(file, chapter["parameters"])
     out = folder / file.stem
-    if (out / "run.json").exists() and not (out / file.name).exists():
-        raise ValueError(f"expected a name that no other run in {folder} has, got {file.stem}")
+    is_free = not (out / "run.json").exists() or (out / file.name).exists()
+    expect(is_free, f"a name that no other run in {folder} has", file.stem)
     with alone_in(folder):
         return _compared(file, own, folder, chapter)
 

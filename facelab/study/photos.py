@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.checks import real
+from facelab.checks import expect, real
 from facelab.data.alignment import align, framed, without_a_face
 from facelab.data.copies import SIDE
 from facelab.data.lfw import name_of
 from facelab.data.own import UNLISTED, Album, Photo, faces_of, find_photos, load_faces
 from facelab.data.packing import check_sizes, name_apart
 from facelab.embedding import averaged, embed
-from facelab.faces import Faces, Pairs
+from facelab.explorer.shown import distance_of
+from facelab.faces import Faces
 from facelab.field.exchange import embeddings_of, onnx_model
 from facelab.files import alone_in
 from facelab.models import load_network
@@ -28,11 +29,10 @@ from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_s
 from facelab.study.record import Run
 from facelab.study.report import build_report
 from facelab.study.writing import portable_path
-from facelab.verification import Calibration, Report, calibrate, check_rule, distances
+from facelab.verification import Calibration, Report, calibrate, check_rule
 from facelab.views import split_people
 
 NETWORK = Path(__file__).with_name("network.safetensors")  # chapter 10's, of aligned faces
-
 OF_NONE = 112  # pixels a side of photos that no network sees, in figures
 FEWEST = 8  # four to calibrate on and four to test
 
@@ -72,52 +72,43 @@ def verify_folder(
     check_rule(by, far)
     of_faces, settings = _network(network, preprocessing)
     album = find_photos(folder)
-    _check_people(album)
-    if os.path.realpath(out) == os.path.realpath(album.path):
-        raise ValueError(f"expected out another folder than that of the people, got {out}")
+    photos_of = Counter(photo.person for photo in album.photos)
+    several = sum(n >= 2 for n in photos_of.values())
+    if several < FEWEST:  # said before their photos are aligned
+        expected = f"{FEWEST} people with two photos or more, half of them to test"
+        raise ValueError(f"{album.path}: expected at least {expected}, got {several}")
+    is_apart = os.path.realpath(out) != os.path.realpath(album.path)
+    expect(is_apart, "out another folder than that of the people", out)
     command = ["facelab", "verify", portable_path(folder)]
     command += [] if network == NETWORK else ["--model", portable_path(network)]
     for name, value in (preprocessing or {}).items():
         command += ["-p", name, str(value)]
     command += [] if by == "accuracy" else ["--by", by]
     command += [] if far is None else ["--far", str(far)]
-    out = Path(out)
-    with alone_in(out):
-        faces, missing = _faces(folder, album, out, settings)
-        verified = _verified(faces, missing, network, out, of_faces, settings, command, by, far)
-        return *verified, missing
-
-
-def _verified(faces, missing, network, out, of_faces, settings, command, by, far):
-    test = split_people(faces, dev=0.25, test=0.5).test
-    dev = faces.select(set(faces.names) - set(test.names))
-    run = Run("photos", {"SEED": 0, "NETWORK": Path(network).name, "OUT": str(out / "photos")})
-    run.entries["command"] = shlex.join(command)
-    run.uses(faces, f"{len(dev.names)} people for the threshold, {len(test.names)} others tested")
-    if missing is not None:
-        run.note(without_a_face(missing))
-    method = Path(network).stem
-    learned_from = settings.get("training") or f"what {Path(network).name} has learned from"
+    out, file = Path(out), Path(network).name
+    learned_from = settings.get("training") or f"what {file} has learned from"
     about = {"category": "labelled outside data", "outside_data": learned_from}
     of_network = cache(of_faces)  # dev people are asked twice
-    report = run.verify(method, 0, of_network, dev, test, by=by, far=far, **about)
-    calibration = calibrate(of_network(dev), dev)
-    with redirect_stdout(io.StringIO()):  # outside a notebook, figures are shown as words
-        run.figure(plot_distances(report), "distances", "Distances of pairs of people")
-        run.figure(plot_calibration(calibration, report), "calibration", "How sure a distance is")
-        if (report.accepted != report.same).any():
-            run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
-    run.finish()
-    return report, build_report(out)
-
-
-def _check_people(album: Album) -> None:
-    """Refuse too few people before their photos are aligned."""
-    photos_of = Counter(photo.person for photo in album.photos)
-    several = sum(n >= 2 for n in photos_of.values())
-    if several < FEWEST:
-        expected = f"{FEWEST} people with two photos or more, half of them to test"
-        raise ValueError(f"{album.path}: expected at least {expected}, got {several}")
+    with alone_in(out):
+        faces, missing = _faces(folder, album, out, settings)
+        test = split_people(faces, dev=0.25, test=0.5).test
+        dev = faces.select(set(faces.names) - set(test.names))
+        run = Run("photos", {"SEED": 0, "NETWORK": file, "OUT": str(out / "photos")})
+        run.entries["command"] = shlex.join(command)
+        told = f"{len(dev.names)} people for the threshold, {len(test.names)} others tested"
+        run.uses(faces, told)
+        if missing is not None:
+            run.note(without_a_face(missing))
+        method = Path(network).stem
+        report = run.verify(method, 0, of_network, dev, test, by=by, far=far, **about)
+        sure = calibrate(of_network(dev), dev)
+        with redirect_stdout(io.StringIO()):  # outside a notebook, figures are shown as words
+            run.figure(plot_distances(report), "distances", "Distances of pairs of people")
+            run.figure(plot_calibration(sure, report), "calibration", "How sure a distance is")
+            if (report.accepted != report.same).any():
+                run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
+        run.finish()
+        return report, build_report(out), missing
 
 
 def _faces(
@@ -168,9 +159,7 @@ def compare_photos(
             wrong.append(f"{photo}: {error}")
     if wrong:
         raise ValueError("; ".join(wrong))
-    rows = np.arange(2)
-    faces = Faces(np.stack(pixels), rows, rows, ("first", "second"), np.ones(2, int))
-    (distance,) = distances(of_faces(faces), Pairs([0], [1], [False])).tolist()
+    distance = distance_of(of_faces, pixels)
     threshold = settings["threshold"]
     found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
     if settings.get("calibration"):
@@ -209,8 +198,8 @@ def _network(
     """Read a network from a file: what embeds `Faces`, and the settings of the file."""
     known = {"crop": None, "side": SIDE}  # crops are LFW's
     suffix = Path(path).suffix.lower()
-    if preprocessing and suffix != ".onnx":
-        raise ValueError(f"expected {', '.join(preprocessing)} with an ONNX file, got {path}")
+    is_told = not preprocessing or suffix == ".onnx"
+    expect(is_told, f"{', '.join(preprocessing or ())} with an ONNX file", path)
     if suffix in (".npy", ".npz"):
         return embeddings_of(path), known | {"image_size": OF_NONE}
     if suffix == ".onnx":

@@ -66,17 +66,13 @@ def device() -> dict[str, object]:
     cuda = torch.cuda
     gpu_used = cuda.is_available() and cuda.max_memory_allocated() > 0
     of_glibc = sorted(name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_")))
+    information = Path("/proc/cpuinfo")
+    text = information.read_text(errors="replace") if information.exists() else ""
+    model = re.search(r"model name\s*: (.*)", text)
     return {
-        "processor": _processor(),
+        "processor": model[1] if model else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": cuda.get_device_name() if gpu_used else None,
         "malloc": {name: os.environ[name] for name in of_glibc},
     }
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    text = information.read_text(errors="replace") if information.exists() else ""
-    model = re.search(r"model name\s*: (.*)", text)
-    return model[1] if model else platform.processor() or platform.machine()

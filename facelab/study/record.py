@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from facelab.baselines import raw_pixels
-from facelab.checks import kinds, of_kind, real
+from facelab.checks import expect, kinds, of_kind, real
 from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
@@ -69,8 +69,7 @@ class Run(Rows):
 
     def __init__(self, name: str, namespace: Mapping):
         super().__init__()
-        if not re.fullmatch(NAME, name):
-            raise ValueError(f"expected a notebook's name, without its folder, got {name!r}")
+        expect(re.fullmatch(NAME, name), "a notebook's name, without its folder", repr(name))
         values = parameters(namespace)
         out = values.pop("OUT", "")
         values = portable(values)
@@ -109,8 +108,7 @@ class Run(Rows):
         self.entries["data"] = data | {"people": len(faces.names), "images": len(faces)}
 
     def _check_data(self) -> None:
-        if not self.entries["data"]:
-            raise ValueError("expected run.uses(faces) before anything is measured, got none")
+        expect(self.entries["data"], "run.uses(faces) before anything is measured", "none")
 
     def path(self, file: str) -> Path | None:
         """Return where a file of this run belongs, or None without a folder."""
@@ -124,9 +122,8 @@ class Run(Rows):
         """Return what the files of a method are called, those of no other method."""
         name = slug(method)
         other = self.slugs.setdefault(name, method)
-        if other != method:
-            got = f"{other!r} and {method!r}, both {name}"
-            raise ValueError(f"expected methods whose files have names of their own, got {got}")
+        got = f"{other!r} and {method!r}, both {name}"
+        expect(other == method, "methods whose files have names of their own", got)
         return name
 
     def train(
@@ -153,29 +150,25 @@ class Run(Rows):
         training = fit(model, people, loss, miner, seed=seed, checkpoint=checkpoint, **settings)
         history = training.history
         about = {"method": method, "seed": seed}
+        is_first = not any(entry["method"] == method for entry in self.entries["trainings"])
+        film = None
+        if is_first and not trial and len(training.distances):
+            film = f"{self._slug(method)}_film.npz"
+            if self.out:
+                Film.of(training).save(self.path(film))
         budget = {
             "trial": trial,
             "epochs": len(history),
             "images": int(history["images"].sum()),
             "seconds": round(float(history["seconds"].sum()), 1),
             "images_per_second": round(float(history["images_per_second"].median()), 1),
-            "film": None if trial else self._keep_film(method, training),
+            "film": film,
         }
         self.entries["trainings"].append(about | budget | training.settings)
         watched = training.distances.drop_duplicates("split")[["split", "role"]]
         for on in watched.to_dict("records"):
             self.result("watched_auc", history[f"{on['split']}_auc"].iloc[-1], **about, **on)
         return Trained(model, loss, history, training.distances, best)
-
-    def _keep_film(self, method, training) -> str | None:
-        """Keep the watched distances of a method's first seed, if there are any."""
-        is_known = any(entry["method"] == method for entry in self.entries["trainings"])
-        if is_known or training.distances.empty:
-            return None
-        film = f"{self._slug(method)}_film.npz"
-        if self.out:
-            Film.of(training).save(self.path(film))
-        return film
 
     def verify(
         self, method, seed, embed, dev, test, *, seen="", by="accuracy", far=None, **about
@@ -211,8 +204,7 @@ class Run(Rows):
         `training` names the method whose training it is (default: `method`; empty: none alone);
         `photos` are the ``image_size`` and ``crop`` of what was embedded.
         """
-        if category not in CATEGORIES:
-            raise ValueError(f"expected a category of {', '.join(CATEGORIES)}, got {category!r}")
+        expect(category in CATEGORIES, f"a category of {', '.join(CATEGORIES)}", repr(category))
         self._check_data()
         about = {"method": method, "seed": seed, "split": report.name, "role": report.role}
         for rate in report.table().itertuples():
@@ -238,8 +230,7 @@ class Run(Rows):
         `model`, `architecture` and `settings` are those of `facelab.save_network`.
         """
         recorded = {(entry["method"], entry["split"]): entry for entry in self.entries["reports"]}
-        if (method, split) not in recorded:
-            raise ValueError(f"expected a recorded report of {method} on {split}, got none")
+        expect((method, split) in recorded, f"a recorded report of {method} on {split}", "none")
         if self.out:
             path = self.path(f"{self._slug(method)}.safetensors")
             save_network(path, model, architecture, **settings)

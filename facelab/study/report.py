@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import PIL.Image
 
-from facelab.explorer.payload import front_end, inline, payload
+from facelab.explorer.payload import page_of
 from facelab.study.reading import NOTHING, opened, read_runs
 from facelab.study.results import results_in, shown_in
 from facelab.study.settings import heading
@@ -55,10 +55,7 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
         raise FileNotFoundError(f"expected a run.json in a folder below {out}, found none")
     runs = _all_runs(records, expected, out)
     shown = shown_in(records)
-    explorer = None
-    if shown:
-        script, style = front_end()
-        explorer = {"data": inline(*payload(shown)), "script": script, "style": style}
+    explorer = page_of(shown) if shown else None
     best = headlines(results_in(records))
     titles = {run["notebook"]: run["title"] for run in runs}
     page = render("report.html", runs=runs, titles=titles, headlines=best, explorer=explorer)

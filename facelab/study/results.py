@@ -165,8 +165,7 @@ def differing(trainings: pd.DataFrame) -> list[str]:
 @kinds
 def load_shown(folder: str | Path = "outputs") -> list[Shown]:
     """Read what the explorer can show of the finished runs below `folder`; see `shown_in`."""
-    has_runs = any(Path(folder).rglob("run.json"))
-    return shown_in(read_runs(folder)) if has_runs else []
+    return shown_in(read_runs(folder)) if Path(folder).is_dir() else []
 
 
 def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
@@ -189,23 +188,15 @@ def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     runs.sort(key=lambda run: newest[run[1]["profile"]], reverse=True)
     for place, record in runs:
         shown += _shown_of(place, record, len(newest) > 1, problems)
-    shown = _best_marked(_distinct(shown))
+    shown = _marked(shown)
     for place, why in problems:
         shown.append(Shown(f"{place.parent.name}/{place.name}", problem=why[:300]))
     return shown
 
 
-def _distinct(shown: list[Shown]) -> list[Shown]:
-    """Tell results of one name apart by numbers: two folders of one profile have such."""
-    seen, kept = Counter(), []
-    for one in shown:
-        seen[one.name] += 1
-        n = seen[one.name]
-        kept.append(one if n == 1 else replace(one, name=f"{one.name} ({n})"))
-    return kept
+def _marked(shown: list[Shown]) -> list[Shown]:
+    """Mark the best, and number those of one name: two folders of one profile have such."""
 
-
-def _best_marked(shown: list[Shown]) -> list[Shown]:
     def rank(one: Shown):
         report = one.report
         if report is None or report.seen or report.role != "test":
@@ -214,15 +205,20 @@ def _best_marked(shown: list[Shown]) -> list[Shown]:
         return 2 - report.synthetic, is_own, np.nan_to_num(auc(report.distances, report.same))
 
     best = max(shown, key=rank, default=None)
-    return [replace(one, is_best=one is best) for one in shown]
+    seen, marked = Counter(), []
+    for one in shown:
+        seen[one.name] += 1
+        n = seen[one.name]
+        name = one.name if n == 1 else f"{one.name} ({n})"
+        marked.append(replace(one, name=name, is_best=one is best))
+    return marked
 
 
 def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[Shown]:
     number, words = numbered(record["notebook"])
-    profile = f" · {record['profile']}" if several else ""
     chapter = number or words
-    notebook = place / f"{record['notebook']}.ipynb"
-    group = f"{heading(notebook)}{profile}"
+    profile = f" · {record['profile']}" if several else ""
+    group = heading(place / f"{record['notebook']}.ipynb") + profile
     data = record["data"]
     films = {}
     for training in record["trainings"]:

@@ -5,6 +5,7 @@ from collections import namedtuple
 
 import pandas as pd
 
+from facelab.checks import expect
 from facelab.verification import Estimate, difference_of, mean_of
 
 Key = namedtuple("Key", "method seed split role metric")  # what a number is, and on which pairs
@@ -27,8 +28,7 @@ class Rows:
         `method` and `seed` say what was measured, `split` and `role` on which pairs.
         """
         key = Key(method, seed, split, role, metric)
-        if key in self.rows:
-            raise ValueError(f"expected one number for each key, got a second for {key}")
+        expect(key not in self.rows, "one number for each key", f"a second for {key}")
         self.rows[key] = estimated(value)
 
     def over_seeds(self, metric: str, split: str = "View 1 test") -> pd.DataFrame:
@@ -51,8 +51,7 @@ class Rows:
         """
         found = self._by_method(metric, split)
         for method in (better, worse):
-            if method not in found:
-                raise ValueError(f"expected {metric} on {split} of {method!r}, got {[*found]}")
+            expect(method in found, f"{metric} on {split} of {method!r}", [*found])
         return difference_of(found[better], found[worse])
 
     def _by_method(self, metric: str, split: str) -> dict[str, pd.Series]:

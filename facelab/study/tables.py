@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facelab.checks import expect
 from facelab.study.reading import read_runs
 from facelab.study.record import CATEGORIES
 from facelab.study.results import comparable, results_in
@@ -27,15 +28,14 @@ def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
 
     Links start from the folder `root`. A run of synthetic faces is a ValueError.
     """
-    studies = [_study(Path(folder), Path(root)) for folder in folders]
-    return render("results.md", studies=studies).strip()
+    tables = [table for folder in folders for table in _tables(Path(folder), Path(root))]
+    return render("results.md", tables=tables).strip()
 
 
-def _study(folder: Path, root: Path) -> dict:
+def _tables(folder: Path, root: Path) -> list[dict]:
     records = read_runs(folder)
-    links = _links(records, root)
     results = results_in(records)
-    results["link"] = results["chapter"].map(links)
+    results["link"] = results["chapter"].map(_links(records, root))
     tables = []
     for split in (VIEW1, VIEW2):
         alike = comparable(results[results["split"] == split], any_images=True)
@@ -46,7 +46,7 @@ def _study(folder: Path, root: Path) -> dict:
             rows = {"best": _by_category(best), "others": _by_category(ranked.drop(best.index))}
             sources = dict.fromkeys(report.source for report in ranked["report"])
             tables.append(rows | {"split": split, "rule": rule, "sources": sources})
-    return {"tables": tables}
+    return tables
 
 
 def _by_category(results: pd.DataFrame) -> list[dict]:
@@ -61,8 +61,8 @@ def _links(records: Mapping[Path, dict], root: Path) -> dict[str, str]:
     links = {}
     for place, record in records.items():
         name = record["notebook"]
-        if record["data"].get("synthetic"):
-            raise ValueError(f"expected runs of real faces, got synthetic ones: {name}")
+        is_drawn = record["data"].get("synthetic")
+        expect(not is_drawn, "runs of real faces", f"synthetic ones: {name}")
         if record["status"] == "done":
             page = (place / f"{name}.ipynb").relative_to(root).as_posix()
             links[name] = f"[{numbered(name)[0] or name}]({page})"

@@ -79,7 +79,7 @@ function mount(el, data, host) {
   const pairs = pairsPanel(host, { changed: showTab, stepBin });
   const compare = comparePanel(host, { threshold: set, changed: showTab, compare: chooseOther,
     second: (t) => { state.second = t; draw(); } });
-  const film = filmPanel(data.films, data.bins), two = photosPanel(host, {});
+  const film = filmPanel(data.films, data.bins), two = photosPanel(host);
   const tabs = { pairs: ["The pairs", pairs.node], compare: ["Compare two runs", compare.node],
     film: ["Watch the training", film.node], two: ["Two photos", two.node] };
   const list = make("div", { class: "fl-tabs", role: "tablist", "aria-label": "Look closer" });
@@ -344,9 +344,7 @@ function render({ model, el }) {
       }
       return { urls: new Map(images.map((i) => [i, photos.get(key(i))])), why: whys.get(run) };
     },
-    async measure(run, pair, buffers) {
-      return ask("measure", { run, photos: pair }, buffers);
-    },
+    measure: (run, pair, buffers) => ask("measure", { run, photos: pair }, buffers),
     async intervals(run) {
       const got = await ask("intervals", { run });
       return got.meta ? decode(got.meta, got.buffers) : null;

@@ -171,14 +171,14 @@ function differences(a, ta, b, tb) {
   });
   for (const [metric, values] of Object.entries(drawn)) {
     const known = Float64Array.from(values.filter(Number.isFinite)).sort();
-    if (known.length && counted.every((of) => of[metric] >= 10)) ends[metric] = [0.025, 0.975].map((q) => quantile(known, q));
+    if (known.length && counted.every((of) => of[metric] >= 10)) ends[metric] = [0.025, 0.975].map((q) => along(known, q));
   }
   return { n, ends };
 }
 
-/** The quantile of ascending values, a line between two of them. */
-function quantile(values, q) {
-  const place = q * (values.length - 1), k = Math.floor(place), next = Math.min(k + 1, values.length - 1);
+/** The value at a share of the way through an array, a line between two of them: a quantile of ascending ones. */
+function along(values, share) {
+  const place = share * (values.length - 1), k = Math.floor(place), next = Math.min(k + 1, values.length - 1);
   return values[k] + (place - k) * (values[next] - values[k]);
 }
 

@@ -243,7 +243,7 @@ function comparePanel(host, on) {
 /** The watched distances of a training, epoch by epoch. */
 function filmPanel(films, bins) {
   const empty = make("p", { class: "fl-empty", text: "No training was recorded for these runs. Pass what fl.fit returned, fl.explore(report, films=training), to see its epochs." });
-  if (!films.length) return { node: empty, layout: () => {}, choose: () => {}, frame: () => {} };
+  if (!films.length) return { node: empty, layout: () => {}, choose: () => {} };
   const select = make("select", { class: "fl-select", "aria-label": "Training", on: { change: () => {
     choose(films[Number(select.value)].name);
   } } }, ...grouped(films));
@@ -346,5 +346,5 @@ function filmPanel(films, bins) {
     play.textContent = "▶ Play";
   }
   choose(films[0].name);
-  return { node, layout, choose, frame };
+  return { node, layout, choose };
 }

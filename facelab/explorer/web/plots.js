@@ -47,8 +47,8 @@ function steps(edges, heights, x, y) {
   return `${path}V${y(0)}`;
 }
 
-function axis(parent, scale, at, marks, name, tag = "") {
-  const g = make("g", { class: `fl-axis ${tag}` });
+function axis(parent, scale, at, marks, name) {
+  const g = make("g", { class: "fl-axis" });
   for (const [value, text] of marks) {
     const x = scale(value);
     g.append(make("line", { x1: x, x2: x, y1: at, y2: at + 5 }),
@@ -95,7 +95,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     svg.replaceChildren();
     const width = Math.max(300, parent.clientWidth), head = 112;
     const total = head + height + (strip ? 160 : 54), right = strip ? 74 : 16;
-    Object.assign(state, { width });
+    state.width = width;
     svg.setAttribute("viewBox", `0 0 ${width} ${total}`);
     svg.setAttribute("height", total);
     edges = binEdges(shared);
@@ -260,7 +260,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     event.stopPropagation();
     on.threshold(Math.min(Math.max(to, edges[0]), edges.at(-1)));
   });
-  return { layout, update, choose, edges: () => edges, svg };
+  return { layout, update, choose, edges: () => edges };
 }
 
 /** ROC, or the two errors on normal-deviate axes (DET), with the operating point. */

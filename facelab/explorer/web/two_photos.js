@@ -32,8 +32,7 @@ function verdict(run, threshold, d, prevalence) {
 
 /** P(same) at a distance, and its 95 % interval, from logarithms of likelihood ratios at distances from 0 to 2. */
 function calibrated({ log_lr, low, high }, d, prevalence) {
-  const place = (Math.min(d, 2) / 2) * (log_lr.length - 1), k = Math.floor(place), next = Math.min(k + 1, log_lr.length - 1);
-  const log = log_lr[k] + (place - k) * (log_lr[next] - log_lr[k]), nearest = Math.round(place);
+  const share = Math.min(d, 2) / 2, log = along(log_lr, share), nearest = Math.round(share * (log_lr.length - 1));
   const odds = Math.log(prevalence / (1 - prevalence)), chance = (of) => 1 / (1 + Math.exp(-of - odds));
   return [log, Math.min(low[nearest], log), Math.max(high[nearest], log)].map(chance);
 }
@@ -227,7 +226,7 @@ function photoPicker(host, side, on) {
 }
 
 /** `host.measure(run, [a, b], buffers)` resolves to { distance } or { error }. */
-function photosPanel(host, on) {
+function photosPanel(host) {
   const options = make("datalist", { id: fresh("images") });
   const message = make("p", { class: "fl-lead", role: "status" }), facts = make("div", { class: "fl-facts" });
   const sure = make("p", { class: "fl-sure" }), truth = make("p", { class: "fl-truth" });
