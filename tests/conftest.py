@@ -1,12 +1,16 @@
 import os
 import random
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
 # One thread each, here and in every process that a test starts: the networks of the tests are so
 # small that threads only wait for each other, above all where several tests run at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a shell starts in the background ignores Ctrl-C, and so would all that tests start and stop.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import matplotlib
 import numpy as np
