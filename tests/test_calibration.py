@@ -92,7 +92,7 @@ def test_no_ratio_says_more_than_so_many_people_can_say():
 def test_held_out_cllr_gets_better_and_the_better_method_is_taken(calibration):
     costs = calibration.cllr
     assert costs[calibration.method] == min(costs["logistic"], costs["isotonic"])
-    assert costs[calibration.method] < costs["before"]
+    assert costs[calibration.method] < costs["before"] < 1  # nearer pairs are likelier the same
     assert "Cllr held out" in repr(calibration)
 
 

@@ -47,6 +47,13 @@ def test_pairs_beyond_the_margin_cost_nothing_but_still_count():
     assert loss.reducer.num_past_filter == 2
 
 
+def test_a_batch_without_a_pair_costs_nothing_and_can_be_learned_from():
+    embedding = torch.ones(1, 2, requires_grad=True)
+    loss = ContrastiveLoss(1.0)(embedding, torch.zeros(1, dtype=torch.long))
+    loss.backward()
+    assert loss == 0 and (embedding.grad == 0).all()
+
+
 def test_the_librarys_own_average_is_another_number():
     torch.manual_seed(0)
     embeddings, labels = torch.randn(16, 4), torch.arange(16) // 2

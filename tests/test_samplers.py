@@ -25,6 +25,16 @@ def test_shuffled_shows_every_image_at_most_once():
     assert len(rows) == len(np.unique(rows)) == len(FACES) // 8 * 8
 
 
+def test_as_many_images_as_a_batch_holds_are_one_batch():
+    (batch,) = samplers.shuffled(FACES, len(FACES), np.random.default_rng(0))
+    assert sorted(batch.rows) == list(range(len(FACES)))
+
+
+def test_two_people_are_enough_for_balanced_pairs():
+    (batch,) = samplers.balanced_pairs(make_faces([2, 1]), 4, np.random.default_rng(0))
+    assert len(batch.rows) == 4
+
+
 def test_balanced_pairs_hold_as_many_same_as_different_pairs_and_no_image_with_itself():
     batches = list(samplers.balanced_pairs(FACES, 12, np.random.default_rng(0)))
     assert len(batches) == len(FACES) // 12
