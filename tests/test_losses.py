@@ -98,6 +98,8 @@ def test_adacos_follows_the_equations_of_its_paper_pair_by_pair():
     assert loss.scale.item() == pytest.approx(scale, rel=1e-5)
     terms = [np.log(np.exp(scale * c).sum()) - scale * c[k] for c, k in zip(cos, y, strict=True)]
     assert value == pytest.approx(np.mean(terms), rel=1e-5)
+    logits = loss.get_logits(torch.from_numpy(x).float()).detach()
+    np.testing.assert_allclose(logits, scale * cos, rtol=1e-4)
 
 
 def test_adacos_leaves_its_scale_alone_outside_training_and_when_fixed():

@@ -792,6 +792,19 @@ def test_verification_refuses_what_it_cannot_work_with(call, message):
     assert "\n" not in str(error.value)
 
 
+def test_folds_pooled_on_one_scale_accept_the_pairs_that_each_accepted():
+    folds = [replace(random_report(k), threshold=0.5 + 0.2 * k, f1_threshold=0.6) for k in range(3)]
+    together = pool_folds(folds)
+    assert len(together) == sum(map(len, folds)) and together.name == "View 2 test"
+    assert together.threshold == pytest.approx(0.7)
+    accepted = np.concatenate([fold.accepted for fold in folds])
+    assert 0 < accepted.sum() < len(accepted)
+    assert (together.accepted == accepted).all()
+    for side in ("left_ids", "right_ids"):
+        ids = [image for fold in folds for image in getattr(fold, side)]
+        assert list(getattr(together, side)) == ids
+
+
 # Intervals
 
 
