@@ -25,9 +25,10 @@ def test_shuffled_shows_every_image_at_most_once():
     assert len(rows) == len(np.unique(rows)) == len(FACES) // 8 * 8
 
 
-def test_as_many_images_as_a_batch_holds_are_one_batch():
-    (batch,) = samplers.shuffled(FACES, len(FACES), np.random.default_rng(0))
-    assert sorted(batch.rows) == list(range(len(FACES)))
+def test_every_shuffled_batch_is_full_whatever_its_size():
+    for size in range(1, len(FACES) + 1):
+        batches = list(samplers.shuffled(FACES, size, np.random.default_rng(0)))
+        assert [len(batch.rows) for batch in batches] == len(FACES) // size * [size]
 
 
 def test_two_people_are_enough_for_balanced_pairs():
