@@ -6,7 +6,7 @@ from scipy import stats
 
 from facelab.faces import Faces, Pairs
 from facelab.verification import Calibration, calibrate, cllr, every_pair, verify
-from facelab.verification.calibration import GRID
+from facelab.verification.calibration import GRID, calibrate_report
 
 
 def people(n, seed, first="A", per_person=3, spread=0.7):
@@ -73,6 +73,20 @@ def test_a_nearer_pair_is_never_less_likely_the_same_and_intervals_hold_the_valu
         assert (table[value] <= table[high]).all()
         assert (table[low] < table[high]).all()
     np.testing.assert_allclose(table["p_same"], table["lr"] / (1 + table["lr"]))
+
+
+def test_a_pair_of_weight_three_counts_as_three_such_pairs():
+    x, faces = people(30, 3)
+    report = verify(x, faces, 1.0)
+    weights = np.random.default_rng(0).integers(1, 4, len(report))
+    of_pairs = ("distances", "same", "fold", "left", "right", "known_errors")
+    several = {name: np.repeat(getattr(report, name), weights) for name in of_pairs}
+    weighted = calibrate_report(report, weights.astype(float), n=40)
+    repeated = calibrate_report(replace(report, **several), n=40)
+    assert weighted.method == repeated.method
+    for curve in ("log_lr", "low", "high"):
+        one, other = getattr(weighted, curve), getattr(repeated, curve)
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_a_prior_moves_the_odds_and_not_the_ratio(calibration):
