@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -174,6 +175,18 @@ def test_a_calibration_is_a_whole_one_or_refused(calibration):
     for other in ([1, 2], {}, {name: plain[name] for name in plain if name != "log_lr"}):
         with pytest.raises(ValueError, match="expected a calibration"):
             Calibration.of_plain(other)
+
+
+def test_open_ends_of_intervals_come_back_from_json():
+    apart = calibrate(*people(20, 2, spread=0.01), n=40)
+    again = Calibration.of_plain(json.loads(json.dumps(apart.as_plain(), allow_nan=False)))
+    assert np.isneginf(again.low).any() and np.isposinf(again.high).any()
+    for curve in ("log_lr", "low", "high"):
+        np.testing.assert_allclose(getattr(again, curve), getattr(apart, curve), atol=1e-4)
+
+
+def test_a_calibration_is_that_of_seed_zero(calibration):
+    assert calibrate(*people(60, 0), n=60, seed=0).as_plain() == calibration.as_plain()
 
 
 @pytest.mark.parametrize(
