@@ -143,6 +143,28 @@ def test_photos_that_cannot_be_read_are_all_listed_before_any_is_searched(tmp_pa
         fl.align(tmp_path / "none", tmp_path / "out")
 
 
+def test_what_was_searched_before_a_stop_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("facelab.data.alignment.SAVE_AFTER", 0)
+    monkeypatch.setattr("facelab.data.alignment._detector", object)
+    counted = []
+
+    def search(_):
+        counted.append(len(counted))
+        if len(counted) == 3:
+            raise KeyboardInterrupt
+        return 1, turned(TEMPLATE, 1, 0, 20)
+
+    monkeypatch.setattr("facelab.data.alignment._nearest_face", search)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        write_photo(tmp_path / "mine" / "A" / name, "red")
+    with pytest.raises(KeyboardInterrupt):
+        fl.align(tmp_path / "mine", tmp_path / "out", progress=False)
+    known = pd.read_csv(tmp_path / "out" / "landmarks.csv")
+    assert known["file"].tolist() == ["A/a.jpg", "A/b.jpg"]
+    fl.align(tmp_path / "mine", tmp_path / "out", progress=False)
+    assert len(counted) == 4  # the third again, and no other
+
+
 def test_a_photo_that_has_changed_is_searched_and_written_again_and_the_others_are_not(
     tmp_path, searched
 ):

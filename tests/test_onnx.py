@@ -134,6 +134,8 @@ def test_the_command_exports(network_file, tmp_path):
     assert done.exit_code == 0 and "threshold 0.87" in done.output
     assert "calibration of 31 people" in done.output and "out.onnx: 100%" in done.stderr
     assert fl.onnx_model(out).about["threshold"] == 0.87
+    nowhere = CliRunner().invoke(main, ["export", str(network_file), str(tmp_path / "no" / "b")])
+    assert nowhere.exit_code == 2 and "expected a folder that is there" in nowhere.stderr
     refused = CliRunner().invoke(main, ["export", str(out), str(tmp_path / "b.onnx")])
     assert refused.exit_code == 2 and not (tmp_path / "b.onnx").exists()
     assert refused.stderr.count("\n") == 1
@@ -212,6 +214,8 @@ def test_a_run_records_the_onnx_file_behind_a_report(tmp_path, small_faces):
     run = fl.Run("09_trained_elsewhere", {"OUT": ""})
     run.uses(small_faces)
     model = fl.onnx_model(flat(tmp_path / "flat.onnx"), image_size=4)
+    with pytest.raises(ValueError, match="expected category=no outside data.* elsewhere, got none"):
+        run.verify("elsewhere", 0, model, split.dev, split.test)
     run.verify("elsewhere", 0, model, split.dev, split.test, category="labelled outside data")
     (entry,) = run.entries["reports"]
     assert entry["model"]["sha256"] == model.about["sha256"]

@@ -71,7 +71,7 @@ def test_a_folder_of_people_becomes_a_report(photos, network, tmp_path):
     assert report.source == "faces in mine" and not report.synthetic and missing is None
     assert "faces in mine" in page.read_text(encoding="utf-8")
     record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
-    assert record["command"] == "facelab verify mine --model own.safetensors"
+    assert record["command"] == "facelab verify mine --model own.safetensors --out out"
     assert record["reports"][0]["category"] == "labelled outside data"
     assert {figure["file"] for figure in record["figures"]} >= {"distances.png", "calibration.png"}
 
@@ -80,9 +80,11 @@ def test_the_command_prints_a_table_or_json_and_where_the_report_is(photos, netw
     command = ["verify", str(photos), "--model", str(network), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(main, command)
     assert said.exit_code == 0 and "accuracy" in said.output and "report.html" in said.output
+    assert "best accuracy" in said.output
     told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert {row["metric"] for row in told["rates"]} >= {"accuracy", "far", "frr", "auc"}
     assert told["without_a_face"] is None and told["report"].endswith("report.html")
+    assert f"threshold {told['threshold']:.3f}: " in said.output
 
 
 def test_two_photos_are_decided_at_the_networks_own_threshold(photos, network):
@@ -237,7 +239,7 @@ def test_a_threshold_is_chosen_by_what_was_asked_for(photos, network, tmp_path):
     assert said.exit_code == 0, said.output
     record = json.loads((tmp_path / "out" / "photos" / "run.json").read_text())
     assert record["reports"][0]["rule"] == "far 0.05 and f1"
-    assert record["command"].endswith("own.safetensors --by far --far 0.05")
+    assert record["command"].endswith("own.safetensors --by far --far 0.05 --out out")
     _, record = verified(photos, network, tmp_path / "eer", by="eer")
     assert record["reports"][0]["rule"] == "eer and f1"
     photo = str(photos / "Person 1" / "IMG_0.JPG")

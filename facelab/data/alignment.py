@@ -1,9 +1,9 @@
 """Align faces: find five landmarks, and move them to where the field expects them."""
 
 import os
+import time
 from contextlib import suppress
 from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 11
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # as one sees the image
 COORDINATES = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
 COLUMNS = ["file", "faces", *COORDINATES]  # of landmarks.csv
-SAVE_EVERY = 200  # images between two writes of the landmarks
+SAVE_AFTER = 5  # seconds of searching between two writes of the landmarks
 SHOWN = 12  # images on the contact sheet
 
 
@@ -184,15 +184,15 @@ def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFram
     for file in missing:
         (out / file).unlink(missing_ok=True)
     write_whole(path, partial(known.to_csv, index=False))
-    searched = iter(Progress(missing, "landmarks", disable=not progress))
-    while some := list(islice(searched, SAVE_EVERY)):
-        rows = []
-        for file in some:
-            n_faces, points = _nearest_face(open_picture(photos[file]))
-            rows.append([file, n_faces, *points.ravel().round(2), states[file]])
-        added = pd.DataFrame(rows, columns=[*COLUMNS, "photo"])
-        known = pd.concat([known, added]) if len(known) else added
-        write_whole(path, partial(known.to_csv, index=False))
+    rows, written = [], time.monotonic()
+    for file in Progress(missing, "landmarks", disable=not progress):
+        n_faces, points = _nearest_face(open_picture(photos[file]))
+        rows.append([file, n_faces, *points.ravel().round(2), states[file]])
+        if file == missing[-1] or time.monotonic() - written > SAVE_AFTER:
+            added = pd.DataFrame(rows, columns=[*COLUMNS, "photo"])
+            known = pd.concat([known, added]) if len(known) else added
+            write_whole(path, partial(known.to_csv, index=False))
+            rows, written = [], time.monotonic()
     return known.set_index("file").loc[list(photos)].reset_index()[COLUMNS]
 
 

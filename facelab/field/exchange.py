@@ -195,6 +195,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     """
     *_, runtime = [extra(name, name, "onnx") for name in ("onnx", "onnxscript", "onnxruntime")]
     path = Path(path)
+    expect(path.parent.is_dir(), "a folder that is there", path.parent)
     if not isinstance(network, nn.Module):
         network, known = load_network(network)
         settings = known | settings

@@ -222,7 +222,9 @@ def align_faces(source, out, margin):
 
 @main.command()
 @click.argument("photos", metavar="FOLDER | A.jpg B.jpg", nargs=-1, required=True)
-@click.option("--model", metavar="FILE", help="*.safetensors, *.onnx, *.npz; else chapter 10's.")
+@click.option(
+    "--model", metavar="FILE", help="*.safetensors, *.onnx, *.npz, *.npy; else chapter 10's."
+)
 @click.option("-p", "preprocessing", **NAMED, help="Of *.onnx: image_size, colours, mean, scale.")
 @click.option("--by", metavar="RULE", help="Of a folder's threshold: accuracy, f1, eer or far.")
 @click.option("--far", type=float, help="The most that it may falsely accept, such as 0.01.")
@@ -254,10 +256,12 @@ def verify(photos, model, preprocessing, by, far, out, prior, as_json):
     table = report.table().drop(columns="note")
     if as_json:
         rates = json.loads(table.to_json(orient="records"))
-        told = {"rates": rates, "without_a_face": missing, "report": str(page)}
+        told = {"rates": rates, "threshold": report.threshold, "without_a_face": missing}
+        told["report"] = str(page)
         click.echo(json.dumps(told))
         return
     click.echo(table.round(3).to_string(index=False))
+    click.echo(f"threshold {report.threshold:.3f}: {report.threshold_from}")
     if missing is not None:
         click.echo(without_a_face(missing))
     click.echo(page)

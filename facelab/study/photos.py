@@ -85,6 +85,7 @@ def verify_folder(
         command += ["-p", name, str(value)]
     command += [] if by == "accuracy" else ["--by", by]
     command += [] if far is None else ["--far", str(far)]
+    command += ["--out", portable_path(out)]
     out, file = Path(out), Path(network).name
     learned_from = settings.get("training") or f"what {file} has learned from"
     about = {"category": "labelled outside data", "outside_data": learned_from}

@@ -177,10 +177,13 @@ class Run(Rows):
 
         `embed` maps `Faces` to embeddings, as `facelab.raw_pixels` and ``partial(facelab.embed,
         model)`` do; what it says as its ``about``, as `facelab.onnx_model` does, is recorded as
-        ``model``. `by` and `far` are of `fit_threshold`, `seen` is of `facelab.verify`, all else of
-        `report`.
+        ``model``, and then its `category` has to be given. `by` and `far` are of `fit_threshold`,
+        `seen` is of `facelab.verify`, all else of `report`.
         """
         self._check_data()
+        model = getattr(embed, "about", None)
+        is_told = model is None or "category" in about
+        expect(is_told, f"category={'|'.join(CATEGORIES)} of a model from elsewhere", "none")
         on_dev = embed(dev)
         if dev.pairs is not None:
             value = auc(distances(on_dev, dev.pairs), dev.pairs.same)
@@ -190,7 +193,7 @@ class Run(Rows):
         report = verify(embed(test), test, threshold, seen=seen)
         about |= {"image_size": test.packed.shape[-1], "crop": test.crop}
         about["embedding"] = "raw_pixels" if embed is raw_pixels else None
-        about["model"] = getattr(embed, "about", None)
+        about["model"] = model
         self.report(method, seed, report, **about)
         return report
 
