@@ -86,7 +86,10 @@ def test_a_page_says_whose_faces_it_shows_and_asks_the_net_for_nothing(tmp_path)
     for folder in ("notebooks", "outputs/lfw-cpu/00_pairs"):
         (tmp_path / folder).mkdir(parents=True)
         nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / folder / "00_pairs.ipynb")
-    (tmp_path / "README.md").write_text("# Start\n\n[pairs](notebooks/00_pairs.ipynb)")
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown" / "one.png").write_bytes(b"a picture")
+    tag = '<img src="shown/one.png" width="620" alt="one">'
+    (tmp_path / "README.md").write_text(f"# Start\n\n[pairs](notebooks/00_pairs.ipynb)\n\n{tag}")
     chapters = [{"file": "notebooks/00_pairs"}, {"file": "outputs/lfw-cpu/00_pairs/00_pairs"}]
     toc = {"format": "jb-book", "root": "README", "chapters": chapters}
     (tmp_path / "toc.yml").write_text(yaml.safe_dump(toc))
@@ -100,6 +103,7 @@ def test_a_page_says_whose_faces_it_shows_and_asks_the_net_for_nothing(tmp_path)
     assert "Executed on real faces" in real
     assert 'href="../../../notebooks/00_pairs.html"' in real
     first = (html / "README.html").read_text(encoding="utf-8")
+    assert (html / "shown" / "one.png").read_bytes() == b"a picture"  # of an HTML tag
     for page in (drawn, real, first):
         assert not re.findall(r"""<(?:script|img|iframe)[^>]+src=["']?(?:https?:)?//""", page)
         assert not re.findall(r"""<link[^>]+stylesheet[^>]+href=["']?(?:https?:)?//""", page)

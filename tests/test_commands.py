@@ -303,7 +303,8 @@ def test_ctrl_c_in_a_running_kernel_prints_one_line_after_the_bars(tmp_path):
         rest = process.stderr.read()
     assert process.returncode == 130
     said = [line for line in rest.splitlines() if line and not line.startswith("[1/1] 00_x: ")]
-    assert said == ["facelab: stopped; 'facelab run --resume' goes on from here"]
+    again = "facelab run --profile own.yaml --resume"
+    assert said == [f"facelab: stopped; '{again}' goes on from here"]
 
 
 def test_data_commands_draw_faces_and_describe_them(facelab, tmp_path):

@@ -7,6 +7,7 @@ draw without a script, says on each page whose faces its outputs are of, and add
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import yaml
@@ -34,6 +35,15 @@ def add_explorer(app, error) -> None:
     shown = load_shown(Path(app.srcdir) / "outputs")
     page = render("explorer.html", **page_of(shown))
     write_text(Path(app.outdir) / "_static" / "explorer.html", page)
+
+
+def add_pictures(app, error) -> None:
+    """Copy what the README shows by a tag of HTML, of which Sphinx knows nothing."""
+    readme = Path(app.srcdir, "README.md").read_text(encoding="utf-8")
+    for file in [] if error else re.findall(r'<img src="([^":]+)"', readme):
+        out = Path(app.outdir, file)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(app.srcdir, file), out)
 
 
 def lead_to_chapters(notebook: dict) -> None:
@@ -99,4 +109,5 @@ def setup(app) -> dict[str, bool]:
     app.connect("source-read", add_note)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", add_explorer)
+    app.connect("build-finished", add_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -26,6 +27,10 @@ NAMED = {"nargs": 2, "multiple": True, "metavar": "NAME VALUE"}
 class _Commands(click.Group):
     """Turns errors that the user can mend into one line without a traceback."""
 
+    def parse_args(self, context, args):
+        context.obj = list(args)  # as they were typed
+        return super().parse_args(context, args)
+
     def invoke(self, context):
         try:
             return super().invoke(context)
@@ -35,7 +40,9 @@ class _Commands(click.Group):
             said, code = one_line(str(e)), 2
         except KeyboardInterrupt:
             is_run = context.invoked_subcommand == "run"
-            on = "; 'facelab run --resume' goes on from here" if is_run else ""
+            words = [word for word in context.obj if word != "--resume"]
+            command = shlex.join(["facelab", *words, "--resume"])
+            on = f"; '{command}' goes on from here" if is_run else ""
             said, code = f"stopped{on}", 130
         click.echo(f"facelab: {said}", err=True)
         context.exit(code)
@@ -66,7 +73,7 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
     if parameter.name == "notebooks":
         known = {path.stem: "" for path in sorted(folder.glob("*.ipynb"))}
     elif parameter.name == "profile":
-        known = dict.fromkeys([*settings.profiles(), *map(str, Path().glob("*.yaml"))])
+        known = dict.fromkeys([*settings.profiles(), *map(str, Path().glob("[!.]*.yaml"))])
     else:
         own = {}
         named = context.params["notebooks"] or context.args  # click's, before -p has two words

@@ -204,7 +204,7 @@ function comparePanel(host, on) {
       const of = ends[cell.dataset.difference];
       if (!of) continue;
       Object.assign(cell.dataset, { low: of[0], high: of[1] });
-      const form = (end) => signed(cell.dataset.difference === "auc" ? written(end) : written(100 * end, 1));
+      const form = (end) => signed((end > 0 ? "+" : "") + (cell.dataset.difference === "auc" ? written(end) : written(100 * end, 1)));
       cell.textContent = `(${form(of[0])} to ${form(of[1])})`;
     }
   }
