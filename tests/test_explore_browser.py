@@ -462,10 +462,12 @@ def try_controls(page):
     assert curve.get_attribute("aria-label").startswith("ROC")
 
     # A number, typed.
+    root = page.locator(".fl-explorer")
     page.locator(".fl-number").fill("0.75")
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelector('.fl-explorer').dataset.threshold === '0.75'")
     settle(page)
+    assert root.get_attribute("data-threshold") == "0.75"
 
     # Hovering counts; a click brings the pairs into view; the arrows step.
     pairs = page.locator(".fl-pairs")

@@ -7,7 +7,7 @@ into a message at the start: photos, the distance of two new ones, and resampled
 import io
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import anywidget
@@ -29,6 +29,7 @@ from facelab.train import Training
 from facelab.verification import Report
 
 PREVIEW = 128  # pixels of a side of a photo beside its pair
+_copy_of = cache(find)  # every photo of a run asks for it
 MOST_BYTES = 10_000_000  # of an uploaded photo; the page sends less than one of these
 MOST_SAID = 300  # characters of an error message
 KINDS = ("ready", "intervals", "photos", "measure")  # of requests
@@ -180,7 +181,7 @@ def pixels(
         person = str(shown.report.people[known.index(image)])
         is_plain = all(part == Path(part).name != ".." for part in (person, file))
         expect(is_plain, f"names without folders in {shown.name}", f"{person}/{file}")
-        copy = find(shown.data)
+        copy = _copy_of(shown.data)
         align = align and not is_aligned(copy.source)
         return framed(copy.path / person / file, size, shown.crop, is_aligned=align)
     row = [] if faces is None else np.flatnonzero(faces.image_ids == image)

@@ -252,8 +252,8 @@ function probit(p) {
   return (poly(a, r) * q) / (poly(b, r) * r + 1);
 }
 
-/** A number with a sign that is written well, and none where it is rounded to 0. */
-const signed = (text) => text.replace(/^[-+](?=0\.0+( |$))/, "").replace("-", "−");
+/** How `x` is written, with a sign that is written well, and none where it is rounded to 0. */
+const signed = (x, text) => ((x > 0 ? "+" : "") + text).replace(/^[-+](?=0\.0+( |$))/, "").replace("-", "−");
 const count = (n) => n.toLocaleString("en-US");
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 const percent = (x, digits = 1) => (Number.isFinite(x) ? `${(100 * x).toFixed(digits)} %` : "–");

@@ -186,11 +186,11 @@ function comparePanel(host, on) {
     const form = (key, v) => (key === "threshold" ? shown(v) : key === "auc" ? written(v) : percent(v));
     table.replaceChildren(make("thead", {}, make("tr", {}, ...["", "First", "Second", "Second − first"].map((text) =>
       make("th", { scope: "col", text })))), make("tbody", {}, ...rows.map(([key, word]) => {
-      const [p, q] = values.map((v) => v[key] ?? NaN), sign = q - p > 0 ? "+" : "";
+      const [p, q] = values.map((v) => v[key] ?? NaN);
       const change = key === "auc" ? written(q - p) : `${written(100 * (q - p), 1)} points`;
       return make("tr", {}, make("th", { scope: "row", text: word }), make("td", { text: form(key, p) }),
         make("td", { text: form(key, q) }), make("td", {}, key === "threshold" || !Number.isFinite(q - p) ? "" :
-          signed(sign + change), a.pairSet === b.pairSet ? make("small", { "data-difference": key, text: "\u00a0" }) : null));
+          signed(q - p, change), a.pairSet === b.pairSet ? make("small", { "data-difference": key, text: "\u00a0" }) : null));
     })));
   }
   let known = { of: [] };
@@ -204,7 +204,7 @@ function comparePanel(host, on) {
       const of = ends[cell.dataset.difference];
       if (!of) continue;
       Object.assign(cell.dataset, { low: of[0], high: of[1] });
-      const form = (end) => signed((end > 0 ? "+" : "") + (cell.dataset.difference === "auc" ? written(end) : written(100 * end, 1)));
+      const form = (end) => signed(end, cell.dataset.difference === "auc" ? written(end) : written(100 * end, 1));
       cell.textContent = `(${form(of[0])} to ${form(of[1])})`;
     }
   }
