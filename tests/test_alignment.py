@@ -1,14 +1,17 @@
 """Faces are moved so that their landmarks lie on the template."""
 
 import importlib.util
+import io
+from threading import Barrier, Thread
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 import facelab as fl
-from facelab.data.alignment import COORDINATES, TEMPLATE, align
+from facelab.data.alignment import COORDINATES, TEMPLATE, align, framed
 from facelab.files import alone_in
 
 needs_detector = pytest.mark.skipif(
@@ -165,6 +168,54 @@ def test_what_was_searched_before_a_stop_is_kept(tmp_path, monkeypatch):
     assert len(counted) == 4  # the third again, and no other
 
 
+@pytest.fixture
+def two_threads():
+    """PyTorch may take two threads, in this test alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def threads_of_new_threads():
+    found = []
+    thread = Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return [torch.get_num_threads(), *found]
+
+
+@pytest.mark.parametrize("failure", [None, ValueError, KeyboardInterrupt])
+def test_two_photos_are_searched_at_once_each_in_one_thread(
+    tmp_path, monkeypatch, two_threads, failure
+):
+    monkeypatch.setattr("facelab.data.alignment._detector", object)
+    both, threads, named = Barrier(2, timeout=60), [], {}
+
+    def search(image):
+        threads.append(torch.get_num_threads())
+        both.wait()  # for the search of the other photo
+        if failure and image.size == (94, 80):
+            raise failure
+        return 1, turned(TEMPLATE, 1, 0, image.size[0])
+
+    monkeypatch.setattr("facelab.data.alignment._nearest_face", search)
+    for width in range(90, 96):
+        write_photo(tmp_path / "mine" / "A" / f"{width}.jpg", size=(width, 80))
+        named[f"A/{width}.jpg"] = width
+    if failure:
+        with pytest.raises(failure):
+            fl.align(tmp_path / "mine", tmp_path / "out", progress=False)
+    else:
+        fl.align(tmp_path / "mine", tmp_path / "out", progress=False)
+        known = pd.read_csv(tmp_path / "out" / "landmarks.csv")
+        assert known["file"].tolist() == list(named)  # in order, each with its own landmarks
+        expected = [turned(TEMPLATE, 1, 0, width)[0, 0] for width in named.values()]
+        np.testing.assert_allclose(known["left_eye_x"], expected, atol=0.01)
+    assert threads == [1] * 6
+    assert threads_of_new_threads() == [2, 2]
+
+
 def test_a_photo_that_has_changed_is_searched_and_written_again_and_the_others_are_not(
     tmp_path, searched
 ):
@@ -251,6 +302,21 @@ def test_a_drawn_face_is_found_or_counted_and_a_second_call_searches_no_more(tmp
     monkeypatch.setattr("facelab.data.alignment._detector", lambda: pytest.fail("searched again"))
     again = align(tmp_path / "lfw", tmp_path / "out", progress=False)
     pd.testing.assert_frame_equal(table, again, check_dtype=False)
+
+
+def test_a_photo_framed_for_a_network_is_searched_in_one_thread_too(monkeypatch, two_threads):
+    threads = []
+
+    def search(_):
+        threads.append(torch.get_num_threads())
+        return 0, None
+
+    monkeypatch.setattr("facelab.data.alignment._nearest_face", search)
+    photo = io.BytesIO()
+    Image.new("RGB", (90, 90)).save(photo, "png")
+    with pytest.raises(ValueError, match="expected a face, found none"):
+        framed(photo, 16, None, is_aligned=True)
+    assert threads == [1] and threads_of_new_threads() == [2, 2]
 
 
 @needs_detector

@@ -2,12 +2,15 @@
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image, ImageOps
 from skimage.transform import SimilarityTransform
 from skimage.util import montage
@@ -44,7 +47,8 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     as it is. The result is a folder of the same people, JPEGs at quality 95, and
     ``contact_sheet.jpg``, some photos before and after. Photos whose landmarks stand in its
     ``landmarks.csv`` are not searched again, so a stopped call is gone on with, unless their size
-    or time is not that in the column ``photo``, which may be left out.
+    or time is not that in the column ``photo``, which may be left out. As many photos are searched
+    at once as PyTorch has threads (``OMP_NUM_THREADS``), each in one.
 
     The detector, MTCNN, was trained on faces from elsewhere: what learns from aligned images
     belongs to LFW's category of label-free outside data. Photos that cannot be read are listed, in
@@ -103,7 +107,8 @@ def framed(
     if not is_aligned:
         return decode(source, image_size, crop, side)
     image = open_picture(source)
-    n_faces, points = _nearest_face(image)
+    with _searchers() as pool:
+        n_faces, points = pool.submit(_nearest_face, image).result()
     if not n_faces:
         raise ValueError("expected a face, found none")
     return shrink(aligned(image, points), image_size, crop)
@@ -184,15 +189,21 @@ def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFram
     for file in missing:
         (out / file).unlink(missing_ok=True)
     write_whole(path, partial(known.to_csv, index=False))
-    rows, written = [], time.monotonic()
-    for file in Progress(missing, "landmarks", disable=not progress):
+
+    def search(file):
         n_faces, points = _nearest_face(open_picture(photos[file]))
-        rows.append([file, n_faces, *points.ravel().round(2), states[file]])
-        if file == missing[-1] or time.monotonic() - written > SAVE_AFTER:
-            added = pd.DataFrame(rows, columns=[*COLUMNS, "photo"])
-            known = pd.concat([known, added]) if len(known) else added
-            write_whole(path, partial(known.to_csv, index=False))
-            rows, written = [], time.monotonic()
+        return [file, n_faces, *points.ravel().round(2), states[file]]
+
+    rows, written = [], time.monotonic()
+    with _searchers() as pool:
+        found = pool.map(search, missing)
+        for row in Progress(found, "landmarks", len(missing), disable=not progress):
+            rows.append(row)
+            if row[0] == missing[-1] or time.monotonic() - written > SAVE_AFTER:
+                added = pd.DataFrame(rows, columns=[*COLUMNS, "photo"])
+                known = pd.concat([known, added]) if len(known) else added
+                write_whole(path, partial(known.to_csv, index=False))
+                rows, written = [], time.monotonic()
     return known.set_index("file").loc[list(photos)].reset_index()[COLUMNS]
 
 
@@ -221,6 +232,22 @@ def without_a_face(missing: list[str]) -> str:
 def template() -> np.ndarray:
     """Return where the five landmarks belong in 112 x 112 pixels: x and y, (5, 2)."""
     return TEMPLATE.copy()
+
+
+@contextmanager
+def _searchers() -> Iterator[ThreadPoolExecutor]:
+    """Give as many threads as PyTorch may take, each of which searches in one; end them after.
+
+    Several threads of one search wait for each other after every step, and where another process
+    computes beside them, for nearly all of the time.
+    """
+    n_threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(n_threads)  # of threads to come
 
 
 @cache
