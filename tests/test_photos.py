@@ -20,7 +20,13 @@ from facelab.data.decoding import decode
 from facelab.explorer.widget import uploaded
 from facelab.files import alone_in
 from facelab.study.commands import main
-from facelab.study.photos import NETWORK, compare_photos, values_of, verify_folder
+from facelab.study.photos import (
+    NETWORK,
+    UNCALIBRATED,
+    compare_photos,
+    values_of,
+    verify_folder,
+)
 from facelab.verification import Calibration
 
 needs_onnx = pytest.mark.skipif(
@@ -94,6 +100,7 @@ def test_two_photos_are_decided_at_the_networks_own_threshold(photos, network):
     assert compare_photos(a, a, network)["distance"] == pytest.approx(0, abs=1e-6)
     said = CliRunner().invoke(main, ["verify", str(a), str(b), "--model", str(network)])
     assert "threshold 0.500" in said.output
+    assert said.output.splitlines()[1] == f"P(same) unknown: {UNCALIBRATED}"
 
 
 @needs_onnx
@@ -350,6 +357,18 @@ def test_too_few_people_are_refused_before_their_photos_are_aligned(photos, tmp_
     with pytest.raises(ValueError, match="8 people with two photos or more.* got 7"):
         verify_folder(photos, NETWORK, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_too_few_pairs_for_a_far_are_refused_before_their_photos_are_aligned(
+    photos, network, tmp_path
+):
+    command = ["verify", str(photos), "--out", str(tmp_path / "out"), "--by", "far", "--far"]
+    said = CliRunner().invoke(main, [*command, "0.002"])
+    needs = "FAR 0.2 % needs 500 different pairs or more, got 375 of the 6 people who choose the"
+    assert said.exit_code == 2 and f"mine: {needs} threshold\n" in said.stderr
+    assert not (tmp_path / "out").exists()
+    said = CliRunner().invoke(main, [*command, "0.0027", "--model", str(network)])  # 1 of 375
+    assert said.exit_code == 0, said.stderr
 
 
 def test_the_command_names_stray_files_in_one_line(photos, network, tmp_path):

@@ -29,11 +29,13 @@ from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_s
 from facelab.study.record import Run
 from facelab.study.report import build_report
 from facelab.study.writing import portable_path
-from facelab.verification import Calibration, Report, calibrate, check_rule
+from facelab.verification import Calibration, Report, calibrate, check_rule, every_pair
+from facelab.verification.sweep import too_few
 from facelab.views import split_people
 
 NETWORK = Path(__file__).with_name("network.safetensors")  # chapter 10's, of aligned faces
 OF_NONE = 112  # pixels a side of photos that no network sees, in figures
+UNCALIBRATED = "no calibration was kept with the network; fl.calibrate makes one of dev people"
 FEWEST = 8  # four to calibrate on and four to test
 
 
@@ -72,44 +74,71 @@ def verify_folder(
     check_rule(by, far)
     of_faces, settings = _network(network, preprocessing)
     album = find_photos(folder)
-    photos_of = Counter(photo.person for photo in album.photos)
-    several = sum(n >= 2 for n in photos_of.values())
-    if several < FEWEST:  # said before their photos are aligned
-        expected = f"{FEWEST} people with two photos or more, half of them to test"
-        raise ValueError(f"{album.path}: expected at least {expected}, got {several}")
+    _check_enough(album, far)
     is_apart = os.path.realpath(out) != os.path.realpath(album.path)
     expect(is_apart, "out another folder than that of the people", out)
-    command = ["facelab", "verify", portable_path(folder)]
-    command += [] if network == NETWORK else ["--model", portable_path(network)]
-    for name, value in (preprocessing or {}).items():
-        command += ["-p", name, str(value)]
-    command += [] if by == "accuracy" else ["--by", by]
-    command += [] if far is None else ["--far", str(far)]
-    command += ["--out", portable_path(out)]
     out, file = Path(out), Path(network).name
     learned_from = settings.get("training") or f"what {file} has learned from"
     about = {"category": "labelled outside data", "outside_data": learned_from}
     of_network = cache(of_faces)  # dev people are asked twice
     with alone_in(out):
         faces, missing = _faces(folder, album, out, settings)
-        test = split_people(faces, dev=0.25, test=0.5).test
-        dev = faces.select(set(faces.names) - set(test.names))
+        dev, test = _halves(faces)
         run = Run("photos", {"SEED": 0, "NETWORK": file, "OUT": str(out / "photos")})
-        run.entries["command"] = shlex.join(command)
+        run.entries["command"] = _command(folder, network, out, by, far, preprocessing)
         told = f"{len(dev.names)} people for the threshold, {len(test.names)} others tested"
         run.uses(faces, told)
         if missing is not None:
             run.note(without_a_face(missing))
         method = Path(network).stem
         report = run.verify(method, 0, of_network, dev, test, by=by, far=far, **about)
-        sure = calibrate(of_network(dev), dev)
-        with redirect_stdout(io.StringIO()):  # outside a notebook, figures are shown as words
-            run.figure(plot_distances(report), "distances", "Distances of pairs of people")
-            run.figure(plot_calibration(sure, report), "calibration", "How sure a distance is")
-            if (report.accepted != report.same).any():
-                run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
+        _draw(run, report, test, calibrate(of_network(dev), dev))
         run.finish()
         return report, build_report(out), missing
+
+
+def _check_enough(album: Album, far: float | None) -> None:
+    """Refuse too few people, and too few pairs for a FAR, before their photos are aligned."""
+    photos_of = Counter(photo.person for photo in sorted(album.photos))
+    several = sum(n >= 2 for n in photos_of.values())
+    if several < FEWEST:
+        expected = f"{FEWEST} people with two photos or more, half of them to test"
+        raise ValueError(f"{album.path}: expected at least {expected}, got {several}")
+    if far is None:
+        return
+    labels = np.repeat(np.arange(len(photos_of)), list(photos_of.values()))
+    unseen = np.zeros((1, 3, 1, 1), np.uint8)
+    dev, _ = _halves(Faces(unseen, np.zeros_like(labels), labels, tuple(photos_of)))
+    n_different = np.count_nonzero(~every_pair(dev).same)
+    if refusal := too_few(far, n_different):
+        who = f"of the {len(dev.names)} people who choose the threshold"
+        raise ValueError(f"{album.path}: {refusal} {who}")
+
+
+def _halves(faces: Faces) -> tuple[Faces, Faces]:
+    """Deal people: those who choose the threshold, and those who are tested, with their pairs."""
+    test = split_people(faces, dev=0.25, test=0.5).test
+    return faces.select(set(faces.names) - set(test.names)), test
+
+
+def _command(folder, network, out, by, far, preprocessing) -> str:
+    """Return what `verify_folder` is called with as a line for a shell, without folders above."""
+    words = ["facelab", "verify", portable_path(folder)]
+    words += [] if network == NETWORK else ["--model", portable_path(network)]
+    for name, value in (preprocessing or {}).items():
+        words += ["-p", name, str(value)]
+    words += [] if by == "accuracy" else ["--by", by]
+    words += [] if far is None else ["--far", str(far)]
+    return shlex.join([*words, "--out", portable_path(out)])
+
+
+def _draw(run: Run, report: Report, test: Faces, sure: Calibration) -> None:
+    """Add the figures of a report to its run; outside a notebook they are shown as words."""
+    with redirect_stdout(io.StringIO()):
+        run.figure(plot_distances(report), "distances", "Distances of pairs of people")
+        run.figure(plot_calibration(sure, report), "calibration", "How sure a distance is")
+        if (report.accepted != report.same).any():
+            run.figure(plot_mistakes(report, test), "mistakes", "The worst mistakes")
 
 
 def _faces(
@@ -143,8 +172,8 @@ def compare_photos(
 ) -> dict[str, object]:
     """Return the distance of two photos, the decision at the network's threshold, and how sure.
 
-    `prior` is P(same) before one has looked. Without a calibration in the network's file, nothing
-    is said about how sure; without a threshold it is a ValueError.
+    `prior` is P(same) before one has looked. Without a calibration in the network's file, P(same)
+    is missing; without a threshold it is a ValueError.
     """
     prior = real("prior", prior, 0, 1)
     of_faces, settings = _network(network, preprocessing)
@@ -175,7 +204,7 @@ def in_words(found: Mapping) -> str:
     said = "one person" if found["same"] else "two people"
     words = f"{said}: distance {found['distance']:.3f}, threshold {found['threshold']:.3f}"
     if "p_same" not in found:
-        return words
+        return f"{words}\nP(same) unknown: {UNCALIBRATED}"
     sure = f"{found['p_same']:.1%} ({found['p_low']:.1%} to {found['p_high']:.1%})"
     return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
 

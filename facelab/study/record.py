@@ -230,7 +230,9 @@ class Run(Rows):
     def keep_network(self, method: str, split: str, model, architecture: dict, **settings) -> None:
         """Keep the network behind the recorded report of `method` on `split`, with its SHA-256.
 
-        `model`, `architecture` and `settings` are those of `facelab.save_network`.
+        `model`, `architecture` and `settings` are those of `facelab.save_network`. P(same) of two
+        photos needs ``calibration=fl.calibrate(embeddings, dev).as_plain()``; without it the
+        explorer calibrates on the people of the report itself, and says so.
         """
         recorded = {(entry["method"], entry["split"]): entry for entry in self.entries["reports"]}
         expect((method, split) in recorded, f"a recorded report of {method} on {split}", "none")
