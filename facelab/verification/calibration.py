@@ -283,6 +283,7 @@ def _nearest(distances):
 
 def _fitted(method, distances, same, weights, bounds):
     """Fit a method to pairs counted on `GRID`; return log ratios there, within `bounds`."""
+    from sklearn import config_context
     from sklearn.isotonic import IsotonicRegression
     from sklearn.linear_model import LogisticRegression
 
@@ -293,12 +294,14 @@ def _fitted(method, distances, same, weights, bounds):
     d = np.tile(GRID, 2)[used]
     same = np.repeat([True, False], len(GRID))[used]
     weights = weights[used]
-    if method == "logistic":
-        model = LogisticRegression(C=1e6, solver="newton-cholesky").fit(d[:, None], same, weights)
-        log_lr = model.decision_function(GRID[:, None])
-    else:
-        model = IsotonicRegression(increasing=False, out_of_bounds="clip")
-        share = model.fit(d, same, weights).predict(GRID)
-        with np.errstate(divide="ignore"):
-            log_lr = np.log(share) - np.log1p(-share)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # of 100 fits a report
+        if method == "logistic":
+            model = LogisticRegression(C=1e6, solver="newton-cholesky")
+            model.fit(d[:, None], same, weights)
+            log_lr = model.coef_[0] * GRID + model.intercept_
+        else:
+            model = IsotonicRegression(increasing=False, out_of_bounds="clip")
+            share = model.fit(d, same, weights).predict(GRID)
+            with np.errstate(divide="ignore"):
+                log_lr = np.log(share) - np.log1p(-share)
     return np.clip(log_lr, *bounds)
