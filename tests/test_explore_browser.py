@@ -213,8 +213,22 @@ def numpy_says(report, threshold):
 
 
 def settle(page):
-    """Wait for the next frame, and for what follows it when the threshold rests."""
-    page.evaluate("() => new Promise(f => requestAnimationFrame(() => setTimeout(f, 200)))")
+    """Wait for three frames, a new size takes two, and for what follows when the threshold rests.
+
+    That is a timer of the page, started in one of these frames: it comes before a longer one that
+    is started after, however busy the machine is.
+    """
+    page.evaluate("""async () => {
+        for (let k = 0; k < 3; k++) await new Promise(requestAnimationFrame);
+        await new Promise((done) => setTimeout(done, 200));
+    }""")
+
+
+def resize(page, width, height):
+    """Give the page another size, and wait until it has it."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_function("width => innerWidth === width", arg=width)
+    settle(page)
 
 
 def hold_against_numpy(page, report):
@@ -471,8 +485,7 @@ def try_controls(page):
 
     # Hovering counts; a click brings the pairs into view; the arrows step.
     pairs = page.locator(".fl-pairs")
-    page.set_viewport_size({"width": 800, "height": 500})
-    settle(page)
+    resize(page, 800, 500)
     catch = page.locator(".fl-main .fl-catch").first
     catch.scroll_into_view_if_needed()
     box = catch.bounding_box()
@@ -496,7 +509,7 @@ def try_controls(page):
     page.locator(".fl-step").nth(0).click()
     settle(page)
     assert float(pairs.get_attribute("data-low")) == low
-    page.set_viewport_size({"width": 1300, "height": 1000})
+    resize(page, 1300, 1000)
 
     # More pairs.
     pairs.locator("[data-key=nearest]").click()
@@ -735,6 +748,25 @@ def test_what_stands_in_a_field_is_whole(page, shown, tmp_path):
     assert page.locator(".fl-number").evaluate(room) > 20  # of its arrows
 
 
+def test_what_is_being_typed_is_not_written_over(page, shown, tmp_path):
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    number, root = page.locator(".fl-number"), page.locator(".fl-explorer")
+    number.fill("0.7")
+    page.locator(".fl-side-figure [data-key=det]").evaluate("n => n.click()")  # draws all anew
+    settle(page)
+    assert number.input_value() == "0.7"
+    page.locator("[data-preset=set]").evaluate("n => n.click()")  # the threshold is there already
+    settle(page)
+    assert number.input_value() == "0.7"
+    page.locator("[data-preset=set_f1]").evaluate("n => n.click()")
+    settle(page)
+    assert float(number.input_value()) == pytest.approx(shown[0].report.f1_threshold)
+    number.fill("0.750")
+    page.keyboard.press("Enter")
+    settle(page)
+    assert root.get_attribute("data-threshold") == "0.75" and number.input_value() == "0.750"
+
+
 def test_the_plain_figure_goes_when_the_explorer_has_come(page, shown, tmp_path):
     """Beside one another as JupyterLab nests outputs, with a kernel that answers late."""
     text = write_page(tmp_path / "page.html", shown).read_text(encoding="utf-8")
@@ -768,8 +800,7 @@ def test_nothing_jumps_when_the_threshold_moves(page, shown, tmp_path):
         (n) => n.getBoundingClientRect()).map((b, _, [root]) =>
         [b.x, b.y - root.y, b.width].map(Math.round))"""
     for width in (1300, 800, 420):
-        page.set_viewport_size({"width": width, "height": 1000})
-        settle(page)
+        resize(page, width, 1000)
         first = page.evaluate(where)
         for preset in ("set", "set_f1", "f1", "eer"):
             page.locator(f"[data-preset={preset}]").click()

@@ -125,7 +125,8 @@ function mount(el, data, host) {
       roc.update(1, rates(counts(partner(), state.second)));
       compare.update(run, t, partner(), state.second);
     }
-    if (document.activeElement !== number || number.valueAsNumber !== t) number.value = +t.toPrecision(7);
+    const typing = document.activeElement === number && (number.valueAsNumber === t || root.dataset.threshold === String(t));
+    if (!typing) number.value = +t.toPrecision(7);
     for (const [metric, { value, text, band, tick }] of Object.entries(tiles)) {
       const v = r[metric], ends = interval(run, metric, t);
       value.textContent = percent(v);
