@@ -171,7 +171,7 @@ class Structure:
 
 def _attributes(owner) -> dict:
     """Return what an object, a function or a class holds, but weights and parts of modules."""
-    held = dict(vars(owner))
+    held = {name: value for name, value in vars(owner).items() if name != "__doc__"}
     if isinstance(owner, nn.Module):
         held = {name: value for name, value in held.items() if name not in OF_MODULES}
         held |= dict(owner.named_buffers(recurse=False))
@@ -220,18 +220,26 @@ def _pickled(part) -> str:
         return type(part).__name__
 
 
+@cache
 def _code(code: CodeType) -> str:
-    """Return a checksum of what code does, without its file and lines."""
-    constants = []
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            constants.append(_code(constant))
-        elif isinstance(constant, frozenset):  # its order differs between processes
-            constants.append(sorted(map(repr, constant)))
-        else:
-            constants.append(repr(constant))
-    does = (code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants)
+    """Return a checksum of what code does, without its file, its lines and its docstrings.
+
+    No step loads a docstring, so it is not among the constants of the steps.
+    """
+    steps = []
+    for step in dis.get_instructions(code):
+        is_constant = step.opcode in dis.hasconst
+        steps.append((step.opname, _constant(step.argval) if is_constant else step.arg))
+    does = (steps, code.co_names, code.co_varnames, code.co_freevars)
     return f"{crc32(repr(does).encode()):08x}"
+
+
+def _constant(constant) -> str:
+    if isinstance(constant, CodeType):
+        return _code(constant)
+    if isinstance(constant, frozenset):  # its order differs between processes
+        return repr(sorted(map(repr, constant)))
+    return repr(constant)
 
 
 @cache

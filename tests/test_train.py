@@ -1145,3 +1145,35 @@ def test_two_processes_train_as_one_does(tmp_path, alone, launcher):
         for row, other in zip(two["rows"], one["rows"], strict=True):
             for column in ("loss", "active", "mined", "images", "dev_auc", "same_distance"):
                 assert row[column] == pytest.approx(other[column], rel=1e-4, nan_ok=True), column
+
+
+DOCUMENTED = """
+from functools import cache
+
+@cache
+def base():
+    {doc}
+    return {rate}
+
+def rate(epoch):
+    {doc}
+    def inner():
+        {doc}
+        return base()
+
+    return inner() ** epoch
+"""
+
+
+def test_a_checkpoint_is_resumed_under_another_docstring_and_refused_under_other_code(tmp_path):
+    def settings(doc, rate):
+        names = {}
+        exec(DOCUMENTED.format(doc=doc, rate=rate), names)
+        scheduler = partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=names["rate"])
+        return {"scheduler": scheduler, "checkpoint": tmp_path / "c.pt"}
+
+    fit(network(), 1, **settings("'Return it.'", 0.5))
+    fit(network(), 2, **settings("'Return the rate.'", 0.5))
+    fit(network(), 3, **settings("# nothing is said", 0.5))
+    with pytest.raises(ValueError, match="with scheduler.lr_lambda.base.*code '.*', got '.*' in"):
+        fit(network(), 4, **settings("'Return it.'", 0.9))
