@@ -80,7 +80,7 @@ def people_by_images(
     available = sum(min(len(rows), images_per_person) for rows in by_person)
     got = f"{len(by_person)} people with {available} images at {images_per_person} each"
     expect(available >= batch_size, f"people to fill a batch of {batch_size}", got)
-    for _ in range(max(1, len(faces) // batch_size)):
+    for _ in range(len(faces) // batch_size):
         chosen = []
         for k in rng.permutation(len(by_person)):
             rows = by_person[k]

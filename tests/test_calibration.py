@@ -195,6 +195,7 @@ def test_a_calibration_is_that_of_seed_zero(calibration):
         (lambda c, r: c.how_sure([np.nan]), "expected finite distances of 0 or more, got nan"),
         (lambda c, r: c.how_sure("near"), "expected numbers in distances, got <U4"),
         (lambda c, r: c.how_sure(1.0, prior=0), "expected prior a finite number from .*, got 0"),
+        (lambda c, r: c.how_sure(1.0, prior=1), "expected prior a finite number from .*, got 1"),
         (lambda c, r: c.how_sure(1.0, prior=np.nan), "expected prior a finite number .*, got nan"),
         (lambda c, r: c.reliability(0.5), "expected report of kind Report, got 0.5"),
         (lambda c, r: c.reliability(r, n_bins=0), "expected n_bins a whole number from 1 to"),

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from torch.utils.data import SequentialSampler
 
 from facelab import samplers
 from facelab.faces import Faces
@@ -60,7 +61,9 @@ def test_balanced_pairs_draw_people_evenly_however_many_images_they_have():
 
 def test_people_by_images_never_repeats_an_image_and_fills_every_batch():
     rng = np.random.default_rng(0)
-    for batch in samplers.people_by_images(FACES, 16, rng, images_per_person=3):
+    batches = list(samplers.people_by_images(FACES, 16, rng, images_per_person=3))
+    assert len(batches) == len(FACES) // 16
+    for batch in batches:
         assert len(batch.rows) == len(np.unique(batch.rows)) == 16
         counts = np.bincount(FACES.labels[batch.rows], minlength=12)
         assert counts.max() <= 3
@@ -74,6 +77,17 @@ def test_the_same_generator_state_gives_the_same_epoch(sampler):
         for seed in (0, 0, 1)
     )
     assert first == again != other
+
+
+def test_a_batch_of_all_images_of_people_with_two_is_one_batch():
+    (batch,) = samplers.people_by_images(make_faces([2, 2, 1]), 4, np.random.default_rng(0))
+    assert sorted(batch.rows) == [0, 1, 2, 3]
+
+
+def test_a_sampler_of_pytorch_is_seeded_by_any_generator():
+    for seed in range(30):
+        drawn = samplers.draw(SequentialSampler(FACES.rows), FACES, 16, np.random.default_rng(seed))
+        assert np.concatenate([batch.rows for batch in drawn]).tolist() == list(range(48))
 
 
 def test_samplers_say_what_they_lack():

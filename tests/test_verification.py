@@ -1112,6 +1112,8 @@ def test_compare_sees_a_better_network_and_its_interval_is_narrower_than_unpaire
     back = compare(better, worse, n=400, seed=1).table.set_index("metric")
     assert back.loc["auc", "low"] == pytest.approx(-rows.loc["auc", "high"])
     assert back.loc["auc", "p"] == rows.loc["auc", "p"]
+    first, default = compare(worse, better, 400, 0).table, compare(worse, better, 400).table
+    pd.testing.assert_frame_equal(first, default)  # numbers in prose are those of seed 0
 
 
 def test_compare_refuses_other_pairs():
