@@ -900,7 +900,20 @@ def test_table_holds_metrics_and_intervals():
         assert (row.low, row.high) == pytest.approx(intervals[row.metric], nan_ok=True)
     low, high, note = table.set_index("metric").loc["auc", ["low", "high", "note"]]
     assert (low, high) == (pytest.approx(np.sqrt(0.025)), 1)  # two same and two different pairs
-    assert note == "few people: as of 2 independent pairs"
+    assert note == "only 2 independent pairs"
+
+
+@pytest.mark.parametrize(("n_same", "n_different"), [(4, 4), (600, 999), (0, 1200)])
+def test_the_table_shows_every_column_in_a_terminal_of_80(n_same, n_different):
+    same = np.repeat([True, False], [n_same, n_different])
+    table = make_report(np.linspace(0.3, 1.7, len(same)), same).table(n=20)
+    assert table["note"].str.len().max() > 10
+    with pd.option_context("display.width", 80, "display.max_columns", 0):  # of a terminal
+        shown = repr(table)
+    assert "..." not in shown and max(map(len, shown.splitlines())) < 80
+    refused = table["metric"].eq("tar_at_far_0.1%") & table["value"].isna()
+    lacks = "no same pairs" if not n_same else f"too few: {n_different} of 1,000 needed"
+    assert table.loc[refused, "note"].tolist() == [lacks]
 
 
 @given(st.integers(0, 40), st.integers(0, 40))

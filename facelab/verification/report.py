@@ -223,13 +223,23 @@ class Report:
         return {metric: int(count) for metric, count in counts.items()}
 
     def table(self, n: int = 2000, seed: int = 0) -> pd.DataFrame:
-        """Return a row per rate: metric, value, low, high (95 %, see `intervals`), note."""
+        """Return a row per rate: metric, value, low, high (95 %, see `intervals`), note.
+
+        The note is short, so that all columns fit into a terminal of 80: of how few `independent`
+        pairs an interval is, or how many different pairs a TAR lacks, which `refusal` says in full.
+        """
         values, counts = self.metrics(), self.n_independent()
+        n_different = int((~self.same).sum())
         rows = []
         for metric, ends in self.intervals(n, seed).items():
-            note = self.refusal(FARS[metric]) if metric in FARS else ""
-            if not note and counts[metric] < FEWEST:
-                note = f"few people: as of {counts[metric]} independent pairs"
+            note = ""
+            if counts[metric] < FEWEST:
+                note = f"only {counts[metric]} independent pairs"
+            if metric in FARS and self.refusal(FARS[metric]):
+                needed = 1 / FARS[metric]
+                note = "no same pairs"
+                if n_different < needed:
+                    note = f"too few: {n_different} of {needed:,.0f} needed"
             rows.append((metric, values[metric], *ends, note))
         return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "note"])
 
