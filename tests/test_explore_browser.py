@@ -202,6 +202,24 @@ def write_page(path, shown):
     return path
 
 
+def measured(one):
+    """Return what is shown with a network at hand."""
+    return replace(one, embed=np.asarray)
+
+
+def write_live(path, shown):
+    """Write the page with a kernel that has nothing but the results."""
+    text = write_page(path, list(shown)).read_text(encoding="utf-8")
+    kernel = """const { meta, buffers } = JSON.parse(document.getElementById("data").textContent);
+    const bytes = buffers.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+    const model = { off() {}, on: (_, answer) => { model.answer = answer; } };
+    model.send = ({ ask, kind }) => setTimeout(() => (kind === "ready" ?
+      model.answer({ ask, meta }, bytes) : model.answer({ ask, error: "no kernel" }, [])));
+    render({ model, el: document.getElementById("explorer") });</script>"""
+    path.write_text(text[: text.rindex("mountPage(")] + kernel, encoding="utf-8")
+    return path
+
+
 def numpy_says(report, threshold):
     accepted, same = report.distances < np.float64(threshold), report.same
     tp, fp = int((accepted & same).sum()), int((accepted & ~same).sum())
@@ -352,7 +370,16 @@ def try_everything(page, shown):
     assert int(node.get_attribute("data-only-a")) == (right & ~right_second).sum()
     assert int(node.get_attribute("data-only-b")) == (~right & right_second).sum()
 
-    # Two photos: a pair of the run has its distance there.
+    page.locator("[data-tab=film]").click()
+    settle(page)
+    assert page.locator(".fl-film svg").count() == 2
+    assert page.locator(".fl-film .fl-synthetic").inner_text() == "drawn"
+    assert page.wrong == []
+
+
+def try_two_photos(page, shown):
+    """Hold photos of the run against each other, where its network is at hand."""
+    report, second = (one.report for one in shown)
     page.locator("[data-tab=two]").click()
     settle(page)
     for k, image in enumerate((report.left_ids[5], report.right_ids[5])):
@@ -385,10 +412,20 @@ def try_everything(page, shown):
     page.locator("select.fl-which").select_option("0")
     settle(page)
 
-    page.locator("[data-tab=film]").click()
-    settle(page)
-    assert page.locator(".fl-film svg").count() == 2
-    assert page.locator(".fl-film .fl-synthetic").inner_text() == "drawn"
+    # Other photos, and how often same pairs are met.
+    two = page.locator(".fl-picker input[type=text]")
+    before = two.nth(0).input_value()
+    random = page.get_by_role("button", name="Random").nth(0)
+    for use in (random.click, lambda: random.press("Enter")):
+        for _ in range(20):  # one in many is drawn again
+            use()
+            if two.nth(0).input_value() != before:
+                break
+        assert two.nth(0).input_value() != before
+        before = two.nth(0).input_value()
+    page.locator(".fl-outcome select").focus()
+    page.keyboard.press("End")
+    assert page.locator(".fl-outcome select").input_value() == "0.001"
     assert page.wrong == []
 
 
@@ -464,7 +501,8 @@ def try_controls(page):
     """Use every kind of control by mouse and by keyboard."""
     # Tabs by their arrows, the curve by a space.
     page.locator("[data-tab=pairs]").click()
-    for key in ("compare", "film", "two", "pairs"):
+    keys = [tab.get_attribute("data-tab") for tab in page.locator("[data-tab]:visible").all()]
+    for key in (*keys[1:], keys[0]):
         page.keyboard.press("ArrowRight")
         assert page.evaluate("document.activeElement.dataset.tab") == key
         assert page.locator(f"[data-tab={key}]").get_attribute("aria-selected") == "true"
@@ -547,23 +585,6 @@ def try_controls(page):
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert film.get_attribute("data-epoch") == "4"
 
-    # Other photos, and how often same pairs are met.
-    page.locator("[data-tab=two]").click()
-    settle(page)
-    two = page.locator(".fl-picker input[type=text]")
-    before = two.nth(0).input_value()
-    random = page.get_by_role("button", name="Random").nth(0)
-    for use in (random.click, lambda: random.press("Enter")):
-        for _ in range(20):  # one in many is drawn again
-            use()
-            if two.nth(0).input_value() != before:
-                break
-        assert two.nth(0).input_value() != before
-        before = two.nth(0).input_value()
-    page.locator(".fl-outcome select").focus()
-    page.keyboard.press("End")
-    assert page.locator(".fl-outcome select").input_value() == "0.001"
-
     # Another run.
     which = page.locator("select.fl-which")
     which.focus()
@@ -615,6 +636,7 @@ def test_the_explorer_works_in_jupyterlab(page, folder, shown, tmp_path):
         plain = page.locator(".jp-OutputArea-output > img")
         assert plain.count() and not any(one.is_visible() for one in plain.all())
         try_everything(page, shown)
+        try_two_photos(page, shown)
         try_photos(page, folder, shown[0].report)
         try_uploads(page, folder, shown[0].report)
         try_controls(page)
@@ -666,6 +688,7 @@ def test_make_explore_serves_a_page_to_who_has_its_token(page, folder, shown, tm
         page.goto(f"{address}/?{token}", wait_until="commit")
         assert "Reading the results" in page.locator("#loading").inner_text()
         try_everything(page, shown)
+        try_two_photos(page, shown)
         try_photos(page, folder, shown[0].report)
         try_uploads(page, folder, shown[0].report)
         try_controls(page)
@@ -701,12 +724,30 @@ def test_one_run_without_film_and_network_says_what_is_missing(page, shown, tmp_
     assert "only one run" in page.locator(".fl-compare").inner_text()
     page.locator("[data-tab=film]").click()
     assert "No training was recorded" in page.locator("[role=tabpanel]:visible").inner_text()
-    page.locator("[data-tab=two]").click()
-    settle(page)
-    assert "need its network" in page.locator(".fl-outcome").inner_text()
-    assert page.locator(".fl-upload").count() == 2
-    assert not any(upload.is_visible() for upload in page.locator(".fl-upload").all())
     assert page.locator(".fl-remarks summary").inner_text() == "One run or file could not be read"
+    assert page.wrong == []
+
+
+def test_two_photos_are_offered_only_where_a_network_is_kept(page, shown, tmp_path):
+    why = page.locator(".fl-without")
+    with_and_without = [measured(shown[0]), shown[1]]
+    page.goto(write_page(tmp_path / "page.html", with_and_without).as_uri())
+    page.wait_for_selector(".fl-main .fl-grip")
+    for run in ("1", "0"):  # nothing in this page runs a network
+        page.locator("select.fl-which").select_option(run)
+        assert not page.locator("[data-tab=two]").is_visible()
+        assert "would make the page several times as large" in why.inner_text()
+    page.goto(write_live(tmp_path / "live.html", with_and_without).as_uri())
+    page.locator("[data-tab=two]").click()
+    assert not why.is_visible()
+    page.locator("select.fl-which").select_option("1")
+    assert not page.locator("[data-tab=two]").is_visible()
+    assert not page.locator(".fl-two").is_visible() and page.locator(".fl-pairs").is_visible()
+    assert "no network was kept for this run" in why.inner_text()
+    page.locator("[data-tab=pairs]").press("End")  # the last that is offered
+    assert page.locator("[data-tab=film]").get_attribute("aria-selected") == "true"
+    page.locator("select.fl-which").select_option("0")
+    assert page.locator("[data-tab=two]").is_visible() and not why.is_visible()
     assert page.wrong == []
 
 
@@ -733,7 +774,7 @@ def test_comparing_tells_the_intervals_of_the_differences(page, shown, tmp_path)
 
 
 def test_what_stands_in_a_field_is_whole(page, shown, tmp_path):
-    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    page.goto(write_live(tmp_path / "page.html", map(measured, shown)).as_uri())
     page.locator(".fl-number").fill("0.8765432")
     page.locator("[data-tab=two]").click()
     page.locator("input.fl-text").first.fill("Sarah_Jessica_Parker_0001")
@@ -845,7 +886,7 @@ def test_a_page_explores_without_kernel_and_network(page, shown, tmp_path):
 def test_a_narrow_dark_page_holds_everything(page, shown, tmp_path):
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 360, "height": 800})
-    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    page.goto(write_live(tmp_path / "page.html", map(measured, shown)).as_uri())
     page.wait_for_selector(".fl-explorer.fl-dark")
     for tab in ("pairs", "compare", "film", "two"):
         page.locator(f"[data-tab={tab}]").click()

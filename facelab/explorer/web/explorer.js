@@ -83,7 +83,7 @@ function mount(el, data, host) {
   const tabs = { pairs: ["The pairs", pairs.node], compare: ["Compare two runs", compare.node],
     film: ["Watch the training", film.node], two: ["Two photos", two.node] };
   const list = make("div", { class: "fl-tabs", role: "tablist", "aria-label": "Look closer" });
-  const buttons = {};
+  const buttons = {}, without = make("p", { class: "fl-hint fl-without" });
   for (const [key, [text, node]] of Object.entries(tabs)) {
     const panel = fresh("panel"), id = fresh("tab");
     buttons[key] = make("button", { type: "button", role: "tab", id, "aria-controls": panel, text,
@@ -93,7 +93,7 @@ function mount(el, data, host) {
     list.append(buttons[key]);
   }
   list.addEventListener("keydown", (event) => {
-    const keys = Object.keys(tabs), k = keys.indexOf(state.tab);
+    const keys = Object.keys(tabs).filter((key) => !buttons[key].hidden), k = keys.indexOf(state.tab);
     const to = { ArrowRight: k + 1, ArrowLeft: k - 1, Home: 0, End: keys.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
@@ -103,7 +103,7 @@ function mount(el, data, host) {
   root.append(make("div", { class: "fl-head" }, runs.length > 1 ? select : single, source), badge,
     make("div", { class: "fl-top" }, holder, side),
     make("div", { class: "fl-row fl-controls" }, make("label", { class: "fl-row" }, make("span", { text: "Threshold" }),
-      number), presets), grid, fine, live, list, ...Object.values(tabs).map(([, node]) => node), remarks(data.problems));
+      number), presets), grid, fine, live, list, without, ...Object.values(tabs).map(([, node]) => node), remarks(data.problems));
 
   const now = () => runs[state.run];
   const partner = () => (runs.length > 1 ? runs[state.other] : null);
@@ -259,8 +259,18 @@ function mount(el, data, host) {
     }));
     compare.options(runs, k, state.other);
     film.choose(run.name);
+    offerPhotos(Boolean(host.measure && run.can_measure));
     layout();
     need(k);
+  }
+
+  /** Two photos are measured by the network of the run: without it there is no tab, and a line says why. */
+  function offerPhotos(can) {
+    buttons.two.hidden = !can;
+    without.hidden = can;
+    without.textContent = can ? "" : host.measure ? "No two photos here: no network was kept for this run. " +
+      "fl.explore(report, faces=faces, model=model) in a notebook measures them." : host.unmeasured;
+    if (!can && state.tab === "two") openTab("pairs");
   }
 
   let width = 0;
@@ -311,8 +321,8 @@ function mountPage(el, { meta, buffers }) {
   return mount(el, decode(meta, bytes), {
     photos: async () => ({ urls: new Map(), why }),
     measure: null,
-    unmeasured: "It does not run in this page: the network and what would run it (ONNX Runtime Web, 13 MB) " +
-      "would make the page several times as large.",
+    unmeasured: "No two photos here: the network, and what would run it in this page (ONNX Runtime Web, 13 MB), " +
+      "would make the page several times as large. 'facelab explore' measures them where a network was kept.",
   });
 }
 

@@ -42,7 +42,7 @@ function photoPicker(host, side, on) {
     "aria-label": `Photo ${side}; arrow keys move an uploaded photo` });
   const whole = make("p", { class: "fl-whole" });
   const name = make("input", { type: "text", class: "fl-text", list: "", placeholder: "name of an image",
-    "aria-label": `Image ${side} of the run`, on: { change: () => { aside = null; pick(name.value.trim()); },
+    "aria-label": `Image ${side} of the run`, on: { change: () => pick(name.value.trim()),
       input: () => run?.pairSet.images.includes(name.value) && pick(name.value) } });
   const zoom = make("input", { type: "range", min: 1, max: 6, step: 0.02, value: 1, "aria-label": `Zoom of photo ${side}`,
     on: { input: () => { untouched = null; paint(); settle(); } } });
@@ -59,7 +59,6 @@ function photoPicker(host, side, on) {
     zoomRow, hint);
   let picture = null, centre = [0.5, 0.5], chosen = null, wait = 0, run = null;
   let untouched = null; // an uploaded file that can be sent as it is
-  let aside = null; // an upload, while a run is shown that cannot measure it
   const context = canvas.getContext("2d");
 
   function paint(target = context, size = FRAME) {
@@ -140,19 +139,14 @@ function photoPicker(host, side, on) {
     }
     centre = [0.5, 0.5];
     zoom.value = 1;
-    aside = null;
     const small = Math.min(picture.width, picture.height) <= PHOTO && blob.size <= SENT_BYTES;
     untouched = small ? blob : null;
-    place(blob.name);
-    settle();
-  }
-  /** Show what was uploaded, as it lies in the frame. */
-  function place(title) {
     name.value = "";
-    whole.textContent = title;
+    whole.textContent = blob.name;
     chosen = { upload: true };
     zoomRow.hidden = hint.hidden = false;
     paint();
+    settle();
   }
   function clear() {
     clearTimeout(wait);
@@ -202,52 +196,44 @@ function photoPicker(host, side, on) {
     }
     return new DataView(await blob.arrayBuffer());
   }
-  /** Show another run: what was uploaded stays, or waits for a run that can measure it. */
-  function use(newRun, measures) {
+  /** Show another run: what was uploaded stays. */
+  function use(newRun) {
     const image = chosen?.image;
     run = newRun;
-    own.hidden = !measures;
     const sees = run.crop ? "The network sees what is inside the dashed square. " : "";
     hint.textContent = run.aligned ? "The face nearest the middle is found and put upright, as in the run's photos." :
       `${sees}Zoom and drag until the face fills the oval, as in the run's photos.`;
-    if (chosen?.upload && measures) {
+    if (chosen?.upload) {
       paint();
       return;
     }
-    if (chosen?.upload) aside = { picture, centre, untouched, zoom: zoom.value, title: whole.textContent };
     clear();
-    if (aside && measures) {
-      ({ picture, centre, untouched, zoom: zoom.value } = aside);
-      place(aside.title);
-      aside = null;
-    } else if (run.pairSet.images.includes(image)) pick(image);
+    if (run.pairSet.images.includes(image)) pick(image);
   }
   return { node, pick, bytes, use, list: (id) => name.setAttribute("list", id), chosen: () => chosen };
 }
 
-/** `host.measure(run, [a, b], buffers)` resolves to { distance } or { error }. */
+/** For runs whose network is at hand: `host.measure(run, [a, b], buffers)` resolves to { distance } or { error }. */
 function photosPanel(host) {
   const options = make("datalist", { id: fresh("images") });
   const message = make("p", { class: "fl-lead", role: "status" }), facts = make("div", { class: "fl-facts" });
   const sure = make("p", { class: "fl-sure" }), truth = make("p", { class: "fl-truth" });
-  const without = make("p", { class: "fl-hint" });
   const prevalence = make("select", { class: "fl-select", "aria-label": "Share of same pairs among those met",
     on: { change: () => tell() } }, ...[[0.5, "half of the pairs met show one person"],
     [0.1, "1 in 10 shows one person"], [0.01, "1 in 100 shows one person"], [0.001, "1 in 1,000 shows one person"]]
     .map(([value, text]) => make("option", { value, text })));
   const figure = make("div", { class: "fl-figure" });
   let run = null, threshold = 0, distance = null, turn = 0;
-  const hooks = { changed: () => measure(), random: (side) => random(measures() ? side : 0), problem: (text) => {
+  const hooks = { changed: () => measure(), random, problem: (text) => {
     turn += 1;
     distance = null;
     tell(text);
   } };
-  const measures = () => Boolean(host.measure && run.can_measure);
   const pickers = [photoPicker(host, 1, hooks), photoPicker(host, 2, hooks)];
   for (const picker of pickers) picker.list(options.id);
   const node = make("div", { class: "fl-two" }, options, make("div", { class: "fl-pickers" },
     ...pickers.map((picker) => picker.node)), make("div", { class: "fl-outcome" }, message, truth, figure, facts,
-    make("label", { class: "fl-row" }, make("span", { text: "How sure, if" }), prevalence), sure, without));
+    make("label", { class: "fl-row" }, make("span", { text: "How sure, if" }), prevalence), sure));
 
   function random(side) {
     const { images, left, right } = run.pairSet, pair = Math.floor(Math.random() * run.n);
@@ -277,8 +263,7 @@ function photosPanel(host) {
     }
     distance = a.image && b.image ? (a.image === b.image ? 0 : recorded(a.image, b.image)) : null;
     let why = "";
-    if (distance === null && !measures()) why = "These two are no pair of this run, and its network is not at hand.";
-    else if (distance === null) {
+    if (distance === null) {
       message.textContent = "Measuring …";
       const buffers = await Promise.all([a, b].map((c, k) => (c.upload ? pickers[k].bytes() : null)));
       const got = await host.measure(run.name, [a, b], buffers.filter(Boolean));
@@ -338,9 +323,7 @@ function photosPanel(host) {
       run = newRun;
       distance = null;
       options.replaceChildren(...run.pairSet.images.slice(0, 20000).map((image) => make("option", { value: image })));
-      without.textContent = measures() ? "" : "Photos of your own, and two that are no pair of this run, need its " +
-        `network: in a notebook, fl.explore(report, faces=faces, model=model). ${host.unmeasured || ""}`;
-      for (const picker of pickers) picker.use(run, measures());
+      for (const picker of pickers) picker.use(run);
       if (pickers.some((picker) => picker.chosen())) measure();
       else random();
     } else if (distance !== null) tell();
