@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 
+import nbformat
 import numpy as np
 import PIL.Image
 import pytest
@@ -115,7 +116,8 @@ def test_the_report_opens_with_results_their_intervals_and_category(runs):
     table = re.search(r'<table class="results">.*?</table>', html, re.DOTALL)[0]
     listed = re.findall(r"<tr><td>.*?</tr>", table, re.DOTALL)
     assert len(listed) == 5
-    assert "ten times" in listed[0] and "07 View2" in listed[0] and "<td>View 2</td>" in listed[0]
+    assert "ten times" in listed[0] and "07 · View 2" in listed[0]
+    assert "<td>View 2</td>" in listed[0]
     assert "0.901" in listed[0] and "0.889 to 0.913" in listed[0]
     assert "81.2%" in listed[0] and "79.8% to 82.6%" in listed[0]
     assert ">label-free</span>" in listed[0]
@@ -225,7 +227,29 @@ def test_the_report_lists_what_is_missing_or_was_not_finished(tmp_path):
     write_record(tmp_path / "01_y", started)
     html = build_report(tmp_path, ["01_y", "02_z"]).read_text("utf-8")
     assert "did not come to its end" in html
-    assert re.search(r"02.*Z.*Not run yet", html, re.DOTALL)
+    assert re.search(r"02 Z.*Not run yet", html, re.DOTALL)
+
+
+def test_a_chapter_that_was_not_run_has_its_notebooks_own_title(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    for name, title in (("00_x", "Zero"), ("01_y", "One <or> two"), ("02_z", "Three")):
+        cells = [nbformat.v4.new_markdown_cell(f"# {name[:2]} · {title}\n\nText.")]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"notebooks/{name}.ipynb")
+    monkeypatch.chdir(tmp_path)
+    write_record("out/00_x", make_record(status="failed", cause="?", data={}))
+    html = build_report("out", ["01_y", "02_z", "03_own"]).read_text("utf-8")
+    headings = re.findall("<h2>(.+?)</h2>", html)
+    assert headings == ["00 · Zero", "01 · One &lt;or&gt; two", "02 · Three", "03 Own"]
+
+
+def test_a_claim_of_one_seed_is_said_to_be_one_that_cannot_be_told(tmp_path):
+    claim = {"sentence": "Bread", "value": 3, "low": None, "high": None, "holds": False}
+    claim["format"] = ".1f"
+    write_record(tmp_path / "00_x", make_record(claims=[claim, claim | {"n": 1}]))
+    html = build_report(tmp_path).read_text("utf-8")
+    assert html.count("✗ no<") == 1
+    assert html.count(">cannot tell: one seed has no interval<") == 1
+    assert "0 of 2 claims hold" in html
 
 
 def test_a_bad_record_and_a_bad_picture_are_named_and_the_others_are_shown(runs, caplog):

@@ -8,11 +8,12 @@ import pandas as pd
 import PIL.Image
 
 from facelab.explorer.payload import page_of
+from facelab.study.layout import notebooks_folder
 from facelab.study.reading import NOTHING, opened, read_runs
 from facelab.study.results import results_in, shown_in
 from facelab.study.settings import heading
 from facelab.study.tables import VIEW1, VIEW2, best_of_chapters
-from facelab.study.writing import label, render, write_text
+from facelab.study.writing import render, write_text
 
 
 def spent(run: dict) -> tuple[float, str]:
@@ -46,7 +47,8 @@ def headlines(results: pd.DataFrame) -> list[dict]:
 def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
     """Write ``report.html`` into `out`, a folder of runs: one file that needs nothing else.
 
-    Notebooks in `expected` that were not run are listed as missing. Without any run it is a
+    Notebooks in `expected` that were not run are listed as missing. Titles are the headings of the
+    executed notebooks, or of `notebooks_folder` where there is none. Without any run it is a
     FileNotFoundError; with two of one notebook, as above two studies, a ValueError.
     """
     out = Path(out)
@@ -76,11 +78,14 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) 
             picture = opened(_picture, folder / figure["file"], "a PNG or JPEG")
             pictures += [figure | picture] if picture else []
         page = folder / f"{name}.ipynb"
-        link = page.relative_to(out).as_posix() if page.is_file() else ""
-        about = {"figures": pictures, "page": link, "title": heading(page)}
+        is_there = page.is_file()
+        link = page.relative_to(out).as_posix() if is_there else ""
+        title = heading(page if is_there else notebooks_folder() / page.name)
+        about = {"figures": pictures, "page": link, "title": title}
         found[name] = record | about | {"spent": spent(record)}
     for name in expected:
-        about = {"notebook": name, "status": "missing", "page": "", "title": label(name)}
+        title = heading(notebooks_folder() / f"{name}.ipynb")
+        about = {"notebook": name, "status": "missing", "page": "", "title": title}
         found.setdefault(name, NOTHING | about | {"spent": spent(NOTHING)})
     return [found[name] for name in sorted(found)]
 
