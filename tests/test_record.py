@@ -26,7 +26,7 @@ from facelab.study.provenance import parameters
 from facelab.study.reading import read_record
 from facelab.study.record import Run
 from facelab.study.rows import Rows
-from facelab.study.writing import without_places
+from facelab.study.writing import claim_row, without_places
 
 plt.switch_backend("agg")
 
@@ -138,7 +138,7 @@ def test_run_json_says_what_was_run_on_what_with_what_result(tmp_path, faces):
     assert rows["auc"] == auc | numbers
     assert (rows["eer"]["value"], rows["steps"]["value"]) == (None, 3.0)
     claim = {"sentence": "half", "value": 0.5, "low": 0.25, "high": None, "holds": True}
-    assert record["claims"] == [claim | {"format": ".1%"}]
+    assert record["claims"] == [claim | {"n": 1, "format": ".1%"}]
     assert record["notes"] == ["a remark"]
     assert record["test_looks"] == 1
     assert record["command"] == "facelab run 01_test --profile smoke"
@@ -221,6 +221,26 @@ def test_claims_are_a_table_whose_broken_claims_are_red():
     html = claims._repr_html_()
     assert html.count("color: #c62828") == 1
     assert html == run.claims()._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("measured", "holds", "told"),
+    [
+        (fl.mean_of([0.2]), False, "cannot tell: one seed has no interval"),
+        (fl.mean_of([0.2]), True, "yes"),
+        (fl.Estimate(0.2, n=0), False, "cannot tell: this has no interval"),  # of too few people
+        (fl.mean_of([0.2, 0.3]), False, "no"),
+        (fl.Estimate(0.2, 0.1, math.inf), False, "no"),
+        (0.2, False, "no"),  # a number that needs no interval
+    ],
+)
+def test_a_claim_of_one_seed_cannot_be_told(tmp_path, measured, holds, told):
+    run = make_run(tmp_path)
+    run.claim("half", measured, holds=holds)
+    assert run.claims()["holds"].item() == told
+    assert ("color: #c62828" in run.claims()._repr_html_()) is (told == "no")
+    (claim,) = finished(run)["claims"]  # as the report reads it
+    assert claim_row(claim)[-1] == told
 
 
 @pytest.mark.parametrize("holds", [math.nan, np.nan, None, 1, "no"])

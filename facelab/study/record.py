@@ -39,8 +39,9 @@ class Claims(pd.DataFrame):
         return self.to_string(index=False, justify="left")
 
     def _repr_html_(self) -> str:
-        red = {"no": "color: #c62828; font-weight: bold", "yes": ""}
-        style = self.style.map(red.get, subset=["holds"]).hide(axis="index")
+        red = "color: #c62828; font-weight: bold"
+        style = self.style.map(lambda holds: red if holds == "no" else "", subset=["holds"])
+        style = style.hide(axis="index")
         return style.set_uuid("claims").set_properties(**{"text-align": "left"}).to_html()
 
 
@@ -254,18 +255,20 @@ class Run(Rows):
     def claim(self, sentence: str, measured: float | Estimate, *, holds, form=".3f") -> None:
         """Record what is said, what was measured, and whether it holds.
 
-        A number that is not finite, or that `form` cannot write, and `holds` that is neither True
-        nor False are a ValueError.
+        An `Estimate` without an interval, as of one seed, that does not hold is shown as one that
+        cannot be told; a plain number needs none. A number that is not finite, or that `form`
+        cannot write, and `holds` that is neither True nor False are a ValueError.
         """
         value, low, high, *_ = estimated(measured)
         value = real(repr(sentence), value)
         claim = {"sentence": sentence, "value": value, "low": low, "high": high}
+        claim["n"] = measured.n if isinstance(measured, Estimate) else None
         claim |= {"holds": bool(of_kind(f"holds of {sentence!r}", holds, bool)), "format": form}
         claim_row(claim)  # refuses a form that cannot write it
         self.entries["claims"].append(claim)
 
     def claims(self) -> Claims:
-        """Return the claims as a table: claim, measured, 95 % interval, holds (yes or no)."""
+        """Return the claims as a table: claim, measured, 95 % interval, holds, see `claim_row`."""
         return Claims(map(claim_row, self.entries["claims"]), columns=COLUMNS)
 
     def looked_at_test(self, times: int = 1) -> None:

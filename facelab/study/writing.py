@@ -120,10 +120,17 @@ def outside(category: str) -> str:
 
 
 def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
-    """Return the `COLUMNS` of a recorded claim in words."""
+    """Return the `COLUMNS` of a recorded claim in words.
+
+    An estimate without an interval, as of one seed, that does not hold: that cannot be told.
+    """
     value, low, high = (written(claim[key], claim["format"]) for key in ("value", "low", "high"))
     interval = low if low == "–" else f"{low} to {high}"
-    return claim["sentence"], value, interval, "yes" if claim["holds"] else "no"
+    holds = "yes" if claim["holds"] else "no"
+    n = claim.get("n")  # older records have none
+    if holds == "no" and interval == "–" and n is not None:
+        holds = f"cannot tell: {'one seed' if n == 1 else 'this'} has no interval"
+    return claim["sentence"], value, interval, holds
 
 
 def render(template: str, **values) -> str:
