@@ -3,11 +3,11 @@
 import errno
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -486,20 +486,50 @@ def test_checkpoints_go_when_a_notebook_is_done_and_stay_when_it_failed_or_on_re
     assert left_after("", keep_checkpoints=True)
 
 
-def test_after_each_notebook_the_time_left_for_the_others_is_told(quick, log):
+def test_the_time_left_is_told_beforehand_and_after_each_notebook(quick, log, monkeypatch):
+    def left():
+        said = [message for message in log.messages if message.startswith("  ")]
+        log.clear()
+        return said
+
+    def record_seconds(name, seconds):
+        took = record("outputs/tiny", name) | {"seconds": seconds}
+        write_record(quick / "outputs/tiny" / name, took)
+
+    unknown = "time not known for {}, never recorded with this profile"
     assert run_study(["00", "02"], "tiny.yaml") == {}
-    first, left, last, report = log.messages
-    assert "[1/2] 00_first  done after" in first and "[2/2] 02_last  done" in last
-    assert re.fullmatch(r"  about 0:\d\d:\d\d left for 1 more", left)
-    assert report == "report: outputs/tiny/report.html"
-    took = record("outputs/tiny", "02_last") | {"seconds": 60e12}  # and the first a minute
-    write_record(quick / "outputs/tiny/02_last", took)
-    log.clear()
+    first, second = left()
+    assert (first, second) == ("  " + unknown.format(2), "  " + unknown.format(1))
+    record_seconds("00_first", 100.0)
+    record_seconds("02_last", 3500.0)
+    now = [0.0]  # the first takes twice as long as it did
+    monkeypatch.setattr(batch, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def slowly(path, parameters, out, title):
+        now[0] += 200
+        return end_as("started")(path, parameters, out, title)
+
+    monkeypatch.setattr(batch, "execute", slowly)
     assert run_study(["00", "02"], "tiny.yaml") == {}
-    assert re.fullmatch(r"  about \d+ days, .* left for 1 more", log.messages[1])
-    log.clear()
+    assert left() == ["  about 1:00:00 left for 2 more", "  about 1:56:40 left for 1 more"]
+    (quick / "outputs/tiny/00_first/run.json").unlink()
+    record_seconds("02_last", 60.0)  # the first, never recorded, says nothing of its pace
+    assert run_study(["00", "02"], "tiny.yaml") == {}
+    about = "about 0:01:00 left for 1 more"
+    assert left() == [f"  {about}; {unknown.format(1)}", f"  {about}"]
     assert run_study(["00", "02"], "tiny.yaml", resume=True) == {}
-    assert [message for message in log.messages if "left" in message] == []
+    assert left() == []
+
+
+def test_a_failed_notebook_says_nothing_of_the_pace_of_the_others(quick, log, monkeypatch):
+    assert run_study(["00", "02"], "tiny.yaml") == {}
+    for name, seconds in (("00_first", 1000.0), ("02_last", 60.0)):
+        took = record("outputs/tiny", name) | {"seconds": seconds}
+        write_record(quick / "outputs/tiny" / name, took)
+    monkeypatch.setattr(batch, "execute", lambda *arguments: "cell 1: no bread")
+    log.clear()
+    assert [*run_study(["00", "02"], "tiny.yaml")] == ["00_first", "02_last"]
+    assert "  about 0:01:00 left for 1 more" in log.messages
 
 
 def test_results_of_other_parameters_are_refused_before_anything_is_lost(quick):

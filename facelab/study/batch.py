@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple
 
 from facelab.checks import expect, one_line
@@ -96,26 +95,33 @@ def run_study(
         )
         jobs.append(job)
     failed = {}
-    rest = _expected(jobs)
-    total, start = sum(rest.values()), time.monotonic()
+    rest = _recorded_seconds(jobs)
+    recorded = took = 0.0  # of what is done
     with alone_in(folder):
+        if rest:
+            log.info(f"  {_time_left(rest)}")
         runs = run_on(scheduler, attempt, jobs) if scheduler else map(attempt, jobs)
+        last = time.monotonic()
         for name, said, cause in runs:
             log.info(said)
+            now = time.monotonic()
+            before = rest.pop(name, 0)
             if cause:
                 failed[name] = cause
-            if rest.pop(name, 0) and rest:
-                work = sum(rest.values())
-                left = (time.monotonic() - start) * work / (total - work)
-                log.info(f"  about {timedelta(seconds=round(left))} left for {len(rest)} more")
+            elif before:
+                recorded += before
+                took += now - last
+            last = now
+            if rest:
+                log.info(f"  {_time_left(rest, took / recorded if recorded else 1)}")
         log.info(f"report: {build_report(folder, [path.stem for path in known])}")
     return failed
 
 
-def _expected(jobs: list[Job]) -> dict[str, float]:
+def _recorded_seconds(jobs: list[Job]) -> dict[str, float]:
     """Return the seconds that each notebook that is to run took the last time with its profile.
 
-    From its record here or the committed one; without either, the mean of the others.
+    From its record here or the committed one; 0 without either.
     """
     seconds = {}
     for job in jobs:
@@ -124,8 +130,19 @@ def _expected(jobs: list[Job]) -> dict[str, float]:
             records = map(_record_before, (committed, job.folder))
             took = [spent(record)[0] for record in records if record["status"] == "done"]
             seconds[job.path.stem] = took[-1] if took else 0.0
-    usual = fmean(filter(None, seconds.values())) if any(seconds.values()) else 1.0
-    return {name: before or usual for name, before in seconds.items()}
+    return seconds
+
+
+def _time_left(rest: dict[str, float], pace: float = 1.0) -> str:
+    """Say how long the `rest` takes: `pace` times the recorded seconds; 0 are not known."""
+    known = [seconds for seconds in rest.values() if seconds]
+    said = []
+    if known:
+        left = timedelta(seconds=round(pace * sum(known)))
+        said.append(f"about {left} left for {len(known)} more")
+    if n_unknown := len(rest) - len(known):
+        said.append(f"time not known for {n_unknown}, never recorded with this profile")
+    return "; ".join(said)
 
 
 def _record_before(folder: Path) -> dict:
