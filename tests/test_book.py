@@ -89,7 +89,14 @@ def test_a_page_says_whose_faces_it_shows_and_asks_the_net_for_nothing(tmp_path)
     (tmp_path / "shown").mkdir()
     (tmp_path / "shown" / "one.png").write_bytes(b"a picture")
     tag = '<img src="shown/one.png" width="620" alt="one">'
-    (tmp_path / "README.md").write_text(f"# Start\n\n[pairs](notebooks/00_pairs.ipynb)\n\n{tag}")
+    badge = (
+        "[![tests](../../actions/workflows/test.yml/badge.svg)](../../actions/workflows/test.yml)"
+    )
+    links = "[pairs](notebooks/00_pairs.ipynb), [report](outputs/lfw-cpu/report.html)"
+    (tmp_path / "README.md").write_text(f"# Start\n\n{badge}\n\n{links}\n\n{tag}")
+    run = '<a href="#top">top</a>, <a href="{0}/{0}.ipynb">of {0}</a>'
+    runs = run.format("00_pairs") + run.format("01_no_page")
+    (tmp_path / "outputs/lfw-cpu/report.html").write_text(runs)
     chapters = [{"file": "notebooks/00_pairs"}, {"file": "outputs/lfw-cpu/00_pairs/00_pairs"}]
     toc = {"format": "jb-book", "root": "README", "chapters": chapters}
     (tmp_path / "toc.yml").write_text(yaml.safe_dump(toc))
@@ -104,6 +111,13 @@ def test_a_page_says_whose_faces_it_shows_and_asks_the_net_for_nothing(tmp_path)
     assert 'href="../../../notebooks/00_pairs.html"' in real
     first = (html / "README.html").read_text(encoding="utf-8")
     assert (html / "shown" / "one.png").read_bytes() == b"a picture"  # of an HTML tag
+    assert "badge" not in first and "actions/workflows" not in first  # which GitHub alone has
+    (report,) = html.glob("_downloads/*/report.html")
+    links = re.findall('<a href="([^#].*?)">', report.read_text(encoding="utf-8"))
+    assert [report.parent.joinpath(link).resolve() for link in links] == [
+        html / "outputs/lfw-cpu/00_pairs/00_pairs.html"
+    ]
+    assert "<a>of 01_no_page</a>" in report.read_text(encoding="utf-8")
     for page in (drawn, real, first):
         assert not re.findall(r"""<(?:script|img|iframe)[^>]+src=["']?(?:https?:)?//""", page)
         assert not re.findall(r"""<link[^>]+stylesheet[^>]+href=["']?(?:https?:)?//""", page)

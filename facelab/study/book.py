@@ -15,7 +15,7 @@ import yaml
 from facelab.explorer.payload import page_of
 from facelab.study.layout import shipped
 from facelab.study.results import load_shown
-from facelab.study.writing import render, write_text
+from facelab.study.writing import relative, render, write_text
 
 EXPLORE = "notebooks/explore"
 FRAME = """:::{raw} html
@@ -44,6 +44,28 @@ def add_pictures(app, error) -> None:
         out = Path(app.outdir, file)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(app.srcdir, file), out)
+
+
+def lead_to_pages(app, error) -> None:
+    """Let the links of copied reports lead to the pages of their chapters; other links go."""
+    for file, (_, copied) in () if error else app.env.dlfiles.items():
+        if not file.endswith("/report.html"):
+            continue
+        report = Path(app.outdir, "_downloads", copied)
+        folder = Path(app.outdir, file).parent
+
+        def link(found: re.Match, report=report, folder=folder) -> str:
+            page = folder / f"{found[1]}.html"
+            to = f' href="{relative(page, report.parent).as_posix()}"' if page.exists() else ""
+            return f"<a{to}>"
+
+        text = report.read_text(encoding="utf-8")
+        write_text(report, re.sub(r'<a href="([^":#]+)\.ipynb">', link, text))
+
+
+def drop_badges(app, docname: str, source: list[str]) -> None:
+    """Leave out badges of GitHub's workflows, whose addresses lead nowhere but on GitHub."""
+    source[0] = re.sub(r"^(\[!\[\w+\]\S+/actions/\S+ ?)+\n", "", source[0], flags=re.MULTILINE)
 
 
 def lead_to_chapters(notebook: dict) -> None:
@@ -107,7 +129,9 @@ def setup(app) -> dict[str, bool]:
     renderers = (write_mathml, None)
     app.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
     app.connect("source-read", add_note)
+    app.connect("source-read", drop_badges)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", add_explorer)
     app.connect("build-finished", add_pictures)
+    app.connect("build-finished", lead_to_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
