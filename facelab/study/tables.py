@@ -14,7 +14,7 @@ from facelab.study.writing import numbered, render, write_text
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
 VIEW2 = "View 2 test"  # all folds together; means over seeds are those over folds
-MOST_ROWS = 8  # of the first table; all others are folded
+MOST_ROWS = 8  # of the first table; below it all are folded
 
 
 def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
@@ -26,6 +26,7 @@ def best_of_chapters(results: pd.DataFrame) -> pd.DataFrame:
 def results_tables(folders: Iterable[str | Path], root: str | Path) -> str:
     """Write the results of real runs as Markdown tables: View 1, then View 2, folder by folder.
 
+    They are folded; above them stand the best of View 1's chapters in the first folder, in short.
     Links start from the folder `root`. A run of synthetic faces is a ValueError.
     """
     tables = [table for folder in folders for table in _tables(Path(folder), Path(root))]
@@ -40,10 +41,8 @@ def _tables(folder: Path, root: Path) -> list[dict]:
     for split in (VIEW1, VIEW2):
         alike = comparable(results[results["split"] == split], any_images=True)
         for rule, ranked in alike.groupby("rule"):
-            best = ranked
-            if split == VIEW1:
-                best = best_of_chapters(ranked).nlargest(MOST_ROWS, "auc")
-            rows = {"best": _by_category(best), "others": _by_category(ranked.drop(best.index))}
+            best = best_of_chapters(ranked).nlargest(MOST_ROWS, "auc")
+            rows = {"best": _by_category(best), "all": _by_category(ranked)}
             sources = dict.fromkeys(report.source for report in ranked["report"])
             tables.append(rows | {"split": split, "rule": rule, "sources": sources})
     return tables
