@@ -228,7 +228,7 @@ def test_claims_are_a_table_whose_broken_claims_are_red():
     [
         (fl.mean_of([0.2]), False, "cannot tell: one seed has no interval"),
         (fl.mean_of([0.2]), True, "yes"),
-        (fl.Estimate(0.2, n=0), False, "cannot tell: this has no interval"),  # of too few people
+        (fl.Estimate(0.2, n=0), False, "cannot tell: it has no interval"),  # of too few people
         (fl.mean_of([0.2, 0.3]), False, "no"),
         (fl.Estimate(0.2, 0.1, math.inf), False, "no"),
         (0.2, False, "no"),  # a number that needs no interval

@@ -119,18 +119,23 @@ def outside(category: str) -> str:
     return category.replace("no ", "none ").removesuffix(" outside data")
 
 
-def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
-    """Return the `COLUMNS` of a recorded claim in words.
+def verdict(claim: Mapping) -> bool | None:
+    """Return whether a recorded claim holds; None where that cannot be told.
 
-    An estimate without an interval, as of one seed, that does not hold: that cannot be told.
+    So it is for an estimate without an interval, as of one seed, that does not hold.
     """
+    is_estimate = claim.get("n") is not None  # older records do not say
+    is_open = written(claim["low"]) == "–"
+    return None if is_estimate and is_open and not claim["holds"] else claim["holds"]
+
+
+def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
+    """Return the `COLUMNS` of a recorded claim in words."""
     value, low, high = (written(claim[key], claim["format"]) for key in ("value", "low", "high"))
     interval = low if low == "–" else f"{low} to {high}"
-    holds = "yes" if claim["holds"] else "no"
-    n = claim.get("n")  # older records have none
-    if holds == "no" and interval == "–" and n is not None:
-        holds = f"cannot tell: {'one seed' if n == 1 else 'this'} has no interval"
-    return claim["sentence"], value, interval, holds
+    why = "one seed has no interval" if claim.get("n") == 1 else "it has no interval"
+    words = {True: "yes", False: "no", None: f"cannot tell: {why}"}
+    return claim["sentence"], value, interval, words[verdict(claim)]
 
 
 def render(template: str, **values) -> str:
@@ -142,7 +147,7 @@ def render(template: str, **values) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    used = (written, outside, claim_row)
+    used = (written, outside, claim_row, verdict)
     environment.globals |= {function.__name__: function for function in used}
     return environment.get_template(template).render(values)
 
