@@ -90,6 +90,11 @@ def test_a_chapter_ends_with_claims_exercises_and_further_reading(path):
     assert "Predict before you run" in text[places[1] :]
 
 
+@each
+def test_a_count_of_seeds_is_right_for_one(path):
+    assert not re.findall("SEEDS} seeds", "\n".join(cell.source for cell in code(path)))
+
+
 @pytest.mark.parametrize(
     "name", ["06_compare", "08_alignment", "09_trained_elsewhere", "10_best_recipe"]
 )
