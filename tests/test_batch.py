@@ -499,7 +499,11 @@ def test_the_time_left_is_told_beforehand_and_after_each_notebook(quick, log, mo
     unknown = "time not known for {}, never recorded with this profile"
     assert run_study(["00", "02"], "tiny.yaml") == {}
     first, second = left()
-    assert (first, second) == ("  " + unknown.format(2), "  " + unknown.format(1))
+    assert first == "  " + unknown.format(2)
+    assert second.startswith("  about 0:")
+    assert second.endswith(
+        "left for 1 more; 1 of them, never recorded, counted as the mean of those done"
+    )
     record_seconds("00_first", 100.0)
     record_seconds("02_last", 3500.0)
     now = [0.0]  # the first takes twice as long as it did

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from facelab.checks import expect, one_line
@@ -96,7 +97,8 @@ def run_study(
         jobs.append(job)
     failed = {}
     rest = _recorded_seconds(jobs)
-    recorded = took = 0.0  # of what is done
+    recorded = took = 0.0  # of what is done and had a record
+    durations = []  # of all that is done, in seconds
     with alone_in(folder):
         if rest:
             log.info(f"  {_time_left(rest)}")
@@ -105,15 +107,17 @@ def run_study(
         for name, said, cause in runs:
             log.info(said)
             now = time.monotonic()
-            before = rest.pop(name, 0)
+            before = rest.pop(name, None)  # None: skipped
             if cause:
                 failed[name] = cause
-            elif before:
+            elif before is not None:
+                durations.append(now - last)
                 recorded += before
-                took += now - last
+                took += now - last if before else 0
             last = now
             if rest:
-                log.info(f"  {_time_left(rest, took / recorded if recorded else 1)}")
+                pace = took / recorded if recorded else 1
+                log.info(f"  {_time_left(rest, pace, fmean(durations or [0]))}")
         log.info(f"report: {build_report(folder, [path.stem for path in known])}")
     return failed
 
@@ -133,14 +137,18 @@ def _recorded_seconds(jobs: list[Job]) -> dict[str, float]:
     return seconds
 
 
-def _time_left(rest: dict[str, float], pace: float = 1.0) -> str:
-    """Say how long the `rest` takes: `pace` times the recorded seconds; 0 are not known."""
+def _time_left(rest: dict[str, float], pace: float = 1.0, usual: float = 0.0) -> str:
+    """Say how long the `rest` takes: `pace` times the recorded seconds, `usual` where none are."""
     known = [seconds for seconds in rest.values() if seconds]
+    n_unknown = len(rest) - len(known)
+    n_told = len(rest) if usual else len(known)
     said = []
-    if known:
-        left = timedelta(seconds=round(pace * sum(known)))
-        said.append(f"about {left} left for {len(known)} more")
-    if n_unknown := len(rest) - len(known):
+    if n_told:
+        left = timedelta(seconds=round(pace * sum(known) + usual * n_unknown))
+        said.append(f"about {left} left for {n_told} more")
+    if n_unknown and usual:
+        said.append(f"{n_unknown} of them, never recorded, counted as the mean of those done")
+    elif n_unknown:
         said.append(f"time not known for {n_unknown}, never recorded with this profile")
     return "; ".join(said)
 
