@@ -28,7 +28,8 @@ OUT = ROOT / "outputs" / "lfw-cpu"
 RUNS = {path.parent.name: json.loads(path.read_text()) for path in sorted(OUT.glob("*/run.json"))}
 GPU = ROOT / "outputs" / "lfw"
 RESNET_OUT = ROOT / "outputs" / "lfw-resnet50"
-STUDIES = (OUT, GPU, RESNET_OUT)
+ALL_OUT = ROOT / "outputs" / "lfw-resnet50-all"  # the same profile, on all of LFW
+STUDIES = (OUT, GPU, RESNET_OUT, ALL_OUT)
 FOLDERS = [path.parent for out in STUDIES for path in sorted(out.glob("*/run.json"))]
 RESNET = "ResNet-50, random pairs"
 BAR = "LBP, LPQ and BSIF, fused"  # of chapter 06
@@ -60,6 +61,7 @@ def test_the_eight_chapters_are_there_on_real_faces():
     assert [name[:2] for name in RUNS][:8] == [f"{number:02}" for number in range(8)]
     assert [folder.name for folder in FOLDERS if folder.parent == GPU] == ["10_best_recipe"]
     assert [folder.name[:2] for folder in FOLDERS if folder.parent == RESNET_OUT] == ["03", "04"]
+    assert [folder.name[:2] for folder in FOLDERS if folder.parent == ALL_OUT] == ["04"]
 
 
 @each
@@ -67,7 +69,7 @@ def test_a_committed_run_says_what_it_is(folder):
     run = record(folder)
     assert run["schema"] == 2
     assert run["status"] == "done"
-    assert run["profile"] == folder.parent.name
+    assert run["profile"] == folder.parent.name.removesuffix("-all")
     assert run["data"]["source"] == "LFW deep-funneled"
     assert run["data"]["synthetic"] is False
     assert (run["data"]["people"], run["data"]["images"]) == (5749, 13233)
@@ -146,7 +148,7 @@ def test_an_executed_notebook_holds_no_stderr_and_its_figures_are_the_files(fold
 def test_the_readme_has_the_tables_of_the_records():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     written = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert written == results_tables(STUDIES, ROOT), (
+    assert written == results_tables((OUT, GPU, RESNET_OUT), ROOT), (
         "write it anew: facelab report outputs/lfw-cpu outputs/lfw outputs/lfw-resnet50 "
         "--readme README.md"
     )
