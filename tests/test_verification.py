@@ -250,7 +250,7 @@ def test_tar_is_refused_with_the_reason_where_one_false_accept_is_too_many():
     table = report.table(n=20).set_index("metric")
     assert np.isnan(report.metrics()["tar_at_far_0.1%"])
     assert table.loc["tar_at_far_0.1%", ["value", "low", "high"]].isna().all()
-    assert "needs 1,000" in table.loc["tar_at_far_0.1%", "note"]
+    assert "of 1,000 needed" in table.loc["tar_at_far_0.1%", "note"]
     assert table.loc["tar_at_far_1%", "value"] == 1
     one_more = make_report(np.linspace(0, 2, 1005), np.repeat([True, False], [5, 1000]))
     assert one_more.tar_at_far(0.001) == one_more.metrics()["tar_at_far_0.1%"] == 1
@@ -276,7 +276,7 @@ def test_one_kind_of_pairs_leaves_the_other_kinds_rates_undefined():
     for undefined in ("auc", "eer", *FARS):
         assert np.isnan(only_same[undefined])
         assert np.isnan(only_different[undefined])
-    assert make_report([0.5], [True]).table(n=10)["note"].str.contains("needs").sum() == 2
+    assert make_report([0.5], [True]).table(n=10)["note"].str.contains("needed").sum() == 2
 
 
 def test_a_threshold_between_neighbouring_float32_distances_separates_them():
