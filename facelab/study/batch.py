@@ -97,11 +97,10 @@ def run_study(
         jobs.append(job)
     failed = {}
     rest = _recorded_seconds(jobs)
-    recorded = took = 0.0  # of what is done and had a record
-    durations = []  # of all that is done, in seconds
+    done = []  # seconds recorded before, 0 without a record, and seconds taken now
     with alone_in(folder):
         if rest:
-            log.info(f"  {_time_left(rest)}")
+            log.info(f"  {_time_left(rest, done)}")
         runs = run_on(scheduler, attempt, jobs) if scheduler else map(attempt, jobs)
         last = time.monotonic()
         for name, said, cause in runs:
@@ -111,13 +110,10 @@ def run_study(
             if cause:
                 failed[name] = cause
             elif before is not None:
-                durations.append(now - last)
-                recorded += before
-                took += now - last if before else 0
+                done.append((before, now - last))
             last = now
             if rest:
-                pace = took / recorded if recorded else 1
-                log.info(f"  {_time_left(rest, pace, fmean(durations or [0]))}")
+                log.info(f"  {_time_left(rest, done)}")
         log.info(f"report: {build_report(folder, [path.stem for path in known])}")
     return failed
 
@@ -137,8 +133,15 @@ def _recorded_seconds(jobs: list[Job]) -> dict[str, float]:
     return seconds
 
 
-def _time_left(rest: dict[str, float], pace: float = 1.0, usual: float = 0.0) -> str:
-    """Say how long the `rest` takes: `pace` times the recorded seconds, `usual` where none are."""
+def _time_left(rest: dict[str, float], done: list[tuple[float, float]]) -> str:
+    """Say how long the `rest` takes, from recorded seconds, 0 without, and what is `done`.
+
+    Recorded seconds count at the pace of what is done and was recorded before, others as the mean
+    of what is done.
+    """
+    recorded = sum(before for before, _ in done)
+    pace = sum(took for before, took in done if before) / recorded if recorded else 1
+    usual = fmean(took for _, took in done) if done else 0
     known = [seconds for seconds in rest.values() if seconds]
     n_unknown = len(rest) - len(known)
     n_told = len(rest) if usual else len(known)

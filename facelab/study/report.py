@@ -83,10 +83,10 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) 
         title = heading(page if is_there else notebooks_folder() / page.name)
         about = {"figures": pictures, "page": link, "title": title}
         found[name] = record | about | {"spent": spent(record)}
-    for name in expected:
+    for name in set(expected) - found.keys():
         title = heading(notebooks_folder() / f"{name}.ipynb")
         about = {"notebook": name, "status": "missing", "page": "", "title": title}
-        found.setdefault(name, NOTHING | about | {"spent": spent(NOTHING)})
+        found[name] = NOTHING | about | {"spent": spent(NOTHING)}
     return [found[name] for name in sorted(found)]
 
 

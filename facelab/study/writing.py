@@ -22,9 +22,11 @@ def written(value: float | None, form: str = ".3f") -> str:
     >>> written(0.8734, ".1%"), written(12.5, ".0f"), written(None)
     ('87.3%', '12', '–')
     """
-    if value is None or not math.isfinite(value):
-        return "–"
-    return format(value, form)
+    return format(value, form) if _is_number(value) else "–"
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def numbered(name: str) -> tuple[str, str]:
@@ -125,8 +127,8 @@ def verdict(claim: Mapping) -> bool | None:
     So it is for an estimate without an interval, as of one seed, that does not hold.
     """
     is_estimate = claim.get("n") is not None  # older records do not say
-    is_open = written(claim["low"]) == "–"
-    return None if is_estimate and is_open and not claim["holds"] else claim["holds"]
+    is_open = is_estimate and not _is_number(claim["low"])
+    return None if is_open and not claim["holds"] else claim["holds"]
 
 
 def claim_row(claim: Mapping) -> tuple[str, str, str, str]:

@@ -232,14 +232,14 @@ class Report:
         n_different = int((~self.same).sum())
         rows = []
         for metric, ends in self.intervals(n, seed).items():
+            far = FARS.get(metric)
             note = ""
-            if counts[metric] < FEWEST:
-                note = f"only {counts[metric]} independent pairs"
-            if metric in FARS and self.refusal(FARS[metric]):
-                needed = 1 / FARS[metric]
+            if far and too_few(far, n_different):
+                note = f"too few: {n_different} of {1 / far:,.0f} needed"
+            elif far and not self.same.any():
                 note = "no same pairs"
-                if n_different < needed:
-                    note = f"too few: {n_different} of {needed:,.0f} needed"
+            elif counts[metric] < FEWEST:
+                note = f"only {counts[metric]} independent pairs"
             rows.append((metric, values[metric], *ends, note))
         return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "note"])
 
