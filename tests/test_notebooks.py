@@ -96,7 +96,7 @@ def test_a_count_of_seeds_is_right_for_one(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["06_compare", "08_alignment", "09_trained_elsewhere", "10_best_recipe"]
+    "name", ["06_compare", "08_alignment", "09_trained_elsewhere", "10_best_recipe", "11_entry"]
 )
 def test_a_table_of_results_says_what_outside_data_a_method_has_seen(name):
     text = "\n".join(c.source for c in code(FOLDER / f"{name}.ipynb"))
