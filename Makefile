@@ -2,10 +2,10 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 PROFILE ?= smoke
-JOBS    ?= 2
+JOBS    ?= logical
 SEED    ?= $(shell date +%s)
 # Files as they come, the notebooks first: they take longest.
-TESTS   := --dist loadfile --no-loadscope-reorder --nbval notebooks tests facelab
+TESTS   := --maxprocesses 8 --dist loadfile --no-loadscope-reorder --nbval notebooks tests facelab
 READY   := $(VENV)/.ready
 
 # Real faces: make study PROFILE=lfw-cpu LFW=/path/to/lfw ARGS=--force
