@@ -218,12 +218,26 @@ def test_the_profiles_that_ship_are_flat(name):
         ("epochs: 3", "lines NAME: plain value, got epochs: 3"),
         ("- EPOCHS", "expected lines NAME: plain value, got 'list'"),
         ("EPOCHS: [", "expected lines NAME: plain value, got while parsing"),
+        ("EPOCHS: [[1]]", "plain value, got EPOCHS"),
+        ("EPOCHS: 2024-01-01", "plain value, got EPOCHS"),
+        ("EPOCHS: 2024-99-99", "own.yaml: expected lines NAME: plain value, got month must be"),
+        ("EPOCHS: 5\nSEED: 1\nEPOCHS: 50", "own.yaml: expected each NAME once, got EPOCHS 2 times"),
     ],
 )
 def test_a_profile_that_is_not_flat_is_refused(tmp_path, text, complaint):
     (tmp_path / "own.yaml").write_text(text)
     with pytest.raises(ValueError, match=complaint):
         read_profile(str(tmp_path / "own.yaml"))
+
+
+@pytest.mark.parametrize("tags", [None, 5])
+def test_a_notebook_whose_tags_are_no_list_is_named(here, tags):
+    path = here / "notebooks" / "00_first.ipynb"
+    notebook = json.loads(path.read_text("utf-8"))
+    notebook["cells"][-1]["metadata"]["tags"] = tags
+    path.write_text(json.dumps(notebook))
+    with pytest.raises(ValueError, match="00_first.ipynb: expected a Jupyter notebook, got Type"):
+        run_study(["00"], "tiny.yaml")
 
 
 def test_an_unknown_profile_is_answered_with_those_there_are():
@@ -622,6 +636,13 @@ def test_a_bad_record_is_named_and_the_next_notebook_runs(quick, monkeypatch, te
     assert list(failed) == ["00_first"]
     assert "run.json: expected a record of schema 2, got" in failed["00_first"]
     assert record("outputs/tiny", "02_last")["status"] == "done"
+
+
+def test_a_notebook_is_not_written_over_by_its_own_execution(quick):
+    path = write_notebook(quick / "mine" / "mine.ipynb")
+    before = path.read_bytes()
+    refused("expected an --out in which nothing is written over, got", notebooks=[path], out=".")
+    assert path.read_bytes() == before
 
 
 def test_the_recorded_command_finds_an_own_notebook_and_its_folder(quick):

@@ -170,6 +170,10 @@ def _check_out(out: Path, selected: list[Path]) -> None:
     nested = sorted(out.glob("*/*/**/run.json"))
     why += [f"{file.parent} lies deeper in it" for file in nested]
     expect(not why, "a folder for a study", f"{out}: {' and '.join(why[:2])}")
+    for path in selected:
+        executed = out / path.stem / path.name
+        is_itself = executed.exists() and executed.samefile(path)
+        expect(not is_itself, "an --out in which nothing is written over", path)
     (name, n), *_ = Counter(path.stem for path in selected).most_common(1)
     expect(n == 1, "notebooks of different names", f"two named {name}")
 

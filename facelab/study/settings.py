@@ -6,6 +6,7 @@ import json
 import math
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 import yaml
 
-from facelab.checks import one_line
+from facelab.checks import expect_in, one_line
 from facelab.files import loaded
 from facelab.study.writing import label, relative
 
@@ -53,9 +54,12 @@ def cells_of(path: Path) -> list[tuple[str, str, list[str]]]:
 
     def read(path):
         cells = json.loads(path.read_bytes())["cells"]
-        return [
-            (c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells
-        ]
+        found = []
+        for cell in cells:
+            source = "".join(cell["source"])
+            source.encode()  # refuses half a character
+            found.append((cell["cell_type"], source, list(cell["metadata"].get("tags", []))))
+        return found
 
     return loaded(read, path, "a Jupyter notebook", "choose another")
 
@@ -206,12 +210,18 @@ def read_profile(name: str) -> dict[str, object]:
         raise ValueError(f"expected a profile ({_words(profiles())}) or a YAML file, got {name!r}")
     expected = f"profile {name}: expected lines NAME: plain value"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text) or {}
         items = values.items()
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, RecursionError) as error:
+        lines = yaml.compose(text).value if values else []
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{expected}, got {one_line(str(error), 200)}") from None
+    for key, times in Counter(key.value for key, _ in lines).most_common(1):
+        expect_in(f"profile {name}", times == 1, "each NAME once", f"{key} {times} times")
     for key, value in items:
-        if not isinstance(key, str) or not key.isupper() or isinstance(value, dict | list):
+        values_of = value if isinstance(value, list) else [value]
+        is_plain = all(isinstance(one, str | int | float | None) for one in values_of)
+        if not (isinstance(key, str) and key.isupper() and is_plain):
             raise ValueError(one_line(f"{expected}, got {key}: {reprlib.repr(value)}", 200))
     return values
 
