@@ -73,14 +73,14 @@ def truths(name: str, values) -> np.ndarray:
     return array.astype(bool)
 
 
-def numbers(name: str, values, low: float = -np.inf) -> np.ndarray:
-    """Return a float64 array of finite numbers of `low` or more; a ValueError for all else."""
+def numbers(name: str, values, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+    """Return a float64 array of finite numbers from `low` to `high`; a ValueError for all else."""
     array = np.asarray(values)
     expect(array.dtype.kind in "iuf" or not array.size, f"numbers in {name}", array.dtype)
     array = array.astype(np.float64)
-    good = np.isfinite(array) & (array >= low)
+    good = np.isfinite(array) & (array >= low) & (array <= high)
     if not good.all():
-        raise _refused(f"finite {name}{_between(low, np.inf)}", array[~good].flat[0])
+        raise _refused(f"finite {name}{_between(low, high)}", array[~good].flat[0])
     return array
 
 

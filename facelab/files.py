@@ -6,8 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
+import numpy as np
 
-from facelab.checks import one_line
+from facelab.checks import expect, one_line
+
+MOST_TIMES = 20  # its own size that an .npz file may unpack to, or
+AT_LEAST = 2**30  # so many bytes
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -35,7 +39,20 @@ def loaded(load: Callable, path: str | Path, expected: str, to_do: str = "delete
         if isinstance(e, OSError) and e.filename is not None:
             raise
         got = e.__cause__ or e  # what `load` has named itself is named once
-        raise ValueError(one_line(f"{path}: expected {expected}, got {got!r}; {to_do}")) from got
+        said = str(got) if isinstance(got, UnicodeError) else repr(got)  # which holds its bytes
+        raise ValueError(one_line(f"{path}: expected {expected}, got {said}; {to_do}")) from got
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read an ``.npz`` file without pickle; what unpacks to far more than itself is refused."""
+    with open(path, "rb") as file:  # which NumPy would leave open
+        expect(file.read(2) == b"PK", "an .npz file", "another")  # NumPy would take it for a pickle
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            n_bytes = sum(member.file_size for member in arrays.zip.infolist())
+            most = max(MOST_TIMES * os.path.getsize(path), AT_LEAST)
+            expect(n_bytes <= most, f"arrays of at most {most:,} bytes", f"{n_bytes:,}")
+            return dict(arrays)
 
 
 @contextmanager

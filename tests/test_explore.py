@@ -254,6 +254,9 @@ def test_a_film_that_is_damaged_or_of_another_kind_is_named(tmp_path, training):
         GOOD_FILM | {"epoch": np.array(["first", "last"])},
         GOOD_FILM | {"dev_distance": np.ones((2, 4))},
         GOOD_FILM | {"dev_same": np.ones(0, bool), "dev_distance": np.ones((2, 0))},
+        GOOD_FILM | {"dev_distance": np.full((2, 3), 1e300)},
+        {"epoch": np.ones((2, 3)), "dev_same": np.array(True), "dev_distance": np.ones((2, 3))},
+        {"epoch": np.ones(2)},
     ):
         np.savez(path, **arrays)
         with pytest.raises(ValueError, match=f"{NO_FILM}.*; delete it"):

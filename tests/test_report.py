@@ -278,6 +278,22 @@ def spoil_report(place, record):
         np.savez(place / "0.npz", **{**file, "synthetic": np.array([True, False])})
 
 
+def spoil_names(place, record):
+    """Give a report names of half a letter, and the notebook such a heading; both are shown."""
+    report = make_report()
+    ids = [f"\udcff{image}" for image in report.image_ids.tolist()]
+    replace(report, image_ids=np.array(ids)).save(place / "0.npz")
+    cell = {"cell_type": "markdown", "source": "# \ud800", "metadata": {}}
+    (place / "01_bad.ipynb").write_text(json.dumps({"cells": [cell]}))
+    (place / "bad.png").write_bytes(b"")
+    record["figures"] = [{"file": "bad.png", "caption": ""}]
+    spoil_film(place, record)
+
+
+def spoil_category(place, record):
+    record["reports"][0]["category"] = "bogus"
+
+
 def spoil_calibration(calibration):
     """Keep a network with what is no calibration."""
 
@@ -295,6 +311,8 @@ SPOILT = {
     "list": ("net.safetensors: expected the network", spoil_calibration([1, 2])),
     "empty": ("net.safetensors: expected the network", spoil_calibration({"log_lr": [1]})),
     "data": ("run.json: expected a record", lambda place, record: record.update(data={})),
+    "names": ("bad.png: expected a PNG or JPEG", spoil_names),
+    "category": ("run.json: expected a record", spoil_category),
 }
 
 
@@ -394,6 +412,25 @@ def test_results_of_two_rules_never_share_a_table(runs, tmp_path):
     assert old.count("| method |") == 1 and not table_rows(old, "patterns")
 
 
+@pytest.mark.parametrize("rule", ["eer and f1", "far 0.01 and f1"])
+def test_results_of_every_rule_get_into_the_readme(tmp_path, rule):
+    record = chapter(tmp_path, "02_x", [("a", make_report(rule=rule), 0.8)])
+    write_record(tmp_path / "02_x", record)
+    assert f"pairs of strangers; at dev thresholds of {rule}." in results_tables(
+        [tmp_path], tmp_path
+    )
+
+
+def test_a_record_may_lack_what_its_form_does_not_require(tmp_path):
+    record = chapter(tmp_path, "02_x", status="failed")
+    for name in ("threads", "precision", "malloc"):
+        del record["device"][name]
+    write_record(tmp_path / "02_x", record)
+    assert "cause unknown" in build_report(tmp_path).read_text("utf-8")
+    write_record(tmp_path / "02_x", record | {"status": "done"})
+    assert "a CPU, 2 cores</dd>" in build_report(tmp_path).read_text("utf-8")
+
+
 def test_the_first_table_has_eight_rows_at_most(tmp_path):
     folder = tmp_path / "outputs"
     for k in range(12):
@@ -445,6 +482,12 @@ def test_the_command_writes_report_and_readme(runs, tmp_path, monkeypatch):
     assert result.exit_code == 0, repr(result.exception)
     assert result.output == "outputs/lfw-cpu/report.html\nREADME.md\n"
     assert readme.read_text() == f"{BEGIN}\n{results_tables([runs], tmp_path)}\n{END}\n"
+
+
+def test_a_readme_that_is_not_in_utf_8_is_named(runs, tmp_path):
+    (tmp_path / "README.md").write_bytes(b"\xff" + f"{BEGIN}\n{END}".encode())
+    with pytest.raises(ValueError, match="README.md: expected text in UTF-8, got 'utf-8' codec"):
+        write_results(tmp_path / "README.md", [runs])
 
 
 @pytest.mark.parametrize("text", ["no marks", f"{END} {BEGIN}", f"{BEGIN} {BEGIN} {END}"])

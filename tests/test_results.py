@@ -14,6 +14,7 @@ from records import add_report, add_training, make_record, make_report, write_re
 
 import facelab as fl
 from facelab.faces import draw_pairs
+from facelab.study import results
 from facelab.study.record import Run
 
 
@@ -370,6 +371,32 @@ def test_the_same_results_in_two_folders_get_names_that_differ(folder):
     twice = fl.load_shown(folder)
     assert len({one.name for one in twice}) == len(twice) == 2 * len(once) - 1
     assert sum(one.is_best for one in twice) == 1
+    for place in (folder, folder / "copy"):  # what is damaged twice is named twice
+        next((place / "03_others").glob("pixels*.npz")).write_bytes(b"no report")
+    damaged = [one.name for one in fl.load_shown(folder) if one.problem]
+    assert len(set(damaged)) == len(damaged) == 2
+
+
+def test_a_method_may_be_called_as_another_is_where_two_have_its_name(tmp_path):
+    for place, methods in {"a": ["m", "m (2)"], "b": ["m"]}.items():
+        record = make_record("00_x")
+        (tmp_path / place).mkdir()
+        for seed, method in enumerate(methods):
+            add_report(record, tmp_path / place, method, make_report(seed=seed))
+        write_record(tmp_path / place, record)
+    shown = fl.load_shown(tmp_path)
+    assert [one.name for one in shown] == ["00 · m", "00 · m (2)", "00 · m (3)"]
+
+
+def test_pairs_too_many_for_a_page_do_not_stop_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "MOST_PAIRS", 300)
+    record = make_record("00_x")
+    for method, n in {"few": 200, "many": 400}.items():
+        add_report(record, tmp_path, method, make_report(n=n))
+    write_record(tmp_path, record)
+    few, many = fl.load_shown(tmp_path)
+    assert few.report and not few.problem
+    assert many.problem == "more than 300 pairs" and many.report is None
 
 
 @pytest.mark.parametrize("read", [fl.load_results, fl.trainings])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
+from facelab import files
 from facelab.faces import Faces, Pairs
 from facelab.verification import (
     FARS,
@@ -1049,6 +1050,7 @@ def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):
         ({"synthetic": np.array([True, False])}, "expected synthetic of kind bool, got"),
         ({"source": None}, "expected source of kind str, got None"),
         ({"rule": np.array(["f1"])}, "expected rule of kind str"),
+        ({"distances": np.full(6, 1e300)}, "expected finite distances from 0 to 3.4.*, got 1e"),
         ({"image_ids": np.full((24, 2), "a"), "people": np.full((24, 2), "a")}, "for each image"),
     ],
 )
@@ -1071,12 +1073,22 @@ def test_a_file_that_is_no_report_is_refused(tmp_path):
     np.savez(path, distances=np.ones(3))
     with pytest.raises(ValueError, match=r"expected \['distances', 'f1_threshold'"):
         Report.load(path)
+    path.write_bytes(b"no zip")
+    with pytest.raises(ValueError, match="got ValueError.'expected an .npz file, got another'"):
+        Report.load(path)  # and no advice to load it as a pickle
     np.save(tmp_path / "other.npy", np.ones(3))
     (tmp_path / "other.npy").rename(path)
     with pytest.raises(ValueError, match=no_report):
         Report.load(path)
     with pytest.raises(FileNotFoundError, match="none.npz"):
         Report.load(tmp_path / "none.npz")
+
+
+def test_a_file_that_unpacks_to_far_more_than_itself_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "AT_LEAST", 1_000_000)
+    np.savez_compressed(tmp_path / "bomb.npz", distances=np.zeros(10_000_000, np.uint8))
+    with pytest.raises(ValueError, match="expected arrays of at most 1,000,000 bytes, got 10,000,"):
+        Report.load(tmp_path / "bomb.npz")
 
 
 def test_view_2_is_the_mean_over_folds_with_its_standard_error():

@@ -186,6 +186,7 @@ def inline(meta: dict, buffers: list[bytes]) -> str:
     """Write a payload as JSON that may stand in a script element of a page."""
     texts = [base64.b64encode(buffer).decode() for buffer in buffers]
     text = json.dumps({"meta": meta, "buffers": texts}, ensure_ascii=False)
+    text = text.encode(errors="backslashreplace").decode()  # half a character as JSON writes it
     for sign in "<\u2028\u2029":  # could end the element, or a line of the script
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text

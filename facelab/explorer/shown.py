@@ -8,8 +8,9 @@ import numpy as np
 from facelab import verification
 from facelab.checks import expect, numbers, places, truths
 from facelab.faces import Faces, Pairs
-from facelab.files import loaded
+from facelab.files import loaded, read_arrays
 from facelab.verification import Calibration, Report, auc
+from facelab.verification.sweep import FARTHEST
 
 BINS = np.linspace(0, 2, 41)  # of a film's histograms
 
@@ -49,16 +50,16 @@ class Film:
         """Read what `save` wrote; anything else is a ValueError that names the file."""
 
         def read(path):
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                epoch, splits = places("epoch", file["epoch"]), {}
-                for name in [key.removesuffix("_same") for key in file if key.endswith("_same")]:
-                    distances, same = file[f"{name}_distance"], truths("same", file[f"{name}_same"])
-                    numbers("distances", distances, low=0)
-                    fits = distances.shape == (*epoch.shape, *same.shape)
-                    if not fits or distances.ndim != 2 or not distances.size:
-                        raise ValueError("arrays that do not fit")
-                    splits[name] = distances, same
-                return cls(epoch, source, synthetic, splits)
+            arrays = read_arrays(path)
+            epoch, splits = places("epoch", arrays["epoch"]), {}
+            for name in [key.removesuffix("_same") for key in arrays if key.endswith("_same")]:
+                distances, same = arrays[f"{name}_distance"], truths("same", arrays[f"{name}_same"])
+                numbers("distances", distances, 0, 1.01 * FARTHEST)
+                fits = distances.shape == (epoch.size, same.size) and epoch.ndim == same.ndim == 1
+                expect(fits and distances.size, "arrays that fit", f"others of {name}")
+                splits[name] = distances, same
+            expect(splits, "watched distances", "none")
+            return cls(epoch, source, synthetic, splits)
 
         return loaded(read, path, "a film of a training")
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 import joblib
@@ -15,6 +16,7 @@ from facelab.baselines import raw_pixels
 from facelab.checks import kinds
 from facelab.data.copies import is_aligned, side_of
 from facelab.embedding import averaged, embed
+from facelab.explorer.payload import MOST_PAIRS
 from facelab.explorer.shown import Film, Shown
 from facelab.models import load_network, network_settings
 from facelab.study.reading import opened, read_runs
@@ -188,10 +190,9 @@ def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     runs.sort(key=lambda run: newest[run[1]["profile"]], reverse=True)
     for place, record in runs:
         shown += _shown_of(place, record, len(newest) > 1, problems)
-    shown = _marked(shown)
     for place, why in problems:
         shown.append(Shown(f"{place.parent.name}/{place.name}", problem=why[:300]))
-    return shown
+    return _marked(shown)
 
 
 def _marked(shown: list[Shown]) -> list[Shown]:
@@ -205,13 +206,12 @@ def _marked(shown: list[Shown]) -> list[Shown]:
         return 2 - report.synthetic, is_own, np.nan_to_num(auc(report.distances, report.same))
 
     best = max(shown, key=rank, default=None)
-    seen, marked = Counter(), []
+    marked = {}
     for one in shown:
-        seen[one.name] += 1
-        n = seen[one.name]
-        name = one.name if n == 1 else f"{one.name} ({n})"
-        marked.append(replace(one, name=name, is_best=one is best))
-    return marked
+        names = (f"{one.name} ({n})" for n in count(2))
+        name = next(name for name in chain([one.name], names) if name not in marked)
+        marked[name] = replace(one, name=name, is_best=one is best)
+    return list(marked.values())
 
 
 def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[Shown]:
@@ -231,6 +231,9 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
     for entry in record["reports"]:
         report = _report(place, entry, problems)
         if report is None:
+            continue
+        if len(report) > MOST_PAIRS:
+            problems.append((place / entry["file"], f"more than {MOST_PAIRS:,} pairs"))
             continue
         method = entry["method"]
         pairs = f", {entry['split']}" if times[method] > 1 else ""

@@ -1,11 +1,13 @@
 """What the runs of a study came to: the best of each chapter, and the tables of the README."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from facelab.checks import expect
+from facelab.files import loaded
 from facelab.study.reading import read_runs
 from facelab.study.record import CATEGORIES
 from facelab.study.results import comparable, results_in
@@ -74,7 +76,7 @@ def _links(records: Mapping[Path, dict], root: Path) -> dict[str, str]:
 def write_results(readme: str | Path, folders: Iterable[str | Path]) -> None:
     """Put the tables of `results_tables` between the two marks of a README, once each in it."""
     readme = Path(readme)
-    text = readme.read_text(encoding="utf-8")
+    text = loaded(partial(Path.read_text, encoding="utf-8"), readme, "text in UTF-8", "save it so")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end) or BEGIN in rest or END in after:

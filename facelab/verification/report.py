@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from facelab.checks import expect, kinds, numbers, places, real, truths, whole
-from facelab.files import loaded
+from facelab.files import loaded, read_arrays
 from facelab.verification.intervals import FEWEST, supported, units
 from facelab.verification.sweep import FARS, Sweep, area, eer, rates, tar, too_few
 
 RULES = "given|f1|(accuracy|eer|far [0-9.e-]+) and f1"  # a pattern
 OF_PAIRS = ("distances", "same", "fold", "left", "right", "known_errors")  # arrays of a report
 MOST_RESAMPLES = 1_000_000
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @kinds
@@ -66,7 +67,7 @@ class Report:
         no_errors = np.zeros(np.size(self.same), bool)
         known = no_errors if self.known_errors is None else self.known_errors
         checked = {
-            "distances": np.float32(numbers("distances", self.distances, low=0)),
+            "distances": np.float32(numbers("distances", self.distances, 0, LARGEST)),
             "same": truths("same", self.same),
             "known_errors": truths("known_errors", known),
             "fold": places("fold", self.fold),
@@ -277,10 +278,10 @@ class Report:
         """Read a report that `save` wrote; anything else is a ValueError that names the file."""
 
         def read(path):
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                expected = sorted(field.name for field in fields(cls))
-                expect(sorted(file.files) == expected, str(expected), sorted(file.files))
-                return cls(**{k: v if v.ndim else v.item() for k, v in file.items()})
+            arrays = read_arrays(path)
+            expected = sorted(field.name for field in fields(cls))
+            expect(sorted(arrays) == expected, str(expected), sorted(arrays))
+            return cls(**{k: v if v.ndim else v.item() for k, v in arrays.items()})
 
         return loaded(read, path, "a report of tested pairs")
 
