@@ -249,6 +249,39 @@ def test_a_claim_that_neither_holds_nor_does_not_is_refused(holds):
         make_run().claim("half", 0.5, holds=holds)
 
 
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        (lambda run: run.note(5), "note must be string"),
+        (lambda run: run.note("\ud800"), "surrogates not allowed"),
+        (lambda run: run.claim(5, 0.3, holds=True), "claim.sentence must be string"),
+        (lambda run: run.claim("s", 0.3, holds=True, form="9.3f"), "claim.format must match"),
+        (lambda run: run.result("auc", 0.3, method="m", seed="0"), "result.seed must be integer"),
+        (lambda run: run.result("auc", 1e308), "result.value must be smaller"),
+        (lambda run: run.figure(plt.subplots()[1], "a", None), "figure.caption must be string"),
+        (lambda run: run.looked_at_test(-1), "expected times a whole number of 0 or more"),
+    ],
+)
+def test_what_no_reader_of_a_record_would_take_is_refused_at_once(record, told):
+    run = make_run()
+    with pytest.raises(ValueError, match=told) as error:
+        record(run)
+    assert "\n" not in str(error.value)
+    assert not run.entries["notes"] and not run.entries["claims"] and not run.rows
+
+
+def test_two_figures_never_share_a_file(tmp_path):
+    run = make_run(tmp_path)
+    run.figure(plt.subplots()[1], "a", "first")
+    first = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(ValueError, match="expected figures of names of their own, got a second a"):
+        run.figure(plt.subplots(1, 2)[1], "a", "second")
+    assert (tmp_path / "a.png").read_bytes() == first
+    of_no_folder = make_run()
+    for _ in range(2):  # a cell may be executed again
+        of_no_folder.figure(plt.subplots()[1], "a", "first")
+
+
 @pytest.mark.parametrize("name", ["../other", "a/b", "/etc/x", "..", ""])
 def test_no_file_of_a_run_gets_out_of_its_folder(tmp_path, name):
     run = make_run(tmp_path / "run")

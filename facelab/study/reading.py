@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import fastjsonschema
 
 from facelab.checks import one_line
 from facelab.files import loaded
+from facelab.study.writing import strict_json
 
 SCHEMA = 2
 LISTS = ("results", "trainings", "reports", "figures", "claims", "notes")
-NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}}
+NOTHING = {"profile": "", "seconds": 0, "test_looks": 0, "finished": "", "data": {}, "cause": ""}
 NOTHING |= {name: [] for name in LISTS}
 TO_DO = "run the chapter again, or delete the file"
 log = logging.getLogger(__name__)
@@ -56,6 +58,21 @@ def read_record(path: Path) -> dict:
     except (ValueError, RecursionError) as e:
         raise ValueError(one_line(f"{expected} {e}; {TO_DO}")) from None
     return record
+
+
+def check_part(of: str, part) -> None:
+    """Refuse what cannot be in the list `of` of a record, one of `LISTS`; a ValueError."""
+    try:
+        _form_of(of)(json.loads(strict_json(part)))
+    except (TypeError, ValueError) as e:
+        said = str(e).replace("data", of.removesuffix("s"), 1)
+        raise ValueError(one_line(f"expected what a record can hold, got {said}")) from None
+
+
+@cache
+def _form_of(of: str) -> Callable:
+    form = _FORM["properties"][of]["items"] | {"definitions": _FORM["definitions"]}
+    return fastjsonschema.compile(form, use_default=False)
 
 
 def _finite(text: str) -> float | None:

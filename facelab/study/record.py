@@ -14,14 +14,14 @@ import pandas as pd
 import torch
 
 from facelab.baselines import raw_pixels
-from facelab.checks import expect, kinds, of_kind, real
+from facelab.checks import expect, kinds, of_kind, real, whole
 from facelab.explorer.shown import Film
 from facelab.faces import Faces
 from facelab.models import save_network
 from facelab.plots import encode
 from facelab.progress import IN_BATCH
 from facelab.study.provenance import commit, device, parameters, versions
-from facelab.study.reading import LISTS, SCHEMA, inside
+from facelab.study.reading import LISTS, SCHEMA, check_part, inside
 from facelab.study.rows import Rows, estimated
 from facelab.study.writing import COLUMNS, claim_row, portable, slug, write_json
 from facelab.train import fit
@@ -165,7 +165,7 @@ class Run(Rows):
             "images_per_second": round(float(history["images_per_second"].median()), 1),
             "film": film,
         }
-        self.entries["trainings"].append(about | budget | training.settings)
+        self._add("trainings", about | budget | training.settings)
         watched = training.distances.drop_duplicates("split")[["split", "role"]]
         for on in watched.to_dict("records"):
             self.result("watched_auc", history[f"{on['split']}_auc"].iloc[-1], **about, **on)
@@ -226,7 +226,7 @@ class Run(Rows):
         about |= {"rule": report.rule, "seen": report.seen, "file": file, "network": None}
         about |= {"category": category, "outside_data": outside_data}
         about["training"] = method if training is None else training
-        self.entries["reports"].append(about | photos)
+        self._add("reports", about | photos)
 
     def keep_network(self, method: str, split: str, model, architecture: dict, **settings) -> None:
         """Keep the network behind the recorded report of `method` on `split`, with its SHA-256.
@@ -249,8 +249,10 @@ class Run(Rows):
         IPython.display.display(IPython.display.Image(picture.data))
         file = f"{name}{picture.suffix}"
         if self.out:
+            taken = [figure["file"] for figure in self.entries["figures"]]
+            expect(file not in taken, "figures of names of their own", f"a second {file}")
             self.path(file).write_bytes(picture.data)
-        self.entries["figures"].append({"file": file, "caption": caption})
+        self._add("figures", {"file": file, "caption": caption})
 
     def claim(self, sentence: str, measured: float | Estimate, *, holds, form=".3f") -> None:
         """Record what is said, what was measured, and whether it holds.
@@ -265,7 +267,7 @@ class Run(Rows):
         claim["n"] = measured.n if isinstance(measured, Estimate) else None
         claim |= {"holds": bool(of_kind(f"holds of {sentence!r}", holds, bool)), "format": form}
         claim_row(claim)  # refuses a form that cannot write it
-        self.entries["claims"].append(claim)
+        self._add("claims", claim)
 
     def claims(self) -> Claims:
         """Return the claims as a table: claim, measured, 95 % interval, holds, see `claim_row`."""
@@ -273,11 +275,16 @@ class Run(Rows):
 
     def looked_at_test(self, times: int = 1) -> None:
         """Count further looks at results on test pairs; `verify` and `report` do so themselves."""
-        self.entries["test_looks"] += times
+        self.entries["test_looks"] += whole("times", times, 0)
 
     def note(self, text: str) -> None:
         """Add a remark in words."""
-        self.entries["notes"].append(text)
+        self._add("notes", text)
+
+    def _add(self, of: str, part) -> None:
+        """Record a part of the list `of`; what no reader would take is refused now, not at last."""
+        check_part(of, part)
+        self.entries[of].append(part)
 
     def finish(self) -> None:
         """Write ``run.json``, whole or not at all; its status says that the run is done.

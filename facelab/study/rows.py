@@ -6,6 +6,7 @@ from collections import namedtuple
 import pandas as pd
 
 from facelab.checks import expect
+from facelab.study.reading import check_part
 from facelab.verification import Estimate, difference_of, mean_of
 
 Key = namedtuple("Key", "method seed split role metric")  # what a number is, and on which pairs
@@ -29,6 +30,7 @@ class Rows:
         """
         key = Key(method, seed, split, role, metric)
         expect(key not in self.rows, "one number for each key", f"a second for {key}")
+        check_part("results", key._asdict() | estimated(value)._asdict())
         self.rows[key] = estimated(value)
 
     def over_seeds(self, metric: str, split: str = "View 1 test") -> pd.DataFrame:

@@ -159,11 +159,18 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: Path, value) -> None:
-    """Write strict JSON: numbers that are not finite become null."""
+def strict_json(value) -> str:
+    """Return strict JSON: numbers that are not finite become null, half a character is refused."""
     loose = json.dumps(value, default=np.generic.item)
     strict = json.loads(loose, parse_constant=lambda not_finite: None)
-    write_text(path, json.dumps(strict, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(strict, indent=1, ensure_ascii=False)
+    text.encode()
+    return text
+
+
+def write_json(path: Path, value) -> None:
+    """Write `strict_json`."""
+    write_text(path, strict_json(value) + "\n")
 
 
 def remove_checkpoints(folder: Path) -> None:
