@@ -22,6 +22,7 @@ from facelab.verification import Calibration
 SMALLEST_OF_RESNET = 17  # pixels a side: of 16, the map before its last stride is one pixel
 WIDEST = 65_536  # values of an embedding, channels, pixels of a side
 EXPECTED = "a network of save_network"
+TO_DO = "delete it, or name another one"
 CLOSE = 0.01  # how far float16 may be off, of the length of a channel's weights
 ANY_OTHER = "facelab.export_onnx(model, path, image_size=...) writes any other network"
 
@@ -173,12 +174,12 @@ def save_network(path: str | Path, model: nn.Module, architecture: dict, **setti
 def load_network(path: str | Path) -> tuple[nn.Module, dict]:
     """Read a network that `save_network` wrote: in float32, ready to embed, and its settings."""
     settings = network_settings(path)
-    return loaded(_with_weights, path, EXPECTED), settings
+    return loaded(_with_weights, path, EXPECTED, TO_DO), settings
 
 
 def network_settings(path: str | Path) -> dict:
     """Read the settings of a network that `save_network` wrote, without its weights."""
-    return loaded(lambda _: check_settings(_said(path, "settings")), path, EXPECTED)
+    return loaded(lambda _: check_settings(_said(path, "settings")), path, EXPECTED, TO_DO)
 
 
 def check_settings(settings: dict) -> dict:

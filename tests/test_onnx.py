@@ -173,11 +173,44 @@ def test_a_network_for_one_image_at_a_time_is_fed_one_at_a_time(tmp_path):
     many = fl.onnx_model(flat(tmp_path / "many.onnx"), image_size=4)(faces)
     one = fl.onnx_model(flat(tmp_path / "one.onnx", (1, 3, 4, 4)), image_size=4)(faces)
     np.testing.assert_array_equal(one, many)
+    two = fl.onnx_model(flat(tmp_path / "two.onnx", (2, 3, 4, 4)), image_size=4)(faces)
+    np.testing.assert_array_equal(two, many)  # the last batch is of one image
+
+
+@needs_onnx
+def test_a_network_in_half_precision_is_fed_so(tmp_path):
+    import onnx
+
+    model = onnx.load(flat(tmp_path / "flat.onnx"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(model, tmp_path / "half.onnx")
+    faces = faces_of(np.arange(144, dtype=np.uint8).reshape(3, 3, 4, 4))
+    whole, half = (fl.onnx_model(tmp_path / f"{n}.onnx", image_size=4) for n in ("flat", "half"))
+    assert half(faces).dtype == np.float32
+    np.testing.assert_allclose(half(faces), whole(faces), atol=1e-3)
+
+
+@needs_onnx
+def test_weights_beside_an_onnx_file_are_not_taken_from_wherever_one_stands(tmp_path, monkeypatch):
+    import onnx
+    from onnx import helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.ones((48, 2), np.float32), "w")
+    nodes = [helper.make_node("Flatten", ["images"], ["f"])]
+    nodes.append(helper.make_node("MatMul", ["f", "w"], ["out"]))
+    path = graph(tmp_path / "net.onnx", ("B", 3, 4, 4), nodes, constants=[weights])
+    fl.onnx_model(path, image_size=4)
+    beside = {"save_as_external_data": True, "location": "w.data", "size_threshold": 0}
+    onnx.save(onnx.load(path), path, **beside)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="net.onnx: expected an ONNX file with its weights in it"):
+        fl.onnx_model(path, image_size=4)
 
 
 @needs_onnx
 def test_wrong_onnx_files_sizes_and_numbers_are_refused_in_one_line(tmp_path):
-    from onnx import helper
+    from onnx import helper, numpy_helper
 
     path = flat(tmp_path / "flat.onnx")
     faces = faces_of(np.zeros((2, 3, 4, 4), np.uint8))
@@ -190,6 +223,9 @@ def test_wrong_onnx_files_sizes_and_numbers_are_refused_in_one_line(tmp_path):
         helper.make_node("Flatten", ["x"], ["out"]),
     ]
     log = graph(tmp_path / "log.onnx", shape, nodes)  # of -1
+    seven = numpy_helper.from_array(np.array([7, 4]), "s")
+    nodes = [helper.make_node("Reshape", ["images", "s"], ["out"])]
+    reshaped = graph(tmp_path / "reshaped.onnx", shape, nodes, constants=[seven])
     wrong = {
         "expected an ONNX file": lambda: fl.onnx_model(tmp_path / "text.onnx"),
         "expected one input of shape": lambda: fl.onnx_model(path, image_size=5),
@@ -201,11 +237,20 @@ def test_wrong_onnx_files_sizes_and_numbers_are_refused_in_one_line(tmp_path):
         ),
         "expected embeddings of shape": lambda: fl.onnx_model(same, image_size=4)(faces),
         "expected finite embeddings": lambda: fl.onnx_model(log, image_size=4)(faces),
+        "expected a network that takes": lambda: fl.onnx_model(reshaped, image_size=4)(faces),
     }
     for message, call in wrong.items():
         with pytest.raises(ValueError, match=message) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+@needs_onnx
+def test_a_network_is_not_written_over_by_what_it_is_exported_to(network_file):
+    before = network_file.read_bytes()
+    with pytest.raises(ValueError, match="expected a file \\*.onnx to write, got .*safetensors"):
+        fl.export_onnx(network_file, network_file)
+    assert network_file.read_bytes() == before
 
 
 @needs_onnx
@@ -257,11 +302,19 @@ def test_wrong_stored_embeddings_are_refused_in_one_line(tmp_path, some_faces):
     assert "got none of 1: Person_69_0001" in refused(good[:-1], ids[:-1])
     assert "expected embeddings of shape (70, size), got" in refused(good[0], ids)
     assert "table.npy: expected image ids, one a line, in" in refused(good, None)
-    np.savez(tmp_path / "table.npz", embeddings=good)
-    with pytest.raises(
-        ValueError, match="table.npz: expected a .npz file of embeddings and image_ids"
-    ):
-        fl.embeddings_of(tmp_path / "table.npz")
+    for more in ({}, {"image_ids": np.array("x")}, {"image_ids": np.array([ids])}):
+        np.savez(tmp_path / "table.npz", embeddings=good, **more)
+        with pytest.raises(
+            ValueError, match="table.npz: expected a .npz file of embeddings and image_ids"
+        ):
+            fl.embeddings_of(tmp_path / "table.npz")
+    np.save(path, good)
+    beside = tmp_path / "table.txt"
+    beside.write_text("\ufeff" + "\n".join(ids), "utf-8")  # with the mark of Windows
+    assert len(fl.embeddings_of(path)(some_faces)) == 70
+    beside.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="table.txt: expected image ids in UTF-8, got"):
+        fl.embeddings_of(path)
     with open(path, "wb") as file:
         np.savez(file, good)
     for content in (b"no numbers", b"", path.read_bytes()[:-9]):

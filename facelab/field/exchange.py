@@ -14,16 +14,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facelab.checks import as_json, expect, expect_in, extra, kinds, numbers, whole
-from facelab.embedding import averaged, looks
+from facelab.checks import as_json, expect, expect_in, extra, kinds, numbers, one_each, whole
+from facelab.embedding import averaged, expecting, looks
 from facelab.faces import Faces
-from facelab.files import loaded
+from facelab.files import loaded, read_arrays, write_whole
 from facelab.models import check_settings, load_network
 from facelab.progress import Progress
 
 INSIGHTFACE = {"image_size": 112, "colours": "RGB", "mean": 127.5, "scale": 1 / 127.5}
 STUDY = {"colours": "RGB", "mean": 127.5, "scale": 1 / 127.5}  # as `to_float` does it
 CLOSE = 1e-5  # between a network and its ONNX file, in embeddings of unit length
+FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}  # of images, as ONNX has them
+WEIGHTS_IN = "session.model_external_initializers_file_folder_path"  # onnxruntime's
 BATCH = 16  # images, each of which a network may look at in 18 ways
 
 
@@ -55,8 +57,10 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
     expect(not unknown, ", ".join(INSIGHTFACE), ", ".join(sorted(unknown)))
     runtime = extra("onnxruntime", "onnxruntime", "onnx")
     content = path.read_bytes()
-    start = partial(runtime.InferenceSession, providers=["CPUExecutionProvider"])
-    session = loaded(lambda _: start(content), path, "an ONNX file", "name another")
+    options = runtime.SessionOptions()
+    options.add_session_config_entry(WEIGHTS_IN, str(path))  # no folder: none elsewhere are found
+    start = partial(runtime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
+    session = loaded(lambda _: start(), path, "an ONNX file with its weights in it", "name another")
     written = session.get_modelmeta().custom_metadata_map.get("facelab", "{}")
     known = loaded(lambda _: check_settings(json.loads(written)), path, "an ONNX file of facelab")
     about = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
@@ -68,7 +72,9 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
         expect(is_fit, f"one or three numbers as {name}", about[name])
     _check_shapes(session, side, path.name)
     (given,) = session.get_inputs()
-    n_images = given.shape[0] if isinstance(given.shape[0], int) else BATCH
+    fixed = given.shape[0] if isinstance(given.shape[0], int) else 0
+    n_images = fixed or BATCH
+    expect_in(path.name, given.type in FLOATS, f"images of {' or '.join(FLOATS)}", given.type)
     mean, scale = (np.reshape(np.float32(about[name]), (-1, 1, 1)) for name in ("mean", "scale"))
     channels = slice(None, None, -1 if about["colours"] == "BGR" else 1)
 
@@ -79,8 +85,12 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
         out = []
         for start in Progress(range(0, len(faces), n_images), path.name, delay=5):
             images = faces.batch(slice(start, start + n_images))[:, channels]
-            images = (images - mean) * scale  # (B, 3, side, side)
-            out += session.run(None, {given.name: images})
+            n_missing = max(0, fixed - len(images))
+            images = np.pad(images, [(0, n_missing), (0, 0), (0, 0), (0, 0)])
+            images = FLOATS[given.type]((images - mean) * scale)  # (B, 3, side, side)
+            with expecting(f"a network that takes images of shape {images.shape} in {path.name}"):
+                (table,) = session.run(None, {given.name: images})
+                out.append(np.float32(table[: len(table) - n_missing]))
         return _checked(np.concatenate(out), len(faces), path.name)
 
     embed.about = about
@@ -128,14 +138,15 @@ def embeddings_of(
         numbers of ids, an id that is there twice and, later, an image without one are ValueErrors.
     """
     path = Path(path)
-    is_npz = path.suffix == ".npz"
+    is_npz = path.suffix.lower() == ".npz"
     expected = "a .npz file of embeddings and image_ids" if is_npz else "a .npy file of numbers"
     table, stored = loaded(_read, path, expected)
     image_ids = stored if image_ids is None else image_ids
     beside = path.with_suffix(".txt")
     if image_ids is None:
         expect_in(path.name, beside.is_file(), f"image ids, one a line, in {beside}", "none")
-        image_ids = beside.read_text("utf-8").splitlines()
+        lines = partial(Path.read_text, encoding="utf-8-sig")  # without the mark of Windows
+        image_ids = loaded(lines, beside, "image ids in UTF-8", "save it so").splitlines()
     ids = pd.Index([str(image) for image in image_ids], dtype=object)
     _checked(table, len(ids), path.name)
     if not ids.is_unique:
@@ -154,11 +165,12 @@ def embeddings_of(
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    with open(path, "rb") as file:  # which NumPy would leave open
-        if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
+        with open(path, "rb") as file:  # which NumPy would leave open
             return np.lib.format.read_array(file, allow_pickle=False), None
-        with np.load(file, allow_pickle=False) as arrays:
-            return arrays["embeddings"], arrays["image_ids"]
+    arrays = read_arrays(path)
+    table, image_ids = arrays["embeddings"], arrays["image_ids"]
+    return table, one_each("image_ids", image_ids, len(table))
 
 
 class _Embedding(nn.Module):
@@ -196,6 +208,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     *_, runtime = [extra(name, name, "onnx") for name in ("onnx", "onnxscript", "onnxruntime")]
     path = Path(path)
     expect(path.parent.is_dir(), "a folder that is there", path.parent)
+    expect(path.suffix.lower() == ".onnx", "a file *.onnx to write", path)
     if not isinstance(network, nn.Module):
         network, known = load_network(network)
         settings = known | settings
@@ -228,5 +241,5 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     (found,) = session.run(None, {"images": images.numpy()})
     off = np.abs(found - expected).max()
     expect(off <= CLOSE, f"an ONNX file within {CLOSE} of the network", f"{off:.2g} off")
-    path.write_bytes(content)
+    write_whole(path, partial(Path.write_bytes, data=content))
     return about
