@@ -232,6 +232,7 @@ def test_a_photo_that_has_changed_is_searched_and_written_again_and_the_others_a
     fl.align(tmp_path / "theirs", out, progress=False)
     assert searched[3:] == [(92, 80)] and colour_of(out / "A" / "a.png.jpg") == 2
     known = pd.read_csv(out / "landmarks.csv").drop(columns="photo")
+    assert known["file"].tolist() == ["A/a.png.jpg"]
     known.to_csv(out / "landmarks.csv", index=False)  # taken for any photo, then for these
     write_photo(tmp_path / "theirs" / "A" / "a.png", "red", (93, 80))
     fl.align(tmp_path / "theirs", out, progress=False)
@@ -284,12 +285,26 @@ def test_what_is_damaged_in_the_folder_is_named_or_made_again(tmp_path, searched
         assert photo.read_bytes() == whole
     assert len(searched) == 1
     header = ",".join(["file", "faces", *COORDINATES])
-    for text in ("", "a,b\n1,2\n", f"{header}\na,1{',x' * 10}\n"):
+    row = f"\nA/a.jpg,1{',5' * 10}"
+    lines = ("", "a,b\n1,2\n", f"{header}\na,1{',x' * 10}\n", header + row + row)
+    for text in (*lines, header + row.replace("5", "inf", 1)):
         (out / "landmarks.csv").write_text(text)
         with pytest.raises(ValueError, match="landmarks.csv: expected a table of landmarks, got"):
             fl.align(tmp_path / "mine", out, progress=False)
+    (out / "landmarks.csv").write_text(header + row)  # all at one place
+    photo.unlink()
+    with pytest.raises(ValueError, match="expected landmarks of a face, got"):
+        fl.align(tmp_path / "mine", out, progress=False)
     with alone_in(out), pytest.raises(ValueError, match="expected a folder of its own"):
         fl.align(tmp_path / "mine", out, progress=False)
+
+
+@pytest.mark.parametrize("margin", [-1, -60, 2.5, 100_000, "3", True])
+def test_a_margin_that_is_none_is_refused_before_any_photo_is_searched(tmp_path, searched, margin):
+    write_photo(tmp_path / "mine" / "A" / "a.jpg")
+    with pytest.raises(ValueError, match="expected margin a whole number from 0 to 1,992, got"):
+        fl.align(tmp_path / "mine", tmp_path / "out", margin=margin, progress=False)
+    assert not searched and not (tmp_path / "out").exists()
 
 
 @needs_detector

@@ -214,6 +214,21 @@ def test_words_where_a_tar_has_numbers_are_refused(tmp_path):
         load(path)
 
 
+def test_a_sparse_member_of_holes_alone_is_not_unpacked(tmp_path, cache):
+    member = tarfile.TarInfo("lfw/A/A_0001.jpg")
+    member.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    hole = b"%011o\0" % 90_000_000
+    header[386:410] = hole + b"%011o\0" % 0  # one piece of no bytes, at its end
+    header[483:495] = hole
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    (tmp_path / "lfw.tgz").write_bytes(gzip.compress(bytes(header) + bytes(1024)))
+    with pytest.raises(ValueError, match="expected one copy, .* got none"):
+        load(tmp_path / "lfw.tgz")
+    assert sum(file.stat().st_size for file in cache.rglob("*.jpg")) == 0
+
+
 @pytest.mark.parametrize("packed", [tarfile, zipfile])
 @pytest.mark.parametrize(
     "names",

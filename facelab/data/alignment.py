@@ -16,12 +16,12 @@ from skimage.transform import SimilarityTransform
 from skimage.util import montage
 from tqdm.contrib.concurrent import thread_map
 
-from facelab.checks import extra, has_columns, kinds
+from facelab.checks import expect, extra, has_columns, kinds, numbers, whole
 from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import decode, decode_all, open_picture, shrink
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import UNLISTED, find_photos
-from facelab.data.packing import Photos, check, refuse_unusable, states_of
+from facelab.data.packing import MOST_SIDE, Photos, check, refuse_unusable, states_of
 from facelab.files import alone_in, loaded, write_whole
 from facelab.progress import Progress
 
@@ -34,6 +34,7 @@ TEMPLATE = np.array(  # (x, y) of both eyes, nose and corners of the mouth in 11
 POINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # as one sees the image
 COORDINATES = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
 COLUMNS = ["file", "faces", *COORDINATES]  # of landmarks.csv
+FARTHEST = 1e6  # coordinate, in pixels
 SAVE_AFTER = 5  # seconds of searching between two writes of the landmarks
 SHOWN = 12  # images on the contact sheet
 
@@ -73,6 +74,7 @@ def align(source: str | Path, out: str | Path, margin: int = 0, progress=True) -
     Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
     Networks", IEEE Signal Processing Letters 2016; Deng et al., "ArcFace", CVPR 2019, section 3.1.
     """
+    margin = whole("margin", margin, 0, (MOST_SIDE - SIDE) // 2)
     photos, is_drawn, folder = _photos(source)
     out = Path(out)
     side = SIDE + 2 * margin
@@ -120,6 +122,7 @@ def aligned(image: Image.Image, points: np.ndarray, margin: int = 0) -> Image.Im
     if np.isnan(points).any():
         return ImageOps.fit(image, (side, side))
     back = SimilarityTransform.from_estimate(TEMPLATE + margin, points)
+    expect(back, "landmarks of a face", points.tolist())  # not all at one place
     return image.transform(
         (side, side), Image.Transform.AFFINE, back.params[:2].ravel(), Image.Resampling.BICUBIC
     )
@@ -181,7 +184,7 @@ def _landmarks(photos: dict[str, str], out: Path, progress: bool) -> pd.DataFram
     if path.exists():
         known = loaded(_read_landmarks, path, "a table of landmarks")
     state = known["file"].map(states)
-    known = known[known["photo"].fillna(state) == state].assign(photo=state)
+    known = known.assign(photo=state)[known["photo"].fillna(state) == state]
     missing = sorted(set(photos) - set(known["file"]))
     if missing:
         _detector()  # or say that it is not installed, before any work
@@ -211,7 +214,10 @@ def _read_landmarks(path: Path) -> pd.DataFrame:
     """Read `COLUMNS`, and in ``photo`` the state of each, which need not be there."""
     known = pd.read_csv(path, dtype={"file": str, "photo": str})
     has_columns("landmarks", known, COLUMNS)
+    known = known.dropna(subset="file")
+    expect(known["file"].is_unique, "each photo once", "one of them again")
     known = known.astype(dict.fromkeys(COORDINATES, float))
+    numbers("coordinates", known[COORDINATES].fillna(0), -FARTHEST, FARTHEST)
     return known.reindex(columns=[*COLUMNS, "photo"]).astype({"photo": object})
 
 
