@@ -1,5 +1,6 @@
 """What a training is in plain values, and its state on disk, for the same training alone."""
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,12 @@ class Checkpoint:
 
     def resume(self, epochs: int, device) -> tuple[list[dict], list[tuple]]:
         """Load the file into the parts, if there is one, and return its rows and distances."""
-        if not self.path or not Path(self.path).exists():
+        if not self.path:
+            return [], []
+        folder = Path(self.path).parent
+        folder.mkdir(parents=True, exist_ok=True)  # or say now that this cannot be
+        expect(os.access(folder, os.W_OK), "a checkpoint's folder that can be written", folder)
+        if not Path(self.path).exists():
             return [], []
         state = loaded(_read, self.path, EXPECTED, TO_DO)
         if differs := difference(self.asked, state["structure"], state["changed"]):
@@ -103,9 +109,7 @@ class Checkpoint:
             "rows": rows,
             "watched": watched,
         }
-        path = Path(self.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, partial(torch.save, state))
+        write_whole(Path(self.path), partial(torch.save, state))
 
     def _changed(self) -> dict[str, object]:
         """Return the attributes that training has changed and no `state_dict` holds, by path."""

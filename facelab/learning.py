@@ -123,7 +123,8 @@ class Learner:
             for parameter in self.loss.parameters():
                 if parameter.grad is not None:
                     parameter.grad = self.fabric.all_reduce(parameter.grad)
-        self.optimizer.step()
+        with expecting("an optimizer that steps without a closure"):
+            self.optimizer.step()
         pairs = mined
         if mined is None or len(mined) == 3:  # how many there are, the device would have to say
             pairs = self.fabric.to_device(get_all_pairs_indices(torch.from_numpy(people)))

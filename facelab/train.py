@@ -17,7 +17,7 @@ from torch.utils.data import Sampler
 
 from facelab.checkpoints import Checkpoint, describe
 from facelab.checks import expect, kinds, real, whole
-from facelab.embedding import embed
+from facelab.embedding import embed, expecting
 from facelab.faces import Faces
 from facelab.learning import Learner, as_module
 from facelab.progress import Progress
@@ -156,10 +156,14 @@ def fit(
     if own := list(loss.parameters()):
         own_lr = lr if loss_lr is None else loss_lr
         groups.append({"params": own, "lr": own_lr, "weight_decay": 0.0})
-    opt = optimizer(groups, lr=lr)
+    made = "optimizer(groups, lr=lr) to return an optimizer"
+    with expecting(made):
+        opt = optimizer(groups, lr=lr)
+    expect(hasattr(opt, "param_groups"), made, type(opt).__name__)
     parts = {"model": model, "loss": loss, "optimizer": opt}
     if scheduler:
-        parts["scheduler"] = scheduler(opt)
+        with expecting("scheduler(optimizer) to return a scheduler"):
+            parts["scheduler"] = scheduler(opt)
         _check_scheduler(parts["scheduler"], epochs)
     for name, kept in keep_best.items():
         kept = fabric.strategy.precision.convert_module(kept)

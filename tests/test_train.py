@@ -4,6 +4,7 @@ import runpy
 import socket
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -272,6 +273,29 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
             fit(network(), 2, checkpoint=tmp_path / "c.pt")
     with pytest.raises(ValueError, match="expected a file for the checkpoint, got the folder"):
         fit(network(), 2, checkpoint=tmp_path)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    model = network()
+    before = deepcopy(model.state_dict())
+    with pytest.raises(OSError, match="file"):
+        fit(model, 1, checkpoint=tmp_path / "file" / "c.pt")
+    assert all(torch.equal(model.state_dict()[name], weight) for name, weight in before.items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"optimizer": lambda groups: None}, r"optimizer\(groups, lr=lr\) to return .* got TypeE"),
+        ({"optimizer": lambda groups, lr: None}, "to return an optimizer, got NoneType"),
+        ({"optimizer": torch.optim.LBFGS}, "an optimizer that steps without a closure, got Type"),
+        ({"scheduler": lambda optimizer, n: None}, r"scheduler\(optimizer\) to return .* got Type"),
+    ],
+)
+def test_an_optimizer_or_a_scheduler_that_does_not_fit_is_named(settings, told):
+    with pytest.raises(ValueError, match=told):
+        fit(network(), 1, **settings)
 
 
 def test_a_used_miner_and_loss_resume_as_fresh_ones_do(tmp_path):
