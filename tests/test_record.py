@@ -204,8 +204,31 @@ def test_a_number_is_recorded_once():
     run = make_run()
     run.result("auc", 0.5, method="a", seed=0)
     run.result("auc", 0.5, method="a", seed=1)
-    with pytest.raises(ValueError, match="expected one number for each key, got a second for"):
+    with pytest.raises(ValueError, match="expected one number for each key, got another for"):
         run.result("auc", 0.6, method="a", seed=1)
+
+
+def test_cells_that_are_run_twice_leave_one_record(tmp_path, faces):
+    run = make_run(tmp_path, faces)
+    dev = faces.with_pairs(replace(faces.pairs, name="dev", role="dev"))
+    objective = partial(losses.TripletMarginLoss, 0.2)
+    settings = {"epochs": 1, "batch_size": 8, "watch": {"dev": dev}}
+
+    def all_cells():
+        run.train("net", 0, tiny_network, faces, objective, **settings)
+        run.verify("pixels", 0, fl.raw_pixels, faces.select(faces.names[:9]), on_others(faces))
+        run.result("auc", math.nan, method="b")
+        run.figure(plt.subplots()[1], "a", "a figure")
+        run.claim("it works", 0.5, holds=True)
+        run.note("a remark")
+        return finished(run)
+
+    once, twice = all_cells(), all_cells()
+    looks = once.pop("test_looks"), twice.pop("test_looks")
+    assert looks == (1, 2)
+    for part in ("results", "trainings", "reports", "figures", "claims", "notes"):
+        assert once[part] == twice[part] and once[part]
+    assert (tmp_path / once["trainings"][0]["film"]).exists()
 
 
 def test_claims_are_a_table_whose_broken_claims_are_red():
@@ -274,12 +297,9 @@ def test_two_figures_never_share_a_file(tmp_path):
     run = make_run(tmp_path)
     run.figure(plt.subplots()[1], "a", "first")
     first = (tmp_path / "a.png").read_bytes()
-    with pytest.raises(ValueError, match="expected figures of names of their own, got a second a"):
+    with pytest.raises(ValueError, match="expected figures of names of their own, got another a"):
         run.figure(plt.subplots(1, 2)[1], "a", "second")
     assert (tmp_path / "a.png").read_bytes() == first
-    of_no_folder = make_run()
-    for _ in range(2):  # a cell may be executed again
-        of_no_folder.figure(plt.subplots()[1], "a", "first")
 
 
 @pytest.mark.parametrize("name", ["../other", "a/b", "/etc/x", "..", ""])

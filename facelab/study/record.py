@@ -151,9 +151,9 @@ class Run(Rows):
         training = fit(model, people, loss, miner, seed=seed, checkpoint=checkpoint, **settings)
         history = training.history
         about = {"method": method, "seed": seed}
-        is_first = not any(entry["method"] == method for entry in self.entries["trainings"])
+        recorded = [part["seed"] for part in self.entries["trainings"] if part["method"] == method]
         film = None
-        if is_first and not trial and len(training.distances):
+        if not recorded and not trial and len(training.distances):
             film = f"{self._slug(method)}_film.npz"
             if self.out:
                 Film.of(training).save(self.path(film))
@@ -165,7 +165,8 @@ class Run(Rows):
             "images_per_second": round(float(history["images_per_second"].median()), 1),
             "film": film,
         }
-        self._add("trainings", about | budget | training.settings)
+        if seed not in recorded:
+            self._add("trainings", about | budget | training.settings)
         watched = training.distances.drop_duplicates("split")[["split", "role"]]
         for on in watched.to_dict("records"):
             self.result("watched_auc", history[f"{on['split']}_auc"].iloc[-1], **about, **on)
@@ -249,8 +250,9 @@ class Run(Rows):
         IPython.display.display(IPython.display.Image(picture.data))
         file = f"{name}{picture.suffix}"
         if self.out:
-            taken = [figure["file"] for figure in self.entries["figures"]]
-            expect(file not in taken, "figures of names of their own", f"a second {file}")
+            captions = {part["file"]: part["caption"] for part in self.entries["figures"]}
+            is_same = captions.get(file, caption) == caption
+            expect(is_same, "figures of names of their own", f"another {file}")
             self.path(file).write_bytes(picture.data)
         self._add("figures", {"file": file, "caption": caption})
 
@@ -282,9 +284,10 @@ class Run(Rows):
         self._add("notes", text)
 
     def _add(self, of: str, part) -> None:
-        """Record a part of the list `of`; what no reader would take is refused now, not at last."""
+        """Record a part of the list `of`, once; what no reader would take is refused at once."""
         check_part(of, part)
-        self.entries[of].append(part)
+        if part not in self.entries[of]:  # a cell may be executed again
+            self.entries[of].append(part)
 
     def finish(self) -> None:
         """Write ``run.json``, whole or not at all; its status says that the run is done.

@@ -24,14 +24,17 @@ class Rows:
         self.rows: dict[Key, Estimate] = {}
 
     def result(self, metric, value, *, method="", seed=None, split="", role="") -> None:
-        """Record a number, or an `Estimate` with its interval; twice the same is a ValueError.
+        """Record a number, or an `Estimate` with its interval.
 
-        `method` and `seed` say what was measured, `split` and `role` on which pairs.
+        `method` and `seed` say what was measured, `split` and `role` on which pairs. Another number
+        of the same is a ValueError; the same number again, as of a cell that is run twice, is not.
         """
         key = Key(method, seed, split, role, metric)
-        expect(key not in self.rows, "one number for each key", f"a second for {key}")
-        check_part("results", key._asdict() | estimated(value)._asdict())
-        self.rows[key] = estimated(value)
+        estimate = estimated(value)
+        check_part("results", key._asdict() | estimate._asdict())
+        known = self.rows.setdefault(key, estimate)
+        told = f"another for {key}; run the notebook from its start"
+        expect(repr(known) == repr(estimate), "one number for each key", told)
 
     def over_seeds(self, metric: str, split: str = "View 1 test") -> pd.DataFrame:
         """Average over seeds, a row per method: mean, error, low, high (Student's t), n (seeds).
