@@ -255,6 +255,8 @@ def test_a_threshold_is_chosen_by_what_was_asked_for(photos, network, tmp_path):
         "got by='nonsense'": ([str(photos)], "--by", "nonsense"),
         "far a finite number": ([str(photos)], "--far", "7"),
         "expected a folder with --by": ([photo, photo], "--by", "eer"),
+        "expected a folder with --by, --far and --out": ([photo, photo], "--out", "x"),
+        "expected two photos with --prior": ([str(photos)], "--prior", "0.1"),
         "expected mean with an ONNX": ([photo, photo], "-p", "mean", "0"),
     }
     for message, (named, *options) in wrong.items():

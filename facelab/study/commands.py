@@ -235,8 +235,8 @@ def align_faces(source, out, margin):
 @click.option("-p", "preprocessing", **NAMED, help="Of *.onnx: image_size, colours, mean, scale.")
 @click.option("--by", metavar="RULE", help="Of a folder's threshold: accuracy, f1, eer or far.")
 @click.option("--far", type=float, help="The most that it may falsely accept, such as 0.01.")
-@click.option("--out", default="outputs/photos", help="Where the report goes.")
-@click.option("--prior", default=0.5, help="P(same) before the photos are seen.")
+@click.option("--out", metavar="DIR", help="Of a folder's report; else outputs/photos.")
+@click.option("--prior", type=float, help="Of two photos: P(same) before they are seen; else 0.5.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; null: an end that is open.")
 def verify(photos, model, preprocessing, by, far, out, prior, as_json):
     """Verify a folder of people, or compare two photos.
@@ -253,12 +253,15 @@ def verify(photos, model, preprocessing, by, far, out, prior, as_json):
     expect(len(photos) <= 2, "a folder or two photos", f"{len(photos)} names")
     about = values_of(preprocessing)
     if len(photos) == 2:
-        expect(not by and far is None, "a folder with --by and --far", "two photos")
-        found = compare_photos(*photos, model or NETWORK, prior, about)
+        of_folder = by, far, out
+        expect(of_folder == (None,) * 3, "a folder with --by, --far and --out", "two photos")
+        found = compare_photos(*photos, model or NETWORK, 0.5 if prior is None else prior, about)
         plain = {name: None if value == float("inf") else value for name, value in found.items()}
         click.echo(json.dumps(plain) if as_json else in_words(found))
         return
+    expect(prior is None, "two photos with --prior", "a folder")
     by = by or ("accuracy" if far is None else "far")
+    out = out or "outputs/photos"
     report, page, missing = verify_folder(photos[0], model or NETWORK, out, by, far, about)
     table = report.table().drop(columns="note")
     if as_json:
