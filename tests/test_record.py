@@ -229,6 +229,9 @@ def test_cells_that_are_run_twice_leave_one_record(tmp_path, faces):
     for part in ("results", "trainings", "reports", "figures", "claims", "notes"):
         assert once[part] == twice[part] and once[part]
     assert (tmp_path / once["trainings"][0]["film"]).exists()
+    again = partial(run.train, "net", 0, tiny_network, faces, objective, **settings)
+    with pytest.raises(ValueError, match="expected one training for each method and seed, got"):
+        again(epochs=2)
 
 
 def test_claims_are_a_table_whose_broken_claims_are_red():

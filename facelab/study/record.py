@@ -151,9 +151,10 @@ class Run(Rows):
         training = fit(model, people, loss, miner, seed=seed, checkpoint=checkpoint, **settings)
         history = training.history
         about = {"method": method, "seed": seed}
-        recorded = [part["seed"] for part in self.entries["trainings"] if part["method"] == method]
+        trainings = self.entries["trainings"]
+        before = {part["seed"]: part for part in trainings if part["method"] == method}
         film = None
-        if not recorded and not trial and len(training.distances):
+        if not before and not trial and len(training.distances):
             film = f"{self._slug(method)}_film.npz"
             if self.out:
                 Film.of(training).save(self.path(film))
@@ -165,8 +166,13 @@ class Run(Rows):
             "images_per_second": round(float(history["images_per_second"].median()), 1),
             "film": film,
         }
-        if seed not in recorded:
-            self._add("trainings", about | budget | training.settings)
+        entry = about | budget | training.settings
+        if seed in before:  # a cell is executed again, in a time of its own
+            known = before[seed]
+            entry |= {name: known[name] for name in ("seconds", "images_per_second", "film")}
+            told = f"another of {method}, seed {seed}; run the notebook from its start"
+            expect(entry == known, "one training for each method and seed", told)
+        self._add("trainings", entry)
         watched = training.distances.drop_duplicates("split")[["split", "role"]]
         for on in watched.to_dict("records"):
             self.result("watched_auc", history[f"{on['split']}_auc"].iloc[-1], **about, **on)
