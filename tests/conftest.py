@@ -24,6 +24,10 @@ from facelab.data.lfw import load_lfw
 from facelab.data.protocol import NamedPairs, Protocol
 from facelab.data.protocol_text import write
 from facelab.faces import Faces
+from facelab.study.execute import MALLOC
+
+# What `facelab run` gives its kernels; those of nbval have it from here.
+os.environ.update(MALLOC)
 
 # `make test` tries the same examples every time and so never flakes; `make fuzz` looks for others.
 settings.register_profile(

@@ -251,6 +251,7 @@ def test_lab_opens_a_study_in_jupyterlab_with_memory_settings_that_the_user_has_
     (tmp_path / "study" / "notebooks").mkdir(parents=True)
     started = []
     monkeypatch.setattr("os.execve", lambda *call: started.append(call))
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
     monkeypatch.setattr("facelab.study.execute.MALLOC", {"MALLOC_MMAP_THRESHOLD_": "7"})
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
     assert facelab("lab", "study", "--port", "9999", "--no-browser", "--ip=::1").exit_code == 0
