@@ -1,12 +1,11 @@
 """`embed`, from images to embeddings with any network, and what is said when one does not fit."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import product
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional
 
@@ -26,14 +25,13 @@ def embed(
     flip: bool = False,
     shift: int = 0,
     batch_size: int = 32,
-    fabric: Fabric | None = None,
+    progress: bool = True,
 ) -> np.ndarray:
     """Embed images, by default all, once each: float32 of shape (n_images, D), of unit length.
 
     With `flip`, the embedding of the mirrored image is added before scaling to unit length; with
     `shift`, those of the image moved by so many pixels up, down, left, right and to its corners,
-    too. With a `fabric` of Lightning its precision counts instead of the model's own. Small
-    batches reuse their memory from one to the next; no embedding depends on their size.
+    too. Small batches reuse their memory from one to the next; no embedding depends on their size.
     """
     rows = np.arange(len(faces)) if rows is None else places("rows", rows, len(faces))
     batch_size = whole("batch_size", batch_size, 1)
@@ -43,10 +41,9 @@ def embed(
     was_training = model.training
     model.eval()
     out = []
-    with torch.inference_mode(), fabric.autocast() if fabric else nullcontext():
+    with torch.inference_mode():
         starts = range(0, len(rows), batch_size)
-        silent = fabric is not None or len(rows) < MANY  # `fit` has a bar of its own
-        for start in Progress(starts, "embedding", disable=silent):
+        for start in Progress(starts, "embedding", disable=not progress or len(rows) < MANY):
             batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
             images = to_float(batch.to(weight.device)).to(weight.dtype)  # (B, 3, H, W)
             shown = looks(images, flip, shift)

@@ -5,20 +5,19 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import lazy_loader
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
-from torchvision.models import ResNet50_Weights
-from torchvision.models import resnet50 as torchvision_resnet50
-from torchvision.ops import SqueezeExcitation
 
 from facelab.checks import as_json, expect, kinds, of_kind, real, whole
 from facelab.files import loaded
 from facelab.verification import Calibration
 
+torchvision = lazy_loader.load("torchvision")  # PyTorch's compiler comes with it: two seconds
 SMALLEST_OF_RESNET = 17  # pixels a side: of 16, the map before its last stride is one pixel
 WIDEST = 65_536  # values of an embedding, channels, pixels of a side
 EXPECTED = "a network of save_network"
@@ -98,7 +97,7 @@ class Residual(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
-            SqueezeExcitation(width, width // 8),
+            torchvision.ops.SqueezeExcitation(width, width // 8),
         )
 
     def forward(self, images):
@@ -120,9 +119,9 @@ def resnet50(
     He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
     """
     _check(embedding_size, dropout)
-    weights = ResNet50_Weights.IMAGENET1K_V2
+    weights = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
     try:
-        network = torchvision_resnet50(weights=weights if pretrained else None)
+        network = torchvision.models.resnet50(weights=weights if pretrained else None)
     except OSError as error:
         to_do = f"put that file into {torch.hub.get_dir()}/checkpoints, or use pretrained=False"
         raise OSError(f"expected to download {weights.url}, got {error}; {to_do}") from error

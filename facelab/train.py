@@ -177,7 +177,7 @@ def fit(
     saved = Checkpoint(checkpoint, parts, facts | made_of | read)
     rows, watched = saved.resume(epochs, fabric.device)
     for faces in (train, *watch.values()):  # an image of each, before any work is lost
-        embed(model, faces, np.arange(1), fabric=fabric)
+        _embed(model, faces, np.arange(1), fabric)
     silent = not fabric.is_global_zero
     named = f"{title}, epoch" if title else "epoch"
     progress = Progress(desc=named, total=epochs, initial=len(rows), disable=silent, bar_format=BAR)
@@ -289,10 +289,16 @@ def _tell(progress: Progress, epoch: str, row: dict) -> None:
         progress.write(f"{epoch}: {row['note']}")
 
 
+def _embed(model: nn.Module, faces: Faces, rows: np.ndarray, fabric: Fabric) -> np.ndarray:
+    """Embed in the precision of `fabric`, without a bar beside that of the epochs."""
+    with fabric.autocast():
+        return embed(model, faces, rows, progress=False)
+
+
 def _pair_distances(model: nn.Module, faces: Faces, fabric: Fabric) -> np.ndarray:
     """Measure the pairs of `faces`, every image embedded once, (n_pairs,)."""
     rows, position = np.unique([faces.pairs.left, faces.pairs.right], return_inverse=True)
-    left, right = embed(model, faces, rows, fabric=fabric)[position]
+    left, right = _embed(model, faces, rows, fabric)[position]
     return np.linalg.norm(left - right, axis=1)
 
 

@@ -129,6 +129,15 @@ def test_help_loads_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_reads_results_loads_no_compiler():
+    code = (
+        "import sys, facelab.study.report, facelab.study.batch\n"
+        "from facelab import Run, embed, load_network, load_results, siamese_cnn, verify\n"
+        "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_run_in_a_shell_names_the_failed_cell_and_exits_with_1(facelab, tmp_path):
     write_notebook(tmp_path / "notebooks" / "00_x.ipynb", BROKEN)
     (tmp_path / "own.yaml").write_text("EPOCHS: 3")

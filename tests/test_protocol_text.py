@@ -88,8 +88,7 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda f: f.__name__)
-@given(protocol=protocols(), data=st.data())
+@given(mutate=st.sampled_from(MUTATIONS), protocol=protocols(), data=st.data())
 def test_a_spoilt_line_is_named_with_its_file(tmp_path, mutate, protocol, data):
     files = written(protocol, tmp_path)
     file = data.draw(st.sampled_from(FILES[1:]))  # lfw-names.txt is what the others are held to

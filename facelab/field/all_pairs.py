@@ -92,7 +92,10 @@ def figures(counts: np.ndarray, n_same: int, n_different: int) -> tuple[float, .
     twice_area = 0  # a Python integer: may exceed 64 bits
     fp = tp = 0  # of all steps below the piece
     for start in range(0, LARGEST + 1, PIECE):
-        fps, tps = np.cumsum(counts[:, start : start + PIECE], axis=1)
+        piece = counts[:, start : start + PIECE]
+        if not piece.any():
+            continue
+        fps, tps = np.cumsum(piece, axis=1)
         fps = np.append(fp, fp + fps)
         tps = np.append(tp, tp + tps)
         f1 = 2 * tps / (tps + fps + n_same)

@@ -24,7 +24,6 @@ from facelab.study.provenance import commit, device, parameters, versions
 from facelab.study.reading import LISTS, SCHEMA, check_part, inside
 from facelab.study.rows import Rows, estimated
 from facelab.study.writing import COLUMNS, claim_row, portable, slug, write_json
-from facelab.train import fit
 from facelab.verification import Estimate, Report, auc, distances, fit_threshold, verify
 
 CATEGORIES = ("no outside data", "label-free outside data", "labelled outside data")
@@ -138,6 +137,8 @@ class Run(Rows):
         marks a trial of a search; of others the first seed is kept as a film. `people` and all
         else are of `facelab.fit`.
         """
+        from facelab.train import fit  # and with it PyTorch's compiler, which takes two seconds
+
         if settings.get("watch"):
             self._check_data()
         torch.manual_seed(seed)
