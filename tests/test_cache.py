@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,7 +89,7 @@ def decode_all(*_):
 
 packing.decode_all = decode_all
 from facelab.data.lfw import load_lfw
-load_lfw(sys.argv[1], image_size=8, crop=20, progress=False)
+load_lfw(sys.argv[1], image_size=int(sys.argv[3]), crop=20, progress=False)
 """
 
 
@@ -97,7 +98,8 @@ def test_what_a_killed_packing_left_is_swept_and_what_a_living_one_makes_is_not(
     copy, cache, tmp_path
 ):
     code = [sys.executable, "-c", KILLED, str(copy)]
-    both = [subprocess.Popen([*code, str(tmp_path / name)]) for name in ("killed", "living")]
+    sizes = {"killed": "8", "living": "16"}
+    both = [subprocess.Popen([*code, str(tmp_path / name), sizes[name]]) for name in sizes]
     try:
         while not ((tmp_path / "killed").exists() and (tmp_path / "living").exists()):
             time.sleep(0.05)
@@ -107,7 +109,7 @@ def test_what_a_killed_packing_left_is_swept_and_what_a_living_one_makes_is_not(
         both[0].wait()
         load(copy)
         left = [path for path in (cache / "packed").iterdir() if path.name.startswith(".")]
-        assert len(left) == 2  # a folder and its lock, of the one that lives
+        assert len(left) == 3  # a folder and its locks, of the one that lives
     finally:
         for process in both:
             process.kill()
@@ -125,6 +127,35 @@ def test_the_lock_of_a_maker_that_was_killed_before_or_after_its_work_is_swept(c
         (cache / "there already").mkdir(exist_ok=True)
         assert made_once(cache / name, lambda folder: None).is_dir()
         assert {path.name for path in cache.iterdir()} <= {"new", "there already"}
+
+
+def test_of_many_at_once_one_makes_and_the_others_wait(cache):
+    made = []
+
+    def make(folder):
+        time.sleep(0.3)
+        made.append(folder)
+
+    with ThreadPoolExecutor(4) as pool:
+        four = list(pool.map(made_once, [cache / "x"] * 4, [make] * 4))
+    assert four == [cache / "x"] * 4 and len(made) == 1
+    assert [path.name for path in cache.iterdir()] == ["x"]
+
+
+def test_who_waited_for_one_that_failed_makes_it(cache):
+    begun = threading.Event()
+
+    def fail(folder):
+        begun.set()
+        time.sleep(0.3)
+        raise KeyError("no")
+
+    with ThreadPoolExecutor(1) as pool:
+        failed = pool.submit(made_once, cache / "x", fail)
+        begun.wait()
+        assert made_once(cache / "x", lambda folder: None).is_dir()
+        with pytest.raises(KeyError):
+            failed.result()
 
 
 def test_threads_that_pack_at_once_get_the_same(copy, cache):

@@ -74,5 +74,5 @@ def test_every_dependency_is_used():
     for line in PROJECT["dependencies"]:
         name = Requirement(line).name
         module = IMPORTED_AS.get(name, name)
-        used = re.search(rf"\b(import|from) {module}\b", text)
+        used = re.search(rf"\b(import |from |load\(\"){module}\b", text)
         assert used or name in RUN_BY_NAME | UNDER, f"expected a use of {name}, found none"

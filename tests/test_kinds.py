@@ -144,7 +144,7 @@ def valid(small_faces, tmp_path_factory):
         "dlib_network": {"aligned": True, "jitters": 0, "progress": False},
         "draw_pairs": {"faces": train, "role": "train"} | some,
         "embed": {"model": model, "faces": dev, "rows": np.arange(2), "flip": False}
-        | {"shift": 0, "batch_size": 4, "fabric": None},
+        | {"shift": 0, "batch_size": 4, "progress": False},
         "embed_histograms": images | {"estimator": pca, "histograms": counts, "flip": False},
         "embeddings_of": {"path": folder / "x.npy", "image_ids": list("abcdefgh")},
         "every_pair": images,

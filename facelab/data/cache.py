@@ -3,8 +3,8 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,9 +26,10 @@ def cache_dir() -> Path:
 def made_once(path: Path, make: Callable[[Path], object]) -> Path:
     """Return the folder `path` after ``make(folder)`` has filled it, now or on an earlier call.
 
-    Threads, processes and machines may call this at once: each makes a folder of its own, and the
-    first to finish moves it into place. What a killed call has left behind is deleted. A cache
-    that cannot be written, or is full, is an OSError that names ``FACELAB_CACHE``.
+    Threads, processes and machines may call this at once: one makes it, and the others wait. On a
+    disk without locks each makes a folder of its own, and the first to finish moves it into place.
+    What a killed call has left behind is deleted. A cache that cannot be written, or is full, is an
+    OSError that names ``FACELAB_CACHE``.
     """
     with suppress(OSError):  # of a cache that may only be read
         _sweep(path.parent)
@@ -36,7 +37,9 @@ def made_once(path: Path, make: Callable[[Path], object]) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _make(path, make)
+        with _locked(path.parent / f".making-{path.name}.lock"):
+            if not path.exists():
+                _make(path, make)
     except OSError as e:
         if not _is_of_cache(e, path):
             raise
@@ -49,22 +52,31 @@ def made_once(path: Path, make: Callable[[Path], object]) -> Path:
 
 def _make(path: Path, make: Callable[[Path], object]) -> None:
     place = path.parent / f".making-{uuid4().hex}"
-    lock = FileLock(f"{place}.lock")
+    with _locked(place.with_suffix(".lock")):
+        try:
+            folder = place / path.name
+            folder.mkdir(parents=True)
+            make(folder)
+            try:
+                os.replace(folder, path)
+            except OSError:
+                if not path.exists():
+                    raise
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    lock = FileLock(file)
     with suppress(NotImplementedError):  # a disk without locks, where nothing is swept either
         lock.acquire()
     try:
-        folder = place / path.name
-        folder.mkdir(parents=True)
-        make(folder)
-        try:
-            os.replace(folder, path)
-        except OSError:
-            if not path.exists():
-                raise
+        yield
     finally:
-        shutil.rmtree(place, ignore_errors=True)
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        with suppress(OSError):  # who waits for it has it open; Windows then lets it stay
+            file.unlink()
 
 
 def _sweep(parent: Path) -> None:
