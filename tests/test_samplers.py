@@ -90,6 +90,25 @@ def test_a_sampler_of_pytorch_is_seeded_by_any_generator():
         assert np.concatenate([batch.rows for batch in drawn]).tolist() == list(range(48))
 
 
+def drawn_of_ones_own(lengths):
+    def own(faces, batch_size, rng):
+        yield samplers.Batch(np.arange(4), tuple(np.arange(n) for n in lengths))
+
+    return samplers.draw(own, FACES, 4, np.random.default_rng(0))
+
+
+def test_ones_own_same_and_different_pairs_may_be_of_two_numbers():
+    (batch,) = drawn_of_ones_own([2, 2, 1, 1])
+    assert [len(ends) for ends in batch.pairs] == [2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("lengths", [[1] * 3, [1] * 6, [1, 1, 1, 2], [1, 2, 1, 1]])
+def test_ones_own_pairs_without_an_end_are_refused(lengths):
+    with pytest.raises(ValueError, match="anchor, positive, anchor, negative") as error:
+        drawn_of_ones_own(lengths)
+    assert str(error.value).endswith(f", got {lengths}")
+
+
 def test_samplers_say_what_they_lack():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="divisible by 4, got 10"):
