@@ -1,8 +1,9 @@
 """One step and one epoch of learning, and what each of them tells."""
 
+import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,17 @@ from facelab.samplers import Batch, draw
 def _diverged(what: str, lr: float) -> FloatingPointError:
     advice = "try a smaller learning rate, or precision='32-true' in the Fabric"
     return FloatingPointError(f"expected {what}, at a learning rate of {lr:g}; {advice}")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed Python's own generator, from which some transforms and samplers draw; put it back."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def as_module(loss: Callable) -> nn.Module:
@@ -64,15 +76,17 @@ class Learner:
         torch.manual_seed(seeds[0])  # dropout draws from it
         generator = torch.Generator().manual_seed(seeds[1])
         rng = np.random.default_rng([self.seed, epoch])
-        batches = draw(self.sampler, train, self.batch_size, rng)
+        with _seeded(seeds[0]):
+            batches = draw(self.sampler, train, self.batch_size, rng)
         self._check_batches(batches, train)
         lr = self.optimizer.param_groups[0]["lr"]
         self.network.train()
         start = time.perf_counter()
         steps = []
         try:
-            for batch in batches:
-                steps.append(self.step(train, batch, generator))
+            with _seeded(seeds[1]):
+                for batch in batches:
+                    steps.append(self.step(train, batch, generator))
         finally:  # a miner fails of itself on the embeddings that follow a loss of nan
             for number, step in enumerate(steps, start=1):
                 if not step["loss"].isfinite():
@@ -191,7 +205,7 @@ class Learner:
             counter.num_past_filter = 0  # a loss without a single pair would leave the old count
         if self.miner is not None:
             told["mined"] = sum(map(len, mined)) / len(mined)
-            told["empty"] = float(len(mined[0]) == 0)
+            told["empty"] = float(not any(map(len, mined)))
         if hasattr(self.loss, "get_logits"):  # classifies; without its margin
             named = self.loss.get_logits(embeddings).argmax(1)  # (B,)
             told["accuracy"] = (named == labels).float().mean()

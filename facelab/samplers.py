@@ -95,8 +95,8 @@ def draw(sampler: Callable | Sampler, faces: Faces, batch_size: int, rng) -> lis
     """Return the checked batches of one epoch, of a function or of a sampler of PyTorch.
 
     PyTorch's, as pytorch-metric-learning's MPerClassSampler, name rows one by one, or in lists, and
-    draw from the global generators of PyTorch, which `facelab.fit` seeds, and of NumPy, which is
-    seeded here and put back.
+    draw from the global generators of PyTorch and of Python, which `facelab.fit` seeds, and of
+    NumPy, which is seeded here and put back.
     """
     if isinstance(sampler, Sampler):
         before = np.random.get_state()  # noqa: NPY002

@@ -34,10 +34,10 @@ class Training(NamedTuple):
 
     `history` has a row per epoch: ``epoch, lr, source, synthetic``; the ``images`` that were
     learned from in all processes, ``images_per_second, seconds``; means over batches of ``loss``,
-    ``active`` (terms that are not zero), ``mined`` (pairs or triplets), ``empty`` (1 if none),
-    ``accuracy`` (of a loss that classifies), ``same_distance`` and ``different_distance``;
-    ``NAME_auc`` of what is watched; ``note``. `distances` has one per epoch and watched pair, with
-    columns `WATCHED`.
+    ``active`` (terms that are not zero), ``mined`` (triplets, or the mean of how many same and how
+    many different pairs), ``empty`` (1 if none), ``accuracy`` (of a loss that classifies),
+    ``same_distance`` and ``different_distance``; ``NAME_auc`` of what is watched; ``note``.
+    `distances` has one per epoch and watched pair, with columns `WATCHED`.
     """
 
     history: pd.DataFrame
@@ -219,8 +219,9 @@ def _is_under_fabric_run() -> bool:
 
 def _check_classes(loss: Callable, n_people: int) -> None:
     for part in as_module(loss).modules():
-        classes = getattr(part, "num_classes", None)
-        is_few = isinstance(classes, Integral) and classes < n_people
+        proxies = _shapes(part).get("proxies", [0])  # of losses whose num_classes is always 0
+        classes = getattr(part, "num_classes", 0) or proxies[0]
+        is_few = isinstance(classes, Integral) and 0 < classes < n_people
         got = f"{type(part).__name__} with num_classes={classes}"
         expect(not is_few, f"a loss for all {n_people} people", got)
 

@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import runpy
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from pytorch_metric_learning.samplers import MPerClassSampler
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.utils.data import BatchSampler, RandomSampler
-from torchvision.transforms import v2
+from torchvision.transforms import RandomChoice, v2
 
 from facelab import samplers, structure, train
 from facelab.augmentation import augment, to_float
@@ -623,6 +624,14 @@ def test_a_learning_rate_of_zero_leaves_the_loss_as_it_is():
     assert torch.equal(loss.W, before)
 
 
+@pytest.mark.parametrize("kind", [losses.ProxyNCALoss, losses.NormalizedSoftmaxLoss])
+def test_losses_that_do_not_note_their_number_of_people_can_be_learned_from(kind):
+    loss = kind(num_classes=12, embedding_size=8)
+    assert loss.num_classes == 0
+    history, *_ = fit(network(), 2, loss=loss, sampler=samplers.shuffled)
+    assert history["loss"].iloc[1] < history["loss"].iloc[0]
+
+
 def test_a_classification_loss_has_its_training_accuracy_recorded():
     faces = make_faces()
     torch.manual_seed(0)
@@ -652,6 +661,16 @@ def test_a_loss_and_a_miner_of_ones_own_are_trained_and_measured():
     assert (history.mined == 32).all()
     assert (history["empty"] == 0).all()
     assert history.loss.iloc[-1] < history.loss.iloc[0]
+
+
+def test_a_batch_is_empty_only_where_a_miner_finds_neither_kind_of_pairs():
+    def negatives(embeddings, labels):
+        different = torch.where(labels[:, None] != labels)
+        return (different[0][:0], different[0][:0], *different)
+
+    settings = dict(sampler=samplers.shuffled, batch_size=16)
+    history, *_ = fit(network(), 1, miner=negatives, **settings)
+    assert history["mined"].item() > 0 and history["empty"].item() == 0
 
 
 RATE = 0.5
@@ -942,6 +961,7 @@ NAN = float("nan")
         ({"loss": losses.TripletMarginLoss}, "made TripletMarginLoss, got the class"),
         ({"loss": losses.ArcFaceLoss(11, 8)}, "loss for all 12 people, got ArcFaceLoss with num_c"),
         ({"loss": AdaCos(11, 8)}, "loss for all 12 people, got AdaCos with num_classes=11"),
+        ({"loss": losses.ProxyNCALoss(11, 8)}, "12 people, got ProxyNCALoss with num_classes=11"),
         ({"optimizer": torch.optim.Adam([torch.zeros(1)])}, "optimizer of kind Callable, got Adam"),
         ({"fabric": "cpu"}, "fabric of kind Fabric . None, got .cpu."),
         (
@@ -1032,6 +1052,18 @@ def test_a_plain_function_is_a_loss():
     training = fit(network(), 3, loss=loss, sampler=samplers.shuffled)
     assert training.history.loss[2] < training.history.loss[0]
     assert training.settings["loss"] == {"name": "loss"}
+
+
+def test_transforms_that_draw_from_pythons_own_generator_follow_the_seed():
+    turns = [v2.RandomHorizontalFlip(1.0), v2.RandomVerticalFlip(1.0), v2.Grayscale(3)]
+    models = []
+    for before in (1, 2):
+        random.seed(before)
+        state = random.getstate()
+        models.append(network())
+        fit(models[-1], 2, augment=RandomChoice(turns))
+        assert random.getstate() == state
+    assert torch.equal(*map(weights, models))
 
 
 def test_transforms_of_torchvision_are_drawn_for_every_image(tmp_path):
