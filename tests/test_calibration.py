@@ -8,6 +8,7 @@ from scipy import stats
 from facelab.faces import Faces, Pairs
 from facelab.verification import Calibration, calibrate, cllr, every_pair, verify
 from facelab.verification.calibration import GRID, calibrate_report
+from facelab.verification.report import OF_PAIRS
 
 
 def people(n, seed, first="A", per_person=3, spread=0.7):
@@ -19,6 +20,12 @@ def people(n, seed, first="A", per_person=3, spread=0.7):
     blank = np.zeros((1, 3, 1, 1), np.uint8)
     faces = Faces(blank, np.zeros(len(labels)), labels, names, np.arange(len(labels)))
     return x, faces.with_pairs(every_pair(faces))
+
+
+def of_kind(report, same):
+    """The report's same, or its different pairs alone."""
+    kept = report.same == same
+    return replace(report, **{name: getattr(report, name)[kept] for name in OF_PAIRS})
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +209,10 @@ def test_a_calibration_is_that_of_seed_zero(calibration):
         (lambda c, r: calibrate(*people(9, 0), n=1), "expected n a whole number from 20 to"),
         (lambda c, r: calibrate(*people(9, 0), seed=-1), "expected seed a whole number of 0"),
         (lambda c, r: cllr([np.nan], [True]), "expected finite log_lr, got nan"),
+        (lambda c, r: cllr([1.0, 2], [True, True]), "pairs of both kinds, got 2 same, 0 different"),
+        (lambda c, r: cllr([], []), "pairs of both kinds, got 0 same, 0 different"),
+        (lambda c, r: c.cllr_on(of_kind(r, False)), "of both kinds, got 0 same, [0-9]+ different"),
+        (lambda c, r: c.reliability(of_kind(r, True)), "both kinds, got [0-9]+ same, 0 different"),
     ],
 )
 def test_calibration_refuses_what_it_cannot_work_with(calibration, strangers, call, message):

@@ -8,6 +8,7 @@ from time import process_time
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
@@ -784,6 +785,7 @@ def test_a_report_refuses_what_does_not_fit(change, message):
         (lambda r: replace(r, synthetic="no"), "expected synthetic of kind bool, got 'no'"),
         (lambda r: pool_folds([]), r"expected reports with thresholds above 0, got \[\]"),
         (lambda r: pool_folds([replace(r, threshold=0)]), r"thresholds above 0, got \[0.0"),
+        (lambda r: pool_folds([r, replace(r, rule="f1")]), r"one rule chose, got \['f1', 'given'"),
         (lambda r: every_pair("faces"), "expected faces of kind Faces, got 'faces'"),
         (lambda r: verify(np.eye(2), r, 0.5), "expected faces of kind Faces, got Report"),
     ],
@@ -805,6 +807,59 @@ def test_folds_pooled_on_one_scale_accept_the_pairs_that_each_accepted():
     for side in ("left_ids", "right_ids"):
         ids = [image for fold in folds for image in getattr(fold, side)]
         assert list(getattr(together, side)) == ids
+
+
+def test_folds_pooled_say_by_what_rule_their_thresholds_were_chosen():
+    by_eer = {"threshold_from": "FAR nearest to FRR and best F1 on dev", "rule": "eer and f1"}
+    folds = [replace(random_report(k), **by_eer) for k in range(2)]
+    together = pool_folds(folds)
+    assert together.rule == "eer and f1"
+    assert (
+        together.threshold_from == "FAR nearest to FRR and best F1 on each fold's dev people, mean"
+    )
+    assert pool_folds([random_report(0)]).threshold_from == "given, mean"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_distances_on_a_threshold_stay_on_their_side_when_folds_are_pooled(seed):
+    folds = []
+    for threshold in np.random.default_rng(seed).uniform(0.5, 1.5, 2).round(2):
+        first = np.float32(threshold)
+        near = [np.nextafter(first, np.float32(0)), first, np.nextafter(first, np.float32(2))]
+        d = np.tile(near, 40)
+        folds.append(replace(random_report(0), distances=d, threshold=threshold))
+    accepted = np.concatenate([fold.accepted for fold in folds])
+    assert (pool_folds(folds).accepted == accepted).all()
+
+
+def test_a_mask_of_pairs_weighs_them():
+    report = random_report(0)
+    mask = np.arange(len(report)) % 3 == 0
+    for metric, rate in report.rates(mask).items():
+        np.testing.assert_equal(rate, report.rates(mask.astype(int))[metric])
+
+
+def test_a_tensor_of_embeddings_is_measured_as_its_array():
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    pairs = Pairs([0, 1], [2, 3], [True, False])
+    assert (distances(torch.from_numpy(x), pairs) == distances(x, pairs)).all()
+
+
+def test_counts_without_a_sign_differ_as_numbers_do():
+    a, b = (pd.Series(values, dtype="uint8") for values in ([1, 2], [3, 4]))
+    assert difference_of(a, b).value == -2
+
+
+@pytest.mark.parametrize("n", [49, 98, 103])
+def test_a_far_of_one_in_n_needs_n_different_pairs(n):
+    same = np.arange(n + 1) == 0
+    ids = [f"P_{k:04d}" for k in range(n + 2)]
+    people = ["P", "P", *ids[2:]]
+    d = np.linspace(0.1, 1, n + 1)
+    ends = np.zeros(n + 1), np.arange(n + 1) + 1
+    report = Report(d, same, np.zeros(n + 1), *ends, ids, people, 0.5)
+    assert report.tar_at_far(1 / n) == 1
+    assert report.refusal(0.99 / n)
 
 
 # Intervals
@@ -1031,7 +1086,8 @@ def test_a_saved_report_comes_back_whole_without_pickle(tmp_path):
         synthetic=True,
         seen="people it was trained on",
     )
-    report.save(tmp_path / "report.npz")
+    report.save(tmp_path / "report")  # and by no other name
+    (tmp_path / "report").rename(tmp_path / "report.npz")
     assert [p.name for p in tmp_path.iterdir()] == ["report.npz"]
     back = Report.load(tmp_path / "report.npz")
     with np.load(tmp_path / "report.npz") as file:

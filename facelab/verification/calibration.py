@@ -144,6 +144,7 @@ class Calibration:
         shared = sorted(self.people & set(report.people.tolist()))
         got = f"{len(shared)} of the people who calibrated: {', '.join(shared[:3])}"
         expect(report.seen or not shared, "a report on other people", got)
+        _check_both(report.same)
         return halves(np.ones(len(report)), report.same)
 
 
@@ -218,6 +219,7 @@ def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None
     one_each("log_lr", log_lr, same.size)
     weights = np.ones(len(same)) if weights is None else numbers("weights", weights, 0)
     one_each("weights", weights, same.size)
+    _check_both(same)
     cost = np.logaddexp(0, np.where(same, -log_lr, log_lr)) / np.log(2)
     return float(halves(weights, same) @ cost)
 
@@ -226,8 +228,14 @@ def halves(weights: np.ndarray, same: np.ndarray) -> np.ndarray:
     """Scale weights, (..., n_pairs), so that same and different pairs add up to one half each."""
     of_same = (weights * same).sum(axis=-1, keepdims=True)
     of_different = (weights * ~same).sum(axis=-1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a kind that is missing: nan
+    with np.errstate(divide="ignore", invalid="ignore"):  # a kind that weighs nothing: nan
         return 0.5 * weights / np.where(same, of_same, of_different)
+
+
+def _check_both(same):
+    n_same = np.count_nonzero(same)
+    n_different = same.size - n_same
+    expect(n_same and n_different, "pairs of both kinds", f"{n_same} same, {n_different} different")
 
 
 def probability(log_odds: np.ndarray) -> np.ndarray:

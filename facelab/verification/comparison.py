@@ -59,7 +59,7 @@ def difference_of(a: np.ndarray | pd.Series, b: np.ndarray | pd.Series) -> Estim
     seeds = a.index.intersection(b.index)
     is_paired = len(seeds) and a.index.is_unique and b.index.is_unique
     expect(is_paired, "common seeds, each seed once", f"{[*a.index]} and {[*b.index]}")
-    return mean_of(a[seeds] - b[seeds])
+    return mean_of(a[seeds].astype(float) - b[seeds].astype(float))
 
 
 def holm(p) -> np.ndarray:
@@ -103,12 +103,14 @@ def over_folds(reports: list[Report]) -> Folds:
 def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     """Return one report of all folds' pairs, for curves and lists of mistakes.
 
-    Every fold has a network of its own, so its distances are stretched until its threshold of
-    best accuracy falls on the mean one; which pairs are accepted does not change.
+    Every fold has a network of its own, so its distances are stretched until its threshold, chosen
+    by one rule for all, falls on the mean one; which pairs are accepted does not change.
     """
     thresholds = np.array([report.threshold for report in reports])
     can_be_scaled = len(reports) and thresholds.min() > 0
     expect(can_be_scaled, "reports with thresholds above 0", thresholds.tolist())
+    rules = {report.rule for report in reports}
+    expect(len(rules) == 1, "reports whose thresholds one rule chose", sorted(rules))
     threshold = thresholds.mean()
     scales = threshold / thresholds
     f1 = scales * [report.f1_threshold for report in reports]
@@ -116,10 +118,16 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     arrays = (*OF_PAIRS, "image_ids", "people")
     joined = {array: np.concatenate([getattr(r, array) for r in reports]) for array in arrays}
     n_pairs = [len(report) for report in reports]
-    joined["distances"] = joined["distances"] * np.repeat(scales, n_pairs)
+    stretched = np.float32(joined["distances"] * np.repeat(scales, n_pairs))
+    first = np.float32(threshold)  # the smallest distance that is not accepted
+    first = first if first >= threshold else np.nextafter(first, np.float32(np.inf))
+    accepted = np.concatenate([report.accepted for report in reports])
+    inside = np.minimum(stretched, np.nextafter(first, np.float32(0)))  # where rounding crosses it
+    joined["distances"] = np.where(accepted, inside, np.maximum(stretched, first))
     for side in ("left", "right"):  # positions among the images of all folds
         joined[side] += np.repeat(starts, n_pairs)
-    chosen = "best accuracy and best F1 on each fold's dev people, mean"
+    chosen, on, _ = reports[0].threshold_from.partition(" on ")
+    chosen += " on each fold's dev people, mean" if on else ", mean"
     joined |= {"threshold": threshold, "f1_threshold": f1.mean(), "threshold_from": chosen}
     return replace(reports[0], **joined, name=name)
 

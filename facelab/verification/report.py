@@ -271,7 +271,8 @@ class Report:
 
     def save(self, path) -> None:
         """Write every field to one ``.npz`` file that `load` reads back, without pickle."""
-        np.savez_compressed(path, **{f.name: getattr(self, f.name) for f in fields(self)})
+        with open(path, "wb") as file:  # to whose name NumPy would add an ending
+            np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path) -> "Report":

@@ -38,6 +38,7 @@ def distances(embeddings: np.ndarray, pairs: Pairs) -> np.ndarray:
     ValueError. A masked row of a masked array is an image that could not be embedded: its pairs
     are `FARTHEST` apart, so they count as rejected and are not dropped.
     """
+    embeddings = np.asanyarray(embeddings)  # masked, or a tensor
     x = unit_length(np.ma.filled(embeddings, 1))
     apart = np.empty(len(pairs.left), np.float32)
     for start in range(0, len(apart), PIECE):  # IJB-C has 15.7 million pairs
@@ -97,7 +98,6 @@ class Sweep:
         is_fit = shape[-1:] == self._order.shape and least >= 0
         expect(is_fit, "a weight of 0 or more for each pair", f"{least:g} in shape {shape}")
         weights = np.take(weights, self._order, axis=-1)
-        of_same = weights * self._same
         kind = np.result_type(weights, np.int32)
         ends = self._n_accepted if at is None else self._n_accepted[at]
 
@@ -105,7 +105,7 @@ class Sweep:
             sums = part.cumsum(axis=-1, dtype=kind)
             return np.where(ends > 0, sums.take(ends - 1, axis=-1), 0.0)
 
-        return total(of_same), total(weights - of_same)
+        return total(weights * self._same), total(weights * ~self._same)
 
 
 def best(
@@ -132,7 +132,7 @@ def best(
 def too_few(far: float, n_different: int) -> str:
     """Say why no threshold can be held to a FAR of `far` by so few pairs; empty where one can."""
     far = real("far", far, LEAST_FAR, 1)
-    if n_different * far >= 1:  # else a single false accept would exceed `far`
+    if n_different and 1 / n_different <= far:  # else a single false accept would exceed `far`
         return ""
     needed = np.ceil(1 / far)
     return f"FAR {100 * far:g} % needs {needed:,.0f} different pairs or more, got {n_different:,}"
