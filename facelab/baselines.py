@@ -212,6 +212,8 @@ def search_pca_lda(
     ``cells``, ``n_pca``, ``n_lda``, ``dev_auc``. One PCA per grid and one discriminant analysis
     per PCA size serve all smaller ones; combinations that training people are too few for go.
     """
+    n_pca = [whole("n_pca", n, 1) for n in n_pca]
+    n_lda = [whole("n_lda", n, 1) for n in n_lda]
     shared = set(train.names) & set(dev.names)
     expect(not shared, "dev people who are not in train", f"{len(shared)} who are")
     trials = []
@@ -230,7 +232,7 @@ def search_pca_lda(
                 if kept <= projected.shape[1]:
                     apart = distances(projected[:, :kept], dev.pairs)
                     trials.append((side, values, kept, auc(apart, dev.pairs.same)))
-    got = f"n_pca {list(n_pca)} and n_lda {list(n_lda)}"
+    got = f"n_pca {n_pca} and n_lda {n_lda}"
     expect(trials, f"sizes that the images of {train} allow", got)
     table = pd.DataFrame(trials, columns=["cells", "n_pca", "n_lda", "dev_auc"])
     return table.sort_values("dev_auc", ascending=False, kind="stable", ignore_index=True)

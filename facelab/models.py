@@ -97,7 +97,7 @@ class Residual(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
-            torchvision.ops.SqueezeExcitation(width, width // 8),
+            torchvision.ops.SqueezeExcitation(width, max(1, width // 8)),
         )
 
     def forward(self, images):

@@ -202,6 +202,9 @@ def test_a_search_on_training_people_is_refused(train, dev):
 def test_a_search_for_more_directions_than_people_allow_is_refused(train, dev):
     with pytest.raises(ValueError, match="expected sizes that the images of .*24 people"):
         search_pca_lda(train, dev, ONE_RING, [4], [20], [24])
+    for sizes in (([-5], [5]), ([20], [0])):
+        with pytest.raises(ValueError, match="expected n_(pca|lda) a whole number of 1 or more"):
+            search_pca_lda(train, dev, ONE_RING, [4], *sizes)
 
 
 # Filters whose signs are counted

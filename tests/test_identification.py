@@ -178,6 +178,11 @@ def test_each_pair_of_a_person_is_searched_among_the_distractors():
         (lambda x: fl.with_distractors(x, [1, 2, 3, 4], x), "two probes or more, got none"),
         (lambda x: fl.with_distractors(x, [1], x), "expected people of shape (4,), got shape (1,)"),
         (lambda x: fl.identify(x, [1] * 4, x, [1] * 4).cmc(0), "expected 1 to any ranks, got 0"),
+        (lambda x: fl.identify(x, [1] * 4, x, [1] * 4).cmc(1.5), "n_ranks a whole number, got 1.5"),
+        (lambda x: fl.identify(x, [1] * 4, x, [2] * 4).dir_at_far(0), "from 1e-09 to 1, got 0"),
+        (lambda x: fl.identify(x, [1] * 4, x, [2] * 4).dir_at_far("x"), "to 1, got 'x'"),
+        (lambda x: fl.identify(x, [1, 2, 3, np.nan], x, [1] * 4), "numbers of people, got nan"),
+        (lambda x: fl.identify(x, ["a"] * 4, x, np.array(["a", "a", None, "b"])), "got nan"),
     ],
 )
 def test_wrong_input_is_one_line(call, said):

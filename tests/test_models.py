@@ -17,6 +17,11 @@ def test_siamese_cnn_maps_images_to_embeddings(size):
     assert model(torch.zeros(2, 3, size, size)).shape == (2, 16)
 
 
+def test_a_narrow_residual_cnn_has_a_channel_to_weigh_by():
+    narrow = models.residual_cnn(4, 16, channels=(4, 8))
+    assert all(weight.numel() for weight in narrow.parameters())
+
+
 def test_siamese_cnn_is_made_of_convolution_pooling_and_linear_layers():
     kinds = [type(layer).__name__ for layer in models.siamese_cnn()]
     assert kinds.count("Conv2d") == kinds.count("MaxPool2d") == 4

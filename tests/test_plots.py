@@ -321,6 +321,16 @@ def test_logarithmic_roc_marks_the_tar_at_one_percent():
     assert title(ax) == f"{tar:.1%} of same pairs accepted at 1% false accepts"
 
 
+def test_logarithmic_roc_of_few_pairs_says_that_they_are_too_few():
+    few, many = make_report(60), make_report()
+    ax = plots.plot_roc(few, log=True)
+    assert title(ax) == "FAR 1 % needs 100 different pairs or more, got 30"
+    ax = plots.plot_roc({"few": few, "many": many}, log=True)
+    assert "few: TAR\xa0unknown\xa0at\xa0FAR\xa01%" in legend_of(ax)
+    assert title(ax) == f"{many.tar_at_far(0.01):.1%} of same pairs accepted at 1% false accepts"
+    plots.plot_roc(make_report(2), log=True)  # of a single different pair
+
+
 @pytest.mark.parametrize("order", [1, -1], ids=["perfect", "inverted"])
 def test_operating_curves_draw_the_extremes(order):
     report = replace(make_report(), distances=1 - 0.5 * order * (2 * make_report().same - 1))
@@ -401,6 +411,9 @@ def test_mistakes_show_both_images_distance_and_kind():
     assert "0 taken for\ndifferent people" in said(none)
     with pytest.raises(ValueError, match="expected the faces of the report, got none of"):
         plots.plot_mistakes(report, faces.select(["Ann"]), n=3)
+    perfect = replace(report, distances=1.0 + ~report.same, threshold=1.5)
+    with pytest.raises(ValueError, match="expected mistakes to show, got none in Report"):
+        plots.plot_mistakes(perfect, faces)
 
 
 def test_mistakes_whose_label_is_known_to_be_wrong_are_marked_and_counted():
@@ -497,6 +510,29 @@ def test_a_map_shows_every_photo_and_names_everybody_once():
     assert axes[0].get_legend() is None
     assert legend_of(axes[1]) == [f"Person Number {k}" for k in range(12)]
     assert title(axes[1]) == "two: 100% lie beside the same person"
+
+
+def test_photos_in_one_place_of_a_map_lie_beside_each_other_and_not_beside_themselves():
+    at = np.array([[0, 0], [0, 0], [3, 3], [3, 3.0]])
+    (ax,) = plots.plot_map({"one": at}, np.array(["a", "b", "c", "d"]), Drawn)
+    assert title(ax) == "one: 0% lie beside the same person"
+    with pytest.raises(ValueError, match="expected two images or more in one, got 1"):
+        plots.plot_map({"one": at[:1]}, np.array(["a"]), Drawn)
+
+
+def test_epochs_by_method_are_of_one_column():
+    history = make_history().assign(method="a")
+    with pytest.raises(ValueError, match=r"expected one column of values by method, got \['loss'"):
+        plots.plot_epochs(history, ["loss", "dev_auc"], by="method")
+
+
+def test_intervals_of_groups_may_have_a_bar_each():
+    table = make_results()
+    table = pd.concat([table.assign(group="g"), table.assign(group="h")])
+    ax = plots.plot_intervals(table, bar=table["label"].iloc[0])
+    assert "is highest" in title(ax)
+    with pytest.raises(ValueError, match="expected values to draw, got none"):
+        plots.plot_intervals(table[:0])
 
 
 def test_encoding_keeps_the_colours_of_lines_bands_and_words():

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facelab.checks import expect, kinds, one_each, whole
+from facelab.checks import expect, kinds, one_each, real, whole
 from facelab.progress import Progress
-from facelab.verification.sweep import unit_length
+from facelab.verification.sweep import LEAST_FAR, too_few, unit_length
 
 GALLERY_BLOCK = 16_384  # entries, and probes, whose similarities are held at once: 64 MiB
 PROBE_BLOCK = 1_024
@@ -52,7 +52,7 @@ class Identification:
         """
         expect(self.mated.any(), "probes whose people are in the gallery", "none")
         most = self.most or np.inf
-        expect(1 <= n_ranks <= most, f"1 to {self.most or 'any'} ranks", n_ranks)
+        expect(1 <= whole("n_ranks", n_ranks) <= most, f"1 to {self.most or 'any'} ranks", n_ranks)
         ranks = np.arange(1, n_ranks + 1)
         return np.searchsorted(np.sort(self.rank[self.mated]), ranks, "right") / self.mated.sum()
 
@@ -64,8 +64,10 @@ class Identification:
         than it to their own person: 1 - FNIR of Grother, Ngan, NIST IR 8009, 2014. Too few probes
         of either kind are a ValueError.
         """
+        far = real("far", far, LEAST_FAR, 1)
         others = np.sort(self.nearest[~self.mated])
-        if len(others) * far < 1 or not self.mated.any():  # a single one would exceed `far`
+        is_few = too_few(far, len(others))
+        if is_few or not self.mated.any():
             needed = f"mated probes and {np.ceil(1 / far):,.0f} others for FAR {far:.4g}"
             raise ValueError(f"expected {needed}, got {self.mated.sum():,} and {len(others):,}")
         allowed = int(np.floor(far * len(others) * (1 + 1e-12)))
@@ -182,6 +184,8 @@ def _distances(probes, gallery, probe: np.ndarray, entry: np.ndarray) -> np.ndar
 
 def _own(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs (i, j) with ``left[i] == right[j]``, in the order of i."""
+    for people in (left, right):  # pandas takes all who are missing for one person
+        expect(not pd.isna(people).any(), "names or numbers of people", "nan")
     probes = pd.DataFrame({"person": left, "i": np.arange(len(left))})
     entries = pd.DataFrame({"person": right, "j": np.arange(len(right))})
     pairs = probes.merge(entries, on="person")

@@ -52,6 +52,7 @@ def plot_mistakes(report: Report, faces: Faces, n: int = 5, ax: Axes | None = No
     label is known to be wrong is marked with an asterisk, and all of them are counted.
     """
     mistakes = report.mistakes(n)
+    expect(len(mistakes), "mistakes to show", f"none in {report}")
     ids = mistakes[["left_id", "right_id"]].to_numpy()  # (n_mistakes, 2)
     rows = pd.Index(faces.image_ids).get_indexer(ids.ravel()).reshape(ids.shape)
     missing = ids[rows < 0][:3]
@@ -105,7 +106,9 @@ def plot_map(maps: Mapping[str, np.ndarray], people: np.ndarray, of: Sourced | N
         one_each(f"people and places in {name}", people, len(at))
         x, y = at.T
         sns.scatterplot(x=x, y=y, s=38, linewidth=0, legend=ax is axes[-1], ax=ax, **look)
-        nearest = KDTree(at).query(at, k=2)[1][:, 1]
+        expect(len(at) >= 2, f"two images or more in {name}", len(at))
+        first, second = KDTree(at).query(at, k=2)[1].T  # of those in one place in any order
+        nearest = np.where(first == np.arange(len(at)), second, first)
         alike = np.mean(people == people[nearest])
         title = f"{name}: {alike:.0%} lie beside the same person"
         describe(ax, title, of, note=f"{len(people)} images of {n} people")

@@ -6,7 +6,7 @@ from itertools import cycle
 import numpy as np
 import pandas as pd
 
-from facelab.checks import has_columns, kinds
+from facelab.checks import expect, has_columns, kinds
 from facelab.plots.palette import COLOURS, DIFFERENT, GREY, INK, SAME
 from facelab.plots.style import about, describe, legend, new_panels
 
@@ -28,6 +28,7 @@ def plot_intervals(
     trainings: small rings. Labels in `strong` are bold. Returns axes, an array if there are panels.
     """
     has_columns("table", table, ("label", "value", "low", "high", "source", "synthetic"))
+    expect(len(table), "values to draw", "none")
     groups = {}
     if "group" in table:
         groups = dict(zip(table["group"].unique(), cycle(COLOURS), strict=False))
@@ -76,7 +77,7 @@ def _draw_rows(ax, rows):
 def _describe(ax, rows, panel, bar):
     values = rows.set_index("label")["value"].dropna()
     title = f"{np.sum(rows['low'] > 0)} above zero, {np.sum(rows['high'] < 0)} below"
-    if bar in values:
+    if bar in values and values.index.is_unique:  # else each group has one of its own
         title = f"{np.sum(values > values[bar])} of {len(values) - 1} lie above {bar}"
     elif "group" in rows:
         title = f"{values.idxmax()} is highest: {values.max():.3f}"

@@ -53,8 +53,10 @@ def plot_roc(reports: Report | dict[str, Report], log: bool = False, ax: Axes | 
     ax = ax or new_axes(10, 6.6)
     if log:
         n_different = max(np.sum(~report.same) for report in reports.values())
-        ax.set(xscale="log", xlim=(1 / n_different, 1))
+        ax.set(xscale="log", xlim=(min(0.5, 1 / n_different), 1))
         title = "{} of same pairs accepted at 1% false accepts"
+        refusals = [report.refusal(0.01) for report in reports.values()]
+        title = refusals[0] if all(refusals) else title
         label = "TAR {:.1%} at FAR 1%"
         tars = _draw_curves(ax, reports, "tar", "tar_at_far_1%", label, title)
         ax.plot(np.full(len(tars), 0.01), tars, **DOT)
@@ -166,7 +168,8 @@ def _draw_curves(ax, reports, rate, metric, label, title):
     values = pd.Series({name: report.metrics()[metric] for name, report in reports.items()})
     for name, report in reports.items():
         roc = report.roc().eval("frr = 1 - tar")
-        value = label.format(values[name]).replace(" ", "\xa0")  # stays on one line
+        value = label.format(values[name]).replace("nan%", "unknown")
+        value = value.replace(" ", "\xa0")  # stays on one line
         words = fill(f"{name}: {value}" if name else value, 34)
         ax.plot(roc["far"], roc[rate], label=words)
     chance = np.linspace(0, 1, 1000)

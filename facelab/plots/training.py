@@ -33,6 +33,7 @@ def plot_epochs(
     """
     ax = ax or new_axes()
     columns = [columns] if isinstance(columns, str) else columns
+    expect(not by or len(columns) == 1, f"one column of values by {by}", columns)
     keys = ["epoch", by] if by else ["epoch"]
     has_columns("history", history, [*keys, *columns, "source", "synthetic"])
     lines = history.melt(keys, columns, "column").dropna(subset="value")
