@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import facelab as fl
 from facelab.files import alone_in
 from facelab.study.commands import main
 from facelab.study.own_method import CHAPTER, compare_method
+from facelab.verification import Report
 
 COMMITTED = Path(__file__).parents[1] / "outputs" / "lfw-cpu"
 BUDGET = {
@@ -158,6 +160,52 @@ def test_what_cannot_be_compared_is_named_before_anything_is_trained(study, name
     (study / CHAPTER / "run.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="expected a finished run .* done, without CROP"):
         compare_method(name, study)
+
+
+def test_the_recorded_file_is_the_one_that_ran_and_can_be_run_where_it_lies(study):
+    edit = "    from pathlib import Path\n    Path('mine.py').write_text('later')\n"
+    text = PLAIN.replace("    return", f"{edit}    return")
+    Path("mine.py").write_text(text)
+    compare_method("mine.py", study)
+    kept = study / "mine" / "mine.py"
+    assert kept.read_text() == text != Path("mine.py").read_text()
+    compare_method(kept, study)
+    assert kept.read_text() == text
+
+
+def other_copy(report):
+    return replace(report, source="another copy")
+
+
+def other_pairs(report):
+    return replace(report, left=report.right, right=report.left)
+
+
+@pytest.mark.parametrize(("change", "where"), [(other_copy, CHAPTER), (other_pairs, "09_more")])
+def test_a_method_is_placed_beside_its_own_pairs_however_many_others_there_are(
+    study, change, where
+):
+    if where != CHAPTER:
+        shutil.copytree(study / CHAPTER, study / where)
+        record = json.loads((study / where / "run.json").read_text())
+        more = [one | {"file": f"more_{one['file']}"} for one in record["reports"]]
+        record["notebook"], record["reports"] = where, record["reports"] + more
+        (study / where / "run.json").write_text(json.dumps(record))
+        for one in more:
+            report = Report.load(study / CHAPTER / one["file"].removeprefix("more_"))
+            moved = replace(report, distances=report.distances / 2)
+            change(moved).save(study / where / one["file"])
+    for file in (study / where).glob("*_view-1-test.npz"):
+        if not file.name.startswith("more_"):
+            change(Report.load(file)).save(file)
+    Path("mine.py").write_text(PLAIN)
+    table, _ = compare_method("mine.py", study)
+    assert set(table["label"]) == {"mine · mine", "03 · pixels", "03 · dark"}
+    assert table.set_index("label")["gain"].isna().to_dict() == {
+        "mine · mine": True,
+        "03 · pixels": False,
+        "03 · dark": False,
+    }
 
 
 def test_what_fails_in_training_is_one_line_and_a_second_writer_is_refused(study):

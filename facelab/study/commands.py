@@ -208,7 +208,7 @@ def compare(method, study):
 
     table, run = compare_method(method, study)
     click.echo(table.round(3).to_string(index=False, na_rep="–"))
-    click.echo(f"{run.claims()}\n{run.out}")
+    click.echo("\n".join([str(run.claims()), *run.entries["notes"], str(run.out)]))
 
 
 @main.command("align")

@@ -1,7 +1,6 @@
 """Place a method of one's own among those of chapter 03: its budget, its data, its seeds."""
 
 import shlex
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from facelab.study.results import comparable, results_in, results_of
 from facelab.study.tables import VIEW1
 from facelab.study.writing import numbered, outside, portable_path, remove_checkpoints
 from facelab.verification import compare_all, difference_of
+from facelab.verification.report import same_pairs
 from facelab.views import view1
 
 CHAPTER = "03_mining_comparison"
@@ -76,6 +76,7 @@ def _compared(file: Path, own: dict, folder: Path, chapter: dict) -> tuple[pd.Da
     method = own["METHOD"]
     out = folder / file.stem
     p = chapter["parameters"]
+    content = file.read_bytes()  # what runs, whatever becomes of the file meanwhile
     faces = load_lfw(p["DATA"], image_size=p["IMAGE_SIZE"], crop=p["CROP"])
     split = view1(faces, dev_people=p["DEV_PEOPLE"], seed=p["SEED"])
     train, dev, test = split
@@ -97,7 +98,7 @@ def _compared(file: Path, own: dict, folder: Path, chapter: dict) -> tuple[pd.Da
         with expecting(f"a method that trains in {file}"):
             trained = run.train(method, seed, network, people, objective, **budget, **settings)
         run.verify(method, seed, partial(embed, trained.model), dev, test)
-    shutil.copyfile(file, out / file.name)
+    (out / file.name).write_bytes(content)
     recorded = results_in(read_runs(folder))
     rivals = recorded[recorded["chapter"] == CHAPTER].set_index("method")
     best = rivals["dev_auc"].idxmax()
@@ -123,7 +124,11 @@ def _aucs(record: dict, method: str) -> pd.Series:
 def _beside(own: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
     """Put one result among those on the same pairs, with its AUC's differences."""
     others = recorded[recorded["chapter"] != own["chapter"].item()]
-    table = comparable(pd.concat([own, others], ignore_index=True))
+    (report,) = own["report"]
+    others = others[[one is not None and same_pairs(report, one) for one in others["report"]]]
+    of_images = others[[one.source == report.source for one in others["report"]]]
+    others = others if of_images.empty else of_images  # else from another copy, as a note says
+    table = comparable(pd.concat([own, others], ignore_index=True), any_images=True)
     numbers = [numbered(chapter)[0] or chapter for chapter in table["chapter"]]
     table["label"] = [f"{a} · {b}" for a, b in zip(numbers, table["method"], strict=True)]
     _, *labels = table["label"]
