@@ -240,6 +240,12 @@ def test_what_is_written_among_the_people_is_nobody(
         verify_folder(photos, network, photos)
 
 
+def test_nobodys_folder_is_no_persons(photos, network, tmp_path):
+    with pytest.raises(ValueError, match="expected out another folder than that of the people"):
+        verify_folder(photos, network, photos / "Person 0")
+    assert not list(tmp_path.rglob(".facelab"))
+
+
 def test_a_threshold_is_chosen_by_what_was_asked_for(photos, network, tmp_path):
     command = ["verify", str(photos), "--model", str(network), "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(main, [*command, "--far", "0.05"])

@@ -58,7 +58,7 @@ def verify_folder(
         `facelab.onnx_model`; or a ``.npy`` or ``.npz`` with ids, see `facelab.embeddings_of`.
     out : str or Path
         Where aligned photos, record, figures and ``report.html`` go. If it lies in `folder`, it is
-        nobody's there.
+        nobody's there, so it may not hold any of the photos.
     by, far : str, float
         How the threshold is chosen, see `facelab.fit_threshold`.
     preprocessing : dict, optional
@@ -75,9 +75,9 @@ def verify_folder(
     of_faces, settings = _network(network, preprocessing)
     album = find_photos(folder)
     _check_enough(album, far)
-    is_apart = os.path.realpath(out) != os.path.realpath(album.path)
-    expect(is_apart, "out another folder than that of the people", out)
     out, file = Path(out), Path(network).name
+    is_apart = album.table or not _holds(out, album)
+    expect(is_apart, "out another folder than that of the people", out)
     learned_from = settings.get("training") or f"what {file} has learned from"
     about = {"category": "labelled outside data", "outside_data": learned_from}
     of_network = cache(of_faces)  # dev people are asked twice
@@ -95,6 +95,13 @@ def verify_folder(
         _draw(run, report, test, calibrate(of_network(dev), dev))
         run.finish()
         return report, build_report(out), missing
+
+
+def _holds(out: Path, album: Album) -> bool:
+    """Say whether photos lie in a folder, which would be nobody's then, but not all people."""
+    place, root = (Path(os.path.realpath(folder)) for folder in (out, album.folder))
+    files = (Path(os.path.realpath(photo.file)) for photo in album.photos)
+    return place not in root.parents and any(place in file.parents for file in files)
 
 
 def _check_enough(album: Album, far: float | None) -> None:
