@@ -470,6 +470,16 @@ def test_no_name_of_a_report_leads_out_of_the_photos(tmp_path, write_copy, small
         assert "expected names without folders" in answer["why"]
 
 
+def test_photos_of_ones_own_come_from_faces(faces, report):
+    ids = [f"{person}/{k}.png" for k, person in enumerate(report.people)]
+    own, mine = replace(report, image_ids=np.array(ids)), replace(faces, ids=np.array(ids))
+    shown = Shown("a", own, data="mine")  # as a record of `load_faces` says
+    answer, _ = ask(the_widget(shown), kind="photos", run="a", images=ids[:1])
+    assert answer["why"] == "these faces are not at hand: pass faces=... to fl.explore"
+    answer, _ = ask(the_widget(shown, faces=mine), kind="photos", run="a", images=ids[:1])
+    assert (answer["images"], answer["why"]) == (ids[:1], "")
+
+
 def as_file(pixels, form="png"):
     file = io.BytesIO()
     PIL.Image.fromarray(pixels).save(file, form)
@@ -642,6 +652,9 @@ def test_explore_says_what_is_missing(report, displayed):
     assert displayed == []
     with pytest.raises(ValueError, match="expected faces=... beside model=..."):
         explore(report, model=by_colour)
+
+    with pytest.raises(ValueError, match="expected reports by name beside .* model=.*, got a list"):
+        explore([Shown("a", report)], model=by_colour)
 
 
 def test_the_front_end_brings_everything_and_searches_no_text():

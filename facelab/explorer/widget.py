@@ -50,7 +50,7 @@ def explore(
     Parameters
     ----------
     reports : Report, dict of str to Report, or list of Shown
-        One, several by name, or what ``load_shown`` found.
+        One, several by name, or what ``load_shown`` found, which has films and networks already.
     films : Training, its ``distances``, or dict of str to these, optional
         Of the first report, or by name, of a report or of its own.
     faces : Faces, optional
@@ -61,6 +61,8 @@ def explore(
     if isinstance(reports, Report):
         reports = {f"{reports.source}, {reports.name}": reports}
     shown = reports
+    is_alone = isinstance(reports, Mapping) or (films is None and model is None)
+    expect(is_alone, "reports by name beside films=... and model=...", "a list")
     if isinstance(reports, Mapping):
         shown = _gather(reports, films, faces, model)
         expect(reports, "a report or more", "none")
@@ -172,13 +174,14 @@ def pixels(
     """Return a photo of a report as the run saw it, uint8 of shape (3, size, size).
 
     Only names that are in the report are answered; no path is made of anything else. Photos of
-    `faces` keep their own size. With `align` those of a copy that is not aligned are aligned first.
+    `faces`, as those that `load_faces` has loaded, keep their own size. With `align` those of a
+    copy that is not aligned are aligned first.
     """
     known = shown.report.image_ids.tolist()
     expect(image in known, f"an image of {shown.name}", repr(image))
-    if shown.data:
+    person = str(shown.report.people[known.index(image)])
+    if shown.data and not image.startswith(f"{person}/"):
         file = f"{image}.jpg"
-        person = str(shown.report.people[known.index(image)])
         is_plain = all(part == Path(part).name != ".." for part in (person, file))
         expect(is_plain, f"names without folders in {shown.name}", f"{person}/{file}")
         copy = _copy_of(shown.data)
