@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from urllib.parse import unquote
 
 import nbformat
 import numpy as np
@@ -351,6 +352,29 @@ def test_a_parent_folder_or_one_run_makes_a_report_two_studies_do_not(tmp_path):
         build_report(tmp_path)
 
 
+def test_links_lead_to_notebooks_of_any_name_and_run_nothing(tmp_path):
+    for folder, name in (("javascript:alert(1)", "my own #1"), ("b", "50%41 (x)")):
+        place = tmp_path / "study" / folder / name
+        write_record(place, make_record(name))
+        (place / f"{name}.ipynb").write_text("{}")
+    html = build_report(tmp_path / "study").read_text("utf-8")
+    links = re.findall(r'<a href="([^#"][^"]*)"', html)
+    assert sorted(map(unquote, links)) == [
+        "b/50%41 (x)/50%41 (x).ipynb",
+        "javascript:alert(1)/my own #1/my own #1.ipynb",
+    ]
+    assert not set("#?: ") & set("".join(links))
+
+
+def test_methods_that_differ_in_case_alone_are_two(tmp_path):
+    record = make_record("00_x")
+    for method in ("Net", "net"):
+        add_number(record, "auc", 0.5, method=method)
+    write_record(tmp_path / "00_x", record)
+    html = build_report(tmp_path).read_text("utf-8")
+    assert "<td>Net</td>" in html and "<td>net</td>" in html
+
+
 def test_a_report_of_nothing_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected a run\.json in a folder below"):
         build_report(tmp_path)
@@ -482,6 +506,15 @@ def test_the_command_writes_report_and_readme(runs, tmp_path, monkeypatch):
     assert result.exit_code == 0, repr(result.exception)
     assert result.output == "outputs/lfw-cpu/report.html\nREADME.md\n"
     assert readme.read_text() == f"{BEGIN}\n{results_tables([runs], tmp_path)}\n{END}\n"
+
+
+def test_a_readme_may_lie_beside_the_results(runs, tmp_path):
+    shutil.move(runs, tmp_path / "my runs")
+    readme = tmp_path / "docs" / "README.md"
+    readme.parent.mkdir()
+    readme.write_text(f"{BEGIN}\n{END}\n")
+    write_results(readme, [tmp_path / "my runs"])
+    assert "[02](../my%20runs/02_networks/02_networks.ipynb)" in readme.read_text()
 
 
 def test_a_readme_that_is_not_in_utf_8_is_named(runs, tmp_path):

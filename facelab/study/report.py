@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 import PIL.Image
@@ -79,7 +80,7 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) 
             pictures += [figure | picture] if picture else []
         page = folder / f"{name}.ipynb"
         is_there = page.is_file()
-        link = page.relative_to(out).as_posix() if is_there else ""
+        link = quote(page.relative_to(out).as_posix()) if is_there else ""
         title = heading(page if is_there else notebooks_folder() / page.name)
         about = {"figures": pictures, "page": link, "title": title}
         found[name] = record | about | {"spent": spent(record)}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from facelab.files import loaded
 from facelab.study.reading import read_runs
 from facelab.study.record import CATEGORIES
 from facelab.study.results import comparable, results_in
-from facelab.study.writing import numbered, render, write_text
+from facelab.study.writing import numbered, relative, render, write_text
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 VIEW1 = "View 1 test"
@@ -68,7 +69,7 @@ def _links(records: Mapping[Path, dict], root: Path) -> dict[str, str]:
         is_drawn = record["data"].get("synthetic")
         expect(not is_drawn, "runs of real faces", f"synthetic ones: {name}")
         if record["status"] == "done":
-            page = (place / f"{name}.ipynb").relative_to(root).as_posix()
+            page = quote(relative(place / f"{name}.ipynb", root).as_posix())
             links[name] = f"[{numbered(name)[0] or name}]({page})"
     return links
 
