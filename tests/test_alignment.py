@@ -255,6 +255,22 @@ def test_originals_are_never_written_over_nor_joined(tmp_path, searched, out):
         fl.align(tmp_path / "t.csv", tmp_path, progress=False)
 
 
+def test_photos_that_it_has_not_written_are_no_place_to_write(tmp_path, searched):
+    for name in ("mine/A/a.jpg", "backup/A/a.jpg"):
+        write_photo(tmp_path / name)
+    before = (tmp_path / "backup/A/a.jpg").read_bytes()
+    with pytest.raises(ValueError, match="backup: expected an empty folder, .* got A/a.jpg with"):
+        fl.align(tmp_path / "mine", tmp_path / "backup", progress=False)
+    assert (tmp_path / "backup/A/a.jpg").read_bytes() == before
+
+
+def test_a_mark_above_the_people_marks_no_folder_among_them(tmp_path, searched):
+    write_photo(tmp_path / "mine/A/a.jpg")
+    (tmp_path / ".facelab").touch()
+    with pytest.raises(ValueError, match="expected a folder outside of .*mine, got"):
+        fl.align(tmp_path / "mine", tmp_path / "mine/out", progress=False)
+
+
 def test_photos_of_names_that_would_be_one_get_two(tmp_path, searched):
     write_photo(tmp_path / "mine" / "P" / "a.png", "red")
     write_photo(tmp_path / "mine" / "P" / "a.png.jpg", "blue")

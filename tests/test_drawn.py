@@ -145,8 +145,16 @@ def test_faces_are_drawn_into_the_working_folder_of_now(drawn, tmp_path, monkeyp
 
 
 def test_a_folder_of_drawn_faces_is_never_drawn_over(drawn):
-    with pytest.raises(FileExistsError, match="expected no .*lfw-synthetic yet"):
+    with pytest.raises(FileExistsError, match="expected no lfw-synthetic, lfw-names.txt, .* yet"):
         synthesize(drawn, people=PEOPLE, progress=False)
+
+
+def test_lists_of_other_people_are_not_written_over(tmp_path, scribble):
+    (tmp_path / "pairs.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="expected no pairs.txt in .* yet"):
+        synthesize(tmp_path, people=PEOPLE, progress=False, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.txt"]
+    assert (tmp_path / "pairs.txt").read_text() == "mine"
 
 
 def test_every_style_and_occlusion_can_be_painted():

@@ -270,6 +270,12 @@ def test_two_variants_are_ambiguous(write_copy, tmp_path):
         load(root)
 
 
+def test_a_folder_called_as_an_archive_is_none(tmp_path):
+    (tmp_path / "lfw.zip" / "A").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"expected one copy, a folder lfw, .* got none"):
+        load(tmp_path)
+
+
 def test_a_folder_without_images_and_a_missing_one_say_what_was_expected(tmp_path):
     with pytest.raises(ValueError, match=r"expected one copy, a folder lfw, .* got none"):
         load(tmp_path)

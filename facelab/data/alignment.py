@@ -16,7 +16,7 @@ from skimage.transform import SimilarityTransform
 from skimage.util import montage
 from tqdm.contrib.concurrent import thread_map
 
-from facelab.checks import expect, extra, has_columns, kinds, numbers, whole
+from facelab.checks import expect, expect_in, extra, has_columns, kinds, numbers, whole
 from facelab.data.copies import ENDINGS, find
 from facelab.data.decoding import decode, decode_all, open_picture, shrink
 from facelab.data.drawn.people import mark_as_drawn
@@ -150,16 +150,25 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool, Path | None]:
 
 
 def _check_apart(photos: dict[str, str], folder: Path | None, out: Path) -> None:
-    """Refuse to write over photos, or into their folder, whose photos those would be next time."""
+    """Refuse to write over photos, or into their folder, whose photos those would be next time.
+
+    So is a folder refused where photos of these names were not written by `align`.
+    """
     place = Path(os.path.realpath(out))
-    is_unlisted = any((one / UNLISTED).exists() for one in (place, *place.parents))
-    theirs = Path(os.path.realpath(folder)) if folder and not is_unlisted else None
+    theirs = Path(os.path.realpath(folder)) if folder else None
+    within = [one for one in (place, *place.parents) if theirs in one.parents]
+    if any((one / UNLISTED).exists() for one in within):
+        theirs = None
     originals = set(map(os.path.realpath, photos.values()))
     for file in photos:
         path = os.path.realpath(place / file)
         if path in originals or theirs in Path(path).parents:
             expected = f"expected a folder outside of {folder or 'the photos'}"
             raise ValueError(f"{expected}, got {out}, where {path} would be written")
+    there = [file for file in photos if (place / file).exists()]
+    is_own = not there or (place / "landmarks.csv").exists()
+    got = f"{' '.join(there[:1])} without landmarks.csv"
+    expect_in(out, is_own, "an empty folder, or one with aligned photos", got)
 
 
 def _contact_sheet(photos: dict[str, str], out: Path) -> None:

@@ -97,7 +97,8 @@ def find(root: str | Path) -> Copy:
     folders = [root / folder for folder in VARIANTS if (root / folder).is_dir()]
     if len(folders) > 1:
         folders = [folder for folder in folders if folder.name != ALIGNED]
-    archives = sorted(path for end in ENDINGS for path in root.glob(f"lfw*{end}"))
+    archives = [path for end in ENDINGS for path in root.glob(f"lfw*{end}")]
+    archives = sorted(filter(Path.is_file, archives))  # one may be unpacked into such a folder
     itself = [root] if root.is_file() or root.name in VARIANTS else []
     found = folders or archives or itself
     expected = f"one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz or lfw*.zip"

@@ -17,7 +17,7 @@ from facelab.data.cache import cache_dir, made_once
 from facelab.data.drawn.person import draw_person, draw_shot
 from facelab.data.drawn.portrait import paint
 from facelab.data.protocol import NamedPairs, Protocol
-from facelab.data.protocol_text import write
+from facelab.data.protocol_text import FILES, write
 from facelab.faces import Faces, draw_pairs
 from facelab.progress import Progress
 
@@ -116,13 +116,15 @@ def synthesize(
 ) -> Path:
     """Draw `people` (40 or more) and write them in LFW's layout into the folder `out`.
 
-    A ``lfw-synthetic`` that is there is never drawn over: FileExistsError. `workers` processes
-    draw; -1 is one per core.
+    A ``lfw-synthetic`` or a list that is there is never written over: FileExistsError. `workers`
+    processes draw; -1 is one per core.
     """
     protocol = draw_protocol(people, seed)
     folder = Path(out) / "lfw-synthetic"
-    if folder.exists():
-        raise FileExistsError(f"expected no {folder} yet; delete it or choose another folder")
+    there = [name for name in (folder.name, *FILES) if folder.with_name(name).exists()]
+    if there:
+        got = ", ".join(there)
+        raise FileExistsError(f"expected no {got} in {out} yet; delete it or choose another folder")
     folder.mkdir(parents=True)
     mark_as_drawn(folder)
     # Processes that drew before may still be in the working folder of then.
