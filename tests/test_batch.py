@@ -23,6 +23,7 @@ from facelab.study.settings import (
     convert,
     described_parameters,
     find_notebooks,
+    heading,
     limits,
     plan,
     profiles,
@@ -561,6 +562,25 @@ def test_results_of_other_parameters_are_refused_before_anything_is_lost(quick):
     assert not checkpoint.exists()
 
 
+def test_checkpoints_of_other_parameters_are_not_deleted_where_one_wants_to_resume(
+    quick, monkeypatch
+):
+    checkpoint = quick / "outputs/tiny/00_first/a_0.pt"
+
+    def stop(path, parameters, out, title):
+        checkpoint.touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "execute", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(["00"], "tiny.yaml", {"SEED": 5})
+    refused(r"00_first holds checkpoints of other parameters \(SEED: 5\)", resume=True)
+    assert checkpoint.exists()
+    assert run_study(["00"], "tiny.yaml", resume=True, force=True) == {}
+    assert not checkpoint.exists()
+
+
 def test_results_that_git_tracks_are_refused(quick):
     assert run_study(["00"], "tiny.yaml") == {}
     for command in (["init", "-q"], ["add", "-f", "outputs/tiny/00_first/run.json"]):
@@ -707,6 +727,7 @@ NETWORK = "small"  # {small, large net}
 RADII = [1, 2]  # pixels [1, 8]
 DIRECTIONS = 4  # of those [1, SIZE]
 KEPT = ["wider"]  # of the changes {CHANGES}
+FOLDS = 5  # {5, 10}
 FREE = "x"  # a word (or two)
 PROFILE = ""
 OUT = ""
@@ -737,6 +758,7 @@ CHANGES |= {
         ("RADII", [1, "a"], r"RADII\[1\]: expected int, like 1, got 'a'"),
         ("RADII", "[" * 5000, "RADII: expected list"),
         ("DIRECTIONS", 33, r"DIRECTIONS: expected a value of \[1, SIZE = 32\], got 33"),
+        ("FOLDS", 6, "FOLDS: expected a value of {5, 10}, got 6"),
         ("KEPT", ["longer", "x"], "KEPT: expected a value of {wider, K = 2, longer}, got 'x'"),
     ],
 )
@@ -752,7 +774,7 @@ def test_values_at_the_limits_are_taken(tmp_path):
     at = {"EPOCHS": 100, "SIZE": "64", "LR": 1, "SHARE": 0, "NETWORK": "large net", "RADII": [8]}
     at |= {"DIRECTIONS": 64, "KEPT": ["longer", "K = 2"]}
     (values,) = plan([path], {}, at).values()
-    assert values == at | {"SIZE": 64, "FREE": "x"}
+    assert values == at | {"SIZE": 64, "FREE": "x", "FOLDS": 5}
 
 
 FREE = {"DATA", "TRAIN_DATA", "PROFILE", "OUT", "RUNS", "ALIGNED"}  # folders and names
@@ -805,3 +827,11 @@ def test_links_of_an_executed_notebook_lead_to_the_same_files(tmp_path):
         "[next](../../../notebooks/02_b.ipynb), [page](../../../README.md), "
         "[paper](https://a.b/c.pdf), [gone](03.ipynb)"
     )
+
+
+def test_a_comment_in_code_is_no_heading(tmp_path):
+    path = write_notebook(tmp_path / "my_own.ipynb", "# Parameters\nx = 1")
+    notebook = nbformat.read(path, as_version=4)
+    del notebook.cells[0]
+    nbformat.write(notebook, path)
+    assert heading(path) == "My own"

@@ -60,11 +60,12 @@ def run_study(
 
     See `find_notebooks`, `read_profile` and, for `parameters`, which win over the profile,
     `convert`: what is wrong is an error before anything is run, and so are, unless `force` is
-    true, results in `out` that git tracks or that are of other parameters. `out` is by default
-    ``outputs/PROFILE``. `resume` skips what is done with the same parameters and the same text,
-    and lets the rest go on from its checkpoints, which go when a notebook is done, unless
-    `keep_checkpoints` is true. With a `scheduler`, as in `run_on`, workers run them beside each
-    other; else they run one after another.
+    true, results in `out` that git tracks or that are of other parameters, and with `resume`
+    checkpoints of other parameters. `out` is by default ``outputs/PROFILE``. `resume` skips
+    what is done with the same parameters and the same text, and lets the rest go on from its
+    checkpoints, which go when a notebook is done, unless `keep_checkpoints` is true. With a
+    `scheduler`, as in `run_on`, workers run them beside each other; else they run one after
+    another.
     """
     label = Path(profile).stem
     known = chapters(notebooks_folder())
@@ -193,9 +194,11 @@ def _todo(folder: Path, text: str, parameters: dict, resume: bool, force: bool) 
     expected = "choose another --out, or --force it"
     if tracked(folder):
         raise ValueError(f"{folder} holds results that git tracks: {expected}")
-    if done and different:
+    begun = resume and before["status"] and any(folder.glob("*.pt"))  # hours of work, maybe
+    if (done or begun) and different:
         got = one_line(repr(before["parameters"].get(different[0])), 60)
-        held = f"results of other parameters ({different[0]}: {got})"
+        what = "results" if done else "checkpoints"
+        held = f"{what} of other parameters ({different[0]}: {got})"
         raise ValueError(f"{folder} holds {held}: {expected}")
     return todo
 

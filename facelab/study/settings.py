@@ -67,7 +67,7 @@ def cells_of(path: Path) -> list[tuple[str, str, list[str]]]:
 def heading(path: Path) -> str:
     """Return a notebook's first heading; without one, its name in words."""
     with suppress(OSError, ValueError):
-        text = "\n".join(source for _, source, _ in cells_of(path))
+        text = "\n".join(source for kind, source, _ in cells_of(path) if kind == "markdown")
         if found := re.search(r"^# (.+)", text, re.MULTILINE):
             return found[1].strip()
     return label(path.stem)
@@ -122,7 +122,7 @@ def limits(comment: str, above: Mapping | None = None) -> tuple[str, Callable[[o
     ('[16, 64] step 16', [16, 64])
     """
     if found := _CHOICES.search(comment):
-        return found[0], found[1].split(", ").__contains__
+        return found[0], lambda value: str(value) in found[1].split(", ")
     found = _RANGE.search(comment)
     if not found:
         return "", lambda value: True
