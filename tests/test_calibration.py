@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -116,6 +117,19 @@ def test_held_out_cllr_gets_better_and_the_better_method_is_taken(calibration):
     assert costs[calibration.method] == min(costs["logistic"], costs["isotonic"])
     assert costs[calibration.method] < costs["before"] < 1  # nearer pairs are likelier the same
     assert "Cllr held out" in repr(calibration)
+
+
+def test_who_is_held_out_is_learned_from_in_no_pair():
+    # Four people make two folds of two people, and a pair across them is of neither.
+    report = verify(*people(4, 5, per_person=4), 1.0)
+    costs = calibrate_report(report, n=20).cllr
+    left, right = report.people[report.left], report.people[report.right]
+    unmoved = 0
+    for one, other in combinations(np.unique(report.people), 2):
+        between = ((left == one) & (right == other)) | ((left == other) & (right == one))
+        moved = replace(report, distances=np.where(between, 0.1, report.distances))
+        unmoved += calibrate_report(moved, n=20).cllr == costs
+    assert unmoved == 4
 
 
 def test_what_was_said_of_strangers_comes_true_as_often_as_said(calibration, strangers):
