@@ -38,10 +38,8 @@ def embed(
     shift = whole("shift", shift, 0, min(faces.packed.shape[2:]) - 1)
     expect(len(rows), "images to embed", "none")
     weight = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
-    was_training = model.training
-    model.eval()
     out = []
-    with torch.inference_mode():
+    with _evaluated(model), torch.inference_mode():
         starts = range(0, len(rows), batch_size)
         for start in Progress(starts, "embedding", disable=not progress or len(rows) < MANY):
             batch = torch.from_numpy(faces.batch(rows[start : start + batch_size]))
@@ -49,8 +47,19 @@ def embed(
             shown = looks(images, flip, shift)
             embeddings = sum(embeddings_of(model, look) for look in shown)  # (B, D)
             out.append(functional.normalize(embeddings).cpu())
-    model.train(was_training)
     return torch.cat(out).numpy()
+
+
+@contextmanager
+def _evaluated(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model, then leave each of its parts as it was: some may be frozen in training."""
+    was_training = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, was in was_training.items():
+            part.training = was
 
 
 def averaged(settings: dict) -> dict:

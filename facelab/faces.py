@@ -246,13 +246,13 @@ def draw_pairs(
     expect(n_same <= all_same and n_different <= all_different, most, asked)
     rng = np.random.default_rng(seed)
     rows_of = faces.rows_by_person()
-    many = np.flatnonzero(counts >= 2)
+    shown, many = np.flatnonzero(counts), np.flatnonzero(counts >= 2)
     drawn = {}  # keeps the order in which they were drawn
     while len(drawn) < n_same:
         pair = rng.choice(rows_of[rng.choice(many)], 2, replace=False)
         drawn[tuple(sorted(pair))] = True
     while len(drawn) < n_same + n_different:
-        people = rng.choice(len(counts), 2, replace=False)
+        people = rng.choice(shown, 2, replace=False)
         pair = [rng.choice(rows_of[person]) for person in people]
         drawn[tuple(sorted(pair))] = True
     left, right = np.array(list(drawn), np.int64).reshape(-1, 2).T

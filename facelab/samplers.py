@@ -44,9 +44,9 @@ def balanced_pairs(faces: Faces, batch_size: int, rng: np.random.Generator) -> I
     """
     is_fit = whole("batch_size", batch_size) > 0 and batch_size % 4 == 0
     expect(is_fit, "a batch_size divisible by 4", batch_size)
-    by_person = faces.rows_by_person()
+    by_person = [rows for rows in faces.rows_by_person() if len(rows)]
     n_people = len(by_person)
-    many = np.flatnonzero(faces.counts >= 2)
+    many = np.flatnonzero([len(rows) >= 2 for rows in by_person])
     got = f"{n_people}, {len(many)} with two"
     expect(len(many) and n_people >= 2, "two people, one with two images", got)
     quarter = batch_size // 4

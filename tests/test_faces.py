@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from facelab.faces import Faces, Pairs, Split, draw_pairs
+from facelab.samplers import balanced_pairs
+from facelab.verification import every_pair
 
 
 def test_selecting_people_relabels_them_in_order_and_keeps_their_images(small_faces):
@@ -178,6 +180,19 @@ def test_every_pair_there_is_can_be_drawn_and_no_more(small_faces):
     assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == every
     with pytest.raises(ValueError, match=r"at most 20 same and 170 different .* request for 21"):
         draw_pairs(few, 21, 0, seed=0, name="too many")
+
+
+def test_people_without_an_image_are_not_drawn(small_faces, monkeypatch):
+    monkeypatch.setattr("facelab.verification.thresholds.MOST_DIFFERENT", 100)
+    names = ("Nobody", *small_faces.names, "No One")
+    faces = replace(small_faces, names=names, labels=small_faces.labels + 1, pairs=None)
+    for draw in (draw_pairs, every_pair):
+        arguments = (8, 50, 0, "some") if draw is draw_pairs else ()
+        found, expected = draw(faces, *arguments), draw(small_faces, *arguments)
+        assert np.array_equal(found.left, expected.left)
+        assert np.array_equal(found.right, expected.right)
+    rng = np.random.default_rng(0)
+    assert len(list(balanced_pairs(faces, 8, rng))) == len(faces) // 8
 
 
 def test_people_are_drawn_for_pairs_whatever_their_number_of_images(small_faces):

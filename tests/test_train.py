@@ -27,6 +27,7 @@ from torchvision.transforms import RandomChoice, v2
 from facelab import samplers, structure, train
 from facelab.augmentation import augment, to_float
 from facelab.checkpoints import describe, difference
+from facelab.embedding import embed
 from facelab.faces import Faces, draw_pairs
 from facelab.learning import Learner, as_module
 from facelab.losses import AdaCos, ContrastiveLoss
@@ -661,6 +662,18 @@ def test_a_loss_and_a_miner_of_ones_own_are_trained_and_measured():
     assert (history.mined == 32).all()
     assert (history["empty"] == 0).all()
     assert history.loss.iloc[-1] < history.loss.iloc[0]
+
+
+def test_embedding_leaves_each_part_of_a_model_in_the_mode_that_it_was_in():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(784, 8))
+    model.train()
+    model[1].eval()
+    embed(model, TRAIN)
+    assert [part.training for part in model] == [True, False, True, True]
+    model[3] = nn.Linear(5, 8)
+    with pytest.raises(ValueError, match="expected a model that maps images"):
+        embed(model, TRAIN)
+    assert model.training and not model[1].training
 
 
 def test_a_batch_is_empty_only_where_a_miner_finds_neither_kind_of_pairs():

@@ -167,7 +167,8 @@ def every_pair(faces: Faces) -> Pairs:
     if len(faces) * (len(faces) - 1) // 2 - n_same <= MOST_DIFFERENT:
         different = np.nonzero(np.triu(faces.labels[:, None] != faces.labels))
     else:
-        different = _draw_different(np.concatenate(rows_of), faces.counts)
+        counts = faces.counts[faces.counts > 0]
+        different = _draw_different(np.concatenate(rows_of), counts)
     left, right = np.append(same, different, axis=1)
     is_same = np.arange(len(left)) < n_same
     n_different = len(left) - n_same
