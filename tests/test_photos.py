@@ -12,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from records import make_record, write_record
 from test_onnx import flat
 
 import facelab as fl
@@ -244,6 +245,16 @@ def test_nobodys_folder_is_no_persons(photos, network, tmp_path):
     with pytest.raises(ValueError, match="expected out another folder than that of the people"):
         verify_folder(photos, network, photos / "Person 0")
     assert not list(tmp_path.rglob(".facelab"))
+
+
+def test_a_folder_above_two_studies_is_refused_before_anything_is_verified(
+    photos, network, tmp_path
+):
+    for study in ("lfw", "smoke"):
+        write_record(tmp_path / "outputs" / study / "00_x", make_record("00_x"))
+    with pytest.raises(ValueError, match="expected a study's own folder, one run a notebook, got"):
+        verify_folder(photos, network, tmp_path / "outputs")
+    assert not (tmp_path / "outputs" / "photos").exists()
 
 
 def test_a_threshold_is_chosen_by_what_was_asked_for(photos, network, tmp_path):

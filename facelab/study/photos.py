@@ -26,8 +26,9 @@ from facelab.field.exchange import embeddings_of, onnx_model
 from facelab.files import alone_in
 from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
+from facelab.study.reading import read_runs
 from facelab.study.record import Run
-from facelab.study.report import build_report
+from facelab.study.report import build_report, check_places
 from facelab.study.writing import portable_path
 from facelab.verification import Calibration, Report, calibrate, check_rule, every_pair
 from facelab.verification.sweep import too_few
@@ -78,6 +79,10 @@ def verify_folder(
     out, file = Path(out), Path(network).name
     is_apart = album.table or not _holds(out, album)
     expect(is_apart, "out another folder than that of the people", out)
+    runs = {}
+    with suppress(ValueError, FileNotFoundError):  # none that can be read
+        runs = {place: record["notebook"] for place, record in read_runs(out).items()}
+    check_places(runs | {out / "photos": "photos"})  # else its report would fail when all is done
     learned_from = settings.get("training") or f"what {file} has learned from"
     about = {"category": "labelled outside data", "outside_data": learned_from}
     of_network = cache(of_faces)  # dev people are asked twice

@@ -66,14 +66,21 @@ def build_report(out: str | Path, expected: Iterable[str] = ()) -> Path:
     return out / "report.html"
 
 
-def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) -> list[dict]:
-    """Return what was run, was begun or is missing, in order, with figures and executed page."""
-    places, found = {}, {}
-    for folder, record in records.items():
-        name = record["notebook"]
+def check_places(names: Mapping[Path, str]) -> None:
+    """Refuse two runs of one notebook, as above two studies; `names` are those of runs."""
+    places = {}
+    for folder, name in names.items():
         if (other := places.setdefault(name, folder)) != folder:
             got = f"{other} and {folder}"
             raise ValueError(f"expected a study's own folder, one run a notebook, got {got}")
+
+
+def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) -> list[dict]:
+    """Return what was run, was begun or is missing, in order, with figures and executed page."""
+    check_places({folder: record["notebook"] for folder, record in records.items()})
+    found = {}
+    for folder, record in records.items():
+        name = record["notebook"]
         pictures = []
         for figure in record["figures"]:
             picture = opened(_picture, folder / figure["file"], "a PNG or JPEG")
