@@ -789,6 +789,39 @@ def test_what_stands_in_a_field_is_whole(page, shown, tmp_path):
     assert page.locator(".fl-number").evaluate(room) > 20  # of its arrows
 
 
+def test_a_wrong_name_and_a_slow_upload_leave_nothing_behind(page, shown, tmp_path):
+    report = shown[0].report
+    page.goto(write_live(tmp_path / "page.html", map(measured, shown)).as_uri())
+    page.locator("[data-tab=two]").click()
+    names, whole = page.locator("input.fl-text"), page.locator(".fl-whole").first
+    left, right, other = str(report.left_ids[3]), str(report.right_ids[3]), str(report.left_ids[4])
+    names.nth(0).fill(left)
+    names.nth(1).fill(right)
+    page.wait_for_function("document.querySelector('.fl-two').dataset.distance !== ''")
+    before = page.locator(".fl-two").get_attribute("data-distance")
+    names.nth(0).fill("nobody")
+    names.nth(0).press("Enter")
+    assert "No image of this run is called “nobody”." in page.locator(".fl-outcome").inner_text()
+    assert whole.inner_text() == "" and names.nth(0).input_value() == "nobody"
+    names.nth(0).fill(left)  # which was there before
+    settle(page)
+    assert page.locator(".fl-two").get_attribute("data-distance") == before
+    page.evaluate("""() => {
+      const { decode } = HTMLImageElement.prototype;
+      HTMLImageElement.prototype.decode = function () {
+        return new Promise((go) => { window.go = go; }).then(() => decode.call(this));
+      };
+    }""")
+    PIL.Image.new("RGB", (20, 20)).save(tmp_path / "slow.png")
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "slow.png")
+    page.wait_for_function("Boolean(window.go)")  # a function would be called
+    names.nth(0).fill(other)
+    page.evaluate("window.go()")
+    settle(page)
+    assert whole.inner_text() == other.replace("_", " ")
+    assert page.wrong == []
+
+
 def test_what_is_being_typed_is_not_written_over(page, shown, tmp_path):
     page.goto(write_page(tmp_path / "page.html", shown).as_uri())
     number, root = page.locator(".fl-number"), page.locator(".fl-explorer")

@@ -59,6 +59,7 @@ function photoPicker(host, side, on) {
     zoomRow, hint);
   let picture = null, centre = [0.5, 0.5], chosen = null, wait = 0, run = null;
   let untouched = null; // an uploaded file that can be sent as it is
+  let turn = 0; // of what was asked for: an upload takes its time
   const context = canvas.getContext("2d");
 
   function paint(target = context, size = FRAME) {
@@ -104,9 +105,13 @@ function photoPicker(host, side, on) {
   async function pick(image) {
     const number = run ? run.pairSet.images.indexOf(image) : -1;
     if (number < 0) {
+      const typed = name.value;
+      clear();
+      name.value = typed;
       on.problem(image ? `No image of this run is called “${image}”.` : "");
       return;
     }
+    turn += 1;
     if (chosen?.image === image) return;
     name.value = image;
     chosen = { image };
@@ -125,18 +130,22 @@ function photoPicker(host, side, on) {
   }
   async function upload(blob) {
     if (!blob) return;
-    const url = URL.createObjectURL(blob);
+    const url = URL.createObjectURL(blob), mine = (turn += 1);
+    let loaded;
     try {
       const why = await refusal(blob);
       if (why) throw new Error(why);
-      picture = await load(url);
+      loaded = await load(url);
     } catch (error) {
+      if (mine !== turn) return;
       clear();
       on.problem(`${blob.name} ${error.message || "is not a photo that the browser can read"}.`);
       return;
     } finally {
       URL.revokeObjectURL(url);
     }
+    if (mine !== turn) return;
+    picture = loaded;
     centre = [0.5, 0.5];
     zoom.value = 1;
     const small = Math.min(picture.width, picture.height) <= PHOTO && blob.size <= SENT_BYTES;
@@ -177,7 +186,7 @@ function photoPicker(host, side, on) {
     move(event.clientX - grabbed[0], event.clientY - grabbed[1]);
     grabbed = [event.clientX, event.clientY];
   });
-  canvas.addEventListener("pointerup", () => { grabbed = null; });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { grabbed = null; });
   canvas.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: [8, 0], ArrowRight: [-8, 0], ArrowUp: [0, 8], ArrowDown: [0, -8] }[event.key];
     if (by && chosen?.upload) {
