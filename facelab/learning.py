@@ -80,7 +80,8 @@ class Learner:
             batches = draw(self.sampler, train, self.batch_size, rng)
         self._check_batches(batches, train)
         lr = self.optimizer.param_groups[0]["lr"]
-        self.network.train()
+        if not self.network.module.training:  # else each part stays as it is: some may be frozen
+            self.network.train()
         start = time.perf_counter()
         steps = []
         try:

@@ -76,7 +76,8 @@ def fit(
     Parameters
     ----------
     model : torch.nn.Module
-        Maps images of shape (B, 3, H, W), values in [-1, 1], to embeddings of shape (B, D).
+        Maps images of shape (B, 3, H, W), values in [-1, 1], to embeddings of shape (B, D). Parts
+        that are in evaluation mode within a model in training mode stay so, frozen.
     loss, miner : torch.nn.Module or function
         ``loss(embeddings, labels, miner(embeddings, labels))``, as in pytorch-metric-learning.
     epochs : int

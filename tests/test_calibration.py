@@ -98,6 +98,21 @@ def test_a_pair_of_weight_three_counts_as_three_such_pairs():
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (lambda n: np.ones(n - 1), r"weights of shape \(\d+,\), got shape"),
+        (lambda n: np.full(n, np.nan), "finite weights of 0 or more, got nan"),
+        (lambda n: np.full(n, -1.0), "finite weights of 0 or more, got -1"),
+        (lambda n: np.full(n, "1"), "numbers in weights"),
+    ],
+)
+def test_weights_that_cannot_count_are_refused(weights, message):
+    report = verify(*people(8, 3), 1.0)
+    with pytest.raises(ValueError, match=message):
+        calibrate_report(report, weights(len(report)), n=20)
+
+
 def test_a_prior_moves_the_odds_and_not_the_ratio(calibration):
     even, rare = calibration.how_sure([0.7]), calibration.how_sure(0.7, prior=0.01)
     assert rare["lr"][0] == even["lr"][0]

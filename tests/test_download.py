@@ -60,6 +60,15 @@ def test_a_fetch_brings_the_archive_and_the_official_lists(mirror, tmp_path):
     assert {file: text.decode() for file, text in got.items()} == texts(official())
 
 
+def test_another_list_is_not_written_over(mirror, tmp_path):
+    own = tmp_path / "pairs.txt"
+    own.write_text("mine\n")
+    with pytest.raises(ValueError, match=r"LFW's own lists in `out`, or none, got another .*pairs"):
+        fetch(tmp_path, base_url=mirror.url)
+    assert own.read_text() == "mine\n"
+    assert mirror.asked == []
+
+
 def test_a_second_call_downloads_nothing(mirror, tmp_path):
     fetch(tmp_path, base_url=mirror.url)
     mirror.asked.clear()

@@ -556,6 +556,19 @@ def test_embedding_leaves_the_model_in_its_mode():
     assert model.training
 
 
+def test_training_leaves_a_part_in_evaluation_mode_as_it_is():
+    def trained(mode):
+        torch.manual_seed(0)
+        norm = nn.BatchNorm2d(3)
+        model = nn.Sequential(norm, nn.Flatten(), nn.Linear(3 * 16 * 16, 8)).train(mode)
+        norm.eval()
+        train.fit(model, TRAIN, losses.ContrastiveLoss(), epochs=2, batch_size=16, watch={"d": DEV})
+        return norm.num_batches_tracked.item()
+
+    assert trained(mode=True) == 0
+    assert trained(mode=False) > 0  # a network that was loaded learns whole
+
+
 def test_flip_averaged_embeddings_do_not_tell_an_image_from_its_mirror():
     model = network()
     mirrored = Faces(

@@ -814,10 +814,11 @@ def test_folds_pooled_say_by_what_rule_their_thresholds_were_chosen():
     folds = [replace(random_report(k), **by_eer) for k in range(2)]
     together = pool_folds(folds)
     assert together.rule == "eer and f1"
-    assert (
-        together.threshold_from == "FAR nearest to FRR and best F1 on each fold's dev people, mean"
-    )
-    assert pool_folds([random_report(0)]).threshold_from == "given, mean"
+    assert together.threshold_from == "FAR nearest to FRR and best F1 on dev, mean of 2 folds"
+    other = replace(folds[1], threshold_from="read from a table on page 2")
+    words = pool_folds([folds[0], other, folds[0]]).threshold_from
+    assert words == f"{folds[0].threshold_from} / {other.threshold_from}, mean of 3 folds"
+    assert pool_folds([random_report(0)]).threshold_from == "given, mean of 1 folds"
 
 
 @pytest.mark.parametrize("seed", range(20))

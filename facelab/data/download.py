@@ -9,7 +9,7 @@ import requests
 
 from facelab.checks import expect
 from facelab.data.protocol import official
-from facelab.data.protocol_text import write
+from facelab.data.protocol_text import texts, write
 from facelab.progress import Progress
 
 MIRROR = "https://ndownloader.figshare.com/files"
@@ -55,11 +55,16 @@ def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) ->
     `variant` is ``"funneled"`` (faces upright and aligned, about 240 MB) or ``"original"`` (about
     180 MB). An archive that is there and whole is not downloaded again, and a download that was
     cut off goes on where it stopped. DownloadError if the mirror breaks off; ValueError if
-    `variant` is unknown, or a file's SHA-256 is not the known one, and that file is deleted.
+    `variant` is unknown, if another list of such a name is there, or if a file's SHA-256 is not the
+    known one, and that file is deleted.
     """
     expect(variant in ARCHIVES, "variant 'funneled' or 'original'", repr(variant))
     pooch.get_logger().setLevel("WARNING")  # the progress bar says the same
     out = Path(out)
+    for name, text in texts(official()).items():
+        there = out / name
+        is_own = not there.exists() or there.read_bytes() == text.encode()
+        expect(is_own, "LFW's own lists in `out`, or none", f"another {there}")
     file, number, sha256 = ARCHIVES[variant]
     url = f"{base_url}/{number}"
     part = out / f"{file}.part"

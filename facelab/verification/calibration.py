@@ -162,6 +162,7 @@ def calibrate(
     return calibrate_report(report, faces.pairs.weights, n=n, seed=seed)
 
 
+@kinds
 def calibrate_report(
     report: Report, weights: np.ndarray | None = None, *, n: int = 200, seed: int = 0
 ) -> Calibration:
@@ -180,7 +181,8 @@ def calibrate_report(
     n = whole("n", n, 20, 100_000)
     seed = whole("seed", seed, 0)
     same = report.same
-    weights = np.ones(len(report)) if weights is None else weights
+    weights = np.ones(len(report)) if weights is None else numbers("weights", weights, 0)
+    one_each("weights", weights, len(report))
     n_same = len(np.unique(report.people[report.left[same & (weights > 0)]]))
     got = f"{n_same} people and {np.count_nonzero(~same):,} different pairs in {report.name}"
     expected = f"same pairs of {FEWEST_PEOPLE} people or more, and different pairs"

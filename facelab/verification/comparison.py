@@ -126,8 +126,8 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     joined["distances"] = np.where(accepted, inside, np.maximum(stretched, first))
     for side in ("left", "right"):  # positions among the images of all folds
         joined[side] += np.repeat(starts, n_pairs)
-    chosen, on, _ = reports[0].threshold_from.partition(" on ")
-    chosen += " on each fold's dev people, mean" if on else ", mean"
+    each = " / ".join(sorted({report.threshold_from for report in reports}))
+    chosen = f"{each}, mean of {len(reports)} folds"
     joined |= {"threshold": threshold, "f1_threshold": f1.mean(), "threshold_from": chosen}
     return replace(reports[0], **joined, name=name)
 

@@ -37,7 +37,7 @@ class Report:
         A pair is accepted as the same person when its distance is below the first; F1, precision
         and recall are those at the second, by default the same.
     threshold_from, rule : str
-        How they were chosen: in words, and as `Threshold.rule`; unequal rules do not compare.
+        How they were chosen: in words, and as `Threshold.rule`; no table mixes unequal rules.
     name, role, source, synthetic, seen
         Of the pairs, see `Pairs`, and of their images, see `Faces`; `seen` says in words why the
         people are no strangers, empty for strangers.
