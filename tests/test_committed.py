@@ -34,6 +34,7 @@ FOLDERS = [path.parent for out in STUDIES for path in sorted(out.glob("*/run.jso
 RESNET = "ResNet-50, random pairs"
 BAR = "LBP, LPQ and BSIF, fused"  # of chapter 06
 FUSED = "network and patterns, fused"
+ENTRY = "the recipe by LDA, and patterns"  # of chapter 11
 BUDGET = {"batch_size", "lr", "epochs", "images", "people_images"}
 # What each chapter compares, as patterns of methods, and what must then be the same.
 COMPARED = {
@@ -49,6 +50,7 @@ COMPARED = {
         | {"weights"}
     },
     "07_view2": {"margin.*fold.*": {"batch_size", "lr", "epochs", "weights"}},
+    "11_entry": {"fold.*": {"batch_size", "lr", "epochs", "weights"}},
 }
 
 each = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -302,8 +304,23 @@ def quotes():
     recipe = number("10", "accuracy", "the recipe")["value"]
     auc = number("10", "auc", "the recipe")["value"]
     yield f"{100 * recipe:.1f} % of View 1's strangers and an AUC of {auc:.3f}"
+    entry = number("11", "accuracy", ENTRY, "View 2 test", None)
+    yield f"{percents_of_folds(entry)} of the pairs"
+    yield f"{100 * entry['low']:.1f} to {100 * entry['high']:.1f}"
+    yield mean(number("11", "auc", ENTRY, "View 2 test", None))
+    for method in ("the recipe, images moved", BAR):
+        yield percents_of_folds(number("11", "accuracy", method, "View 2 test", None))
+    gain = claim("11", "LDA and a tenth of the vote")
+    yield f"{100 * gain['value']:.2f} points {within(gain, '.1f', 100)[:-1]}; ten folds"
+    yield f"gain {100 * gain['value']:.2f} there {within(gain, '.1f', 100)}"
+    wrong = number("11", "wrong_pairs", ENTRY, "View 2 test", None)["value"]
+    yield f"Of its {wrong:.0f} mistakes"
     minus = claim("07", "clears the bar")
     yield f"{100 * minus['value']:.1f} points {within(minus, '.1f', 100)}"
+
+
+def percents_of_folds(row):
+    return f"{100 * row['value']:.1f} % ± {100 * row['error']:.1f} %"
 
 
 def recipe_quotes():
