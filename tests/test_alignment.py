@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 import facelab as fl
 from facelab.data.alignment import COORDINATES, TEMPLATE, align, framed
+from facelab.data.drawn.people import mark_as_drawn
 from facelab.files import alone_in
 
 needs_detector = pytest.mark.skipif(
@@ -128,6 +129,13 @@ def test_a_folder_of_people_is_aligned_and_loaded_again(tmp_path):
     faces = fl.load_faces(out, image_size=32, progress=False)
     assert faces.names == ("42", "Zoë")
     assert len(faces) == 3
+
+
+def test_drawn_people_stay_drawn_under_another_name(tmp_path, searched):
+    write_photo(tmp_path / "friends" / "A" / "a.jpg")
+    mark_as_drawn(tmp_path / "friends")
+    fl.align(tmp_path / "friends", tmp_path / "out", progress=False)
+    assert fl.load_faces(tmp_path / "out", image_size=8, progress=False).synthetic
 
 
 def test_photos_that_cannot_be_read_are_all_listed_before_any_is_searched(tmp_path, monkeypatch):

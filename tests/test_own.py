@@ -245,6 +245,11 @@ def test_drawn_people_stay_drawn_under_any_name(album):
     mark_as_drawn(album)
     assert load(album).synthetic
     assert load(write_table(album.parent / "t.csv", ["my friends/007/x.jpg,Bond"])).synthetic
+    for person in PHOTOS:  # their photos in folders of folders
+        (album / person).rename(album / "moved")
+        (album / person).mkdir()
+        (album / "moved").rename(album / person / "trip")
+    assert load(album).synthetic
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "8", True, None, 10**6, float("nan")])

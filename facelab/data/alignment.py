@@ -146,7 +146,7 @@ def _photos(source: str | Path) -> tuple[dict[str, str], bool, Path | None]:
             while name in originals or name in photos:  # a.png beside a.png.jpg
                 name = f"{name}.jpg"
         photos[name] = file
-    return photos, False, None if album.table else album.folder
+    return photos, album.synthetic, None if album.table else album.folder
 
 
 def _check_apart(photos: dict[str, str], folder: Path | None, out: Path) -> None:

@@ -48,6 +48,12 @@ class Album:
         """What `find_photos` was given."""
         return self.table or self.folder
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether one of the photos lies in a folder of drawn people, however deep."""
+        below = {Path(os.path.dirname(photo.file)) for photo in self.photos}
+        return any(map(is_drawn, {above for one in below for above in (one, *one.parents)}))
+
     def add(self, person: str, name: str, file: str) -> None:
         """Add a photo, in one Unicode form."""
         person, name = (unicodedata.normalize("NFC", word) for word in (person, name))
@@ -110,7 +116,7 @@ def faces_of(
         names=tuple(names.tolist()),
         ids=np.array(ids),
         source=own_source(album.table.with_suffix("") if album.table else album.folder),
-        synthetic=any(map(is_drawn, {Path(file).parent.parent for file in files})),
+        synthetic=album.synthetic,
         fingerprint=fingerprint,
         root=name_of(album.path),
         crop=crop,
