@@ -154,6 +154,23 @@ def test_photos_that_cannot_be_read_are_all_listed_before_any_is_searched(tmp_pa
         fl.align(tmp_path / "none", tmp_path / "out")
 
 
+def test_several_copies_of_lfw_or_a_damaged_one_are_no_people(tmp_path, searched, monkeypatch):
+    for variant in ("lfw", "lfw_funneled"):
+        write_photo(tmp_path / "two" / variant / "Anna" / "Anna_0001.jpg")
+    (tmp_path / "lfw.tar.gz").write_bytes(b"\x1f\x8bcut off")
+    monkeypatch.delenv("FACELAB_LFW", raising=False)
+    refusals = {
+        tmp_path / "two": "expected one copy, .* got lfw and lfw_funneled",
+        tmp_path / "lfw.tar.gz": "lfw.tar.gz: expected a whole archive of LFW, got",
+        tmp_path: "lfw.tar.gz: expected a whole archive of LFW, got",
+        "lfw": "expected the environment variable FACELAB_LFW",
+    }
+    for source, refusal in refusals.items():
+        with pytest.raises(ValueError, match=refusal):
+            fl.align(source, tmp_path / "out", progress=False)
+    assert not searched and not (tmp_path / "out").exists()
+
+
 def test_what_was_searched_before_a_stop_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("facelab.data.alignment.SAVE_AFTER", 0)
     monkeypatch.setattr("facelab.data.alignment._detector", object)

@@ -17,7 +17,7 @@ from skimage.util import montage
 from tqdm.contrib.concurrent import thread_map
 
 from facelab.checks import expect, expect_in, extra, has_columns, kinds, numbers, whole
-from facelab.data.copies import ENDINGS, find
+from facelab.data.copies import copies_at, find
 from facelab.data.decoding import decode, decode_all, open_picture, shrink
 from facelab.data.drawn.people import mark_as_drawn
 from facelab.data.own import UNLISTED, find_photos
@@ -130,12 +130,10 @@ def aligned(image: Image.Image, points: np.ndarray, margin: int = 0) -> Image.Im
 
 def _photos(source: str | Path) -> tuple[dict[str, str], bool, Path | None]:
     """List photos by the name that they get; whether they are drawn; the folder that is theirs."""
-    try:
+    is_table = Path(source).suffix.lower() == ".csv"
+    if copies_at(source) and not is_table:
         copy = find(source)
         return {file: f"{copy.path}/{file}" for file in copy.files()}, copy.synthetic, copy.path
-    except (ValueError, FileNotFoundError):
-        if Path(source).suffix in ENDINGS:  # a damaged archive
-            raise
     album = find_photos(source)
     album.name_strays()
     originals = {image: file for _, image, file in album.photos}

@@ -94,13 +94,7 @@ def find(root: str | Path) -> Copy:
     root = _folder_of(root)
     if not root.exists():
         raise FileNotFoundError(f"expected a folder or an archive of LFW at {root}, got nothing")
-    folders = [root / folder for folder in VARIANTS if (root / folder).is_dir()]
-    if len(folders) > 1:
-        folders = [folder for folder in folders if folder.name != ALIGNED]
-    archives = [path for end in ENDINGS for path in root.glob(f"lfw*{end}")]
-    archives = sorted(filter(Path.is_file, archives))  # one may be unpacked into such a folder
-    itself = [root] if root.is_file() or root.name in VARIANTS else []
-    found = folders or archives or itself
+    found = copies_at(root)
     expected = f"one copy, a folder {', '.join(VARIANTS)} or an archive lfw*.tgz or lfw*.zip"
     got = " and ".join(path.name for path in found) or "none"
     hint = "fl.load_faces loads other people's faces"
@@ -118,6 +112,18 @@ def find(root: str | Path) -> Copy:
     drawn = is_drawn(path)
     source = VARIANTS["lfw-synthetic" if drawn else path.name]
     return Copy(path, source, drawn, (path, path.parent, root))
+
+
+def copies_at(root: str | Path) -> list[Path]:
+    """List the folders and archives that `root`, as in `find`, may mean: none for other things."""
+    root = _folder_of(root)
+    folders = [root / folder for folder in VARIANTS if (root / folder).is_dir()]
+    if len(folders) > 1:
+        folders = [folder for folder in folders if folder.name != ALIGNED]
+    archives = [path for end in ENDINGS for path in root.glob(f"lfw*{end}")]
+    archives = sorted(filter(Path.is_file, archives))  # one may be unpacked into such a folder
+    itself = [root] if root.is_file() or root.name in VARIANTS else []
+    return folders or archives or itself
 
 
 def visible(folder: str | Path) -> list[os.DirEntry]:
