@@ -121,7 +121,9 @@ def test_a_module_is_exported_with_its_size_alone(tmp_path, some_faces):
         fl.export_onnx(model, tmp_path / "n.onnx")
     with pytest.raises(ValueError, match="expected threshold a finite number, got nan"):
         fl.export_onnx(model, tmp_path / "n.onnx", image_size=16, threshold=np.nan)
+    model.train()[0].eval()  # a part of it is frozen
     fl.export_onnx(model, tmp_path / "n.onnx", image_size=16)
+    assert [part.training for part in model.modules()][:2] == [True, False]
     expected = fl.embed(model, some_faces)
     found = fl.onnx_model(tmp_path / "n.onnx")(some_faces)
     np.testing.assert_allclose(found, expected, atol=1e-5)

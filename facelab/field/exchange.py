@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from copy import deepcopy
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -215,8 +216,7 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
     side = whole("image_size", settings.get("image_size"), 1)
     about = check_settings(settings) | STUDY
     said = as_json(about)
-    was_training = network.training
-    wrapped = _Embedding(network, **averaged(settings)).eval().cpu()
+    wrapped = _Embedding(deepcopy(network), **averaged(settings)).eval().cpu()
     images = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         expected = wrapped(images).numpy()
@@ -232,11 +232,8 @@ def export_onnx(network: str | Path | nn.Module, path: str | Path, **settings) -
             verbose=False,
         )
         bar.update()
-    network.train(was_training)
-    proto = program.model_proto
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = "facelab", said
-    content = proto.SerializeToString()
+    program.model.metadata_props["facelab"] = said
+    content = program.model_proto.SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"images": images.numpy()})
     off = np.abs(found - expected).max()
