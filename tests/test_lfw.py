@@ -138,9 +138,11 @@ def test_a_swapped_column_in_a_list_is_named_with_its_line(copy):
 def test_files_that_the_protocol_does_not_know_are_warned_of_each_time(copy):
     shutil.copy(image(copy, "Person_Aa", 1), image(copy, "Person_Aa", 2))
     (copy / "lfw-synthetic" / "Person_Aa" / ".DS_Store").write_text("")
+    message = "not know 1 of the files: Person_Aa/Person_Aa_0002"
     for _ in range(2):
-        with pytest.warns(UserWarning, match=r"not know 1 of the files: Person_Aa/Person_Aa_0002"):
+        with pytest.warns(UserWarning, match=message) as warned:
             faces = load(copy)
+        assert warned[0].filename == __file__  # whose line it was
     assert len(faces) == 100
 
 

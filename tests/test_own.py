@@ -151,6 +151,7 @@ def test_stray_files_are_named_and_hidden_ones_are_not(album):
     (album / "Nobody").mkdir()
     with pytest.warns(UserWarning, match="3 files or folders are no photos") as warned:
         assert len(load(album)) == 9
+    assert warned[0].filename == __file__  # whose line it was
     for part in ("notes.txt", "007/clip.mov", "Nobody (a folder without a photo)"):
         assert part in str(warned[0].message)
 

@@ -49,7 +49,7 @@ def load_lfw(
     if unknown:
         few = ", ".join(unknown[:5])
         message = f"{copy.path}: the protocol does not know {len(unknown):,} of the files: {few}"
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(message, stacklevel=3)  # through `kinds`
     counts = list(protocol.counts.values())
     return Faces(
         packed=packed,

@@ -64,7 +64,7 @@ class Album:
         if self.strays:
             few = ", ".join(self.strays[:FEW])
             got = f"{len(self.strays):,} files or folders are no photos to load: {few}"
-            warnings.warn(f"{self.folder}: {got}", stacklevel=3)
+            warnings.warn(f"{self.folder}: {got}", stacklevel=4)  # through `kinds`
 
 
 @kinds
