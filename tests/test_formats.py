@@ -554,6 +554,12 @@ def test_wrong_lists_of_cfp_are_one_line(tmp_path):
     same.write_text("1;1")
     with pytest.raises(ValueError, match=r"04/same\.txt, line 1: expected NUMBER,NUMBER, got '1;1"):
         fl.load_cfp(tmp_path)
+    images = tmp_path / "Protocol" / "Pair_list_P.txt"
+    text = images.read_text()
+    images.write_text(text.replace("2 ../", "1 ../"))
+    with pytest.raises(ValueError, match=r"Pair_list_P\.txt: expected each number once, got 1 twi"):
+        fl.load_cfp(tmp_path)
+    images.write_text(text)
     same.unlink()
     with pytest.raises(FileNotFoundError, match=r"04/same\.txt"):
         fl.load_cfp(tmp_path)

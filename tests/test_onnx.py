@@ -237,6 +237,9 @@ def test_wrong_onnx_files_sizes_and_numbers_are_refused_in_one_line(tmp_path):
         "expected images of 4x4": lambda: fl.onnx_model(path, image_size=4)(
             faces_of(np.zeros((2, 3, 5, 5), np.uint8))
         ),
+        "flat.onnx: expected images to embed, got none": lambda: fl.onnx_model(path, image_size=4)(
+            faces.select([])
+        ),
         "expected embeddings of shape": lambda: fl.onnx_model(same, image_size=4)(faces),
         "expected finite embeddings": lambda: fl.onnx_model(log, image_size=4)(faces),
         "expected a network that takes": lambda: fl.onnx_model(reshaped, image_size=4)(faces),

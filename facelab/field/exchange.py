@@ -64,8 +64,9 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
     session = loaded(lambda _: start(), path, "an ONNX file with its weights in it", "name another")
     written = session.get_modelmeta().custom_metadata_map.get("facelab", "{}")
     known = loaded(lambda _: check_settings(json.loads(written)), path, "an ONNX file of facelab")
-    about = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    about |= INSIGHTFACE | (known or {"aligned": True}) | preprocessing | about
+    itself = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    known = known or {"aligned": True}
+    about = itself | INSIGHTFACE | known | preprocessing | itself  # first, and not overwritten
     side = whole("image_size", about["image_size"], 1)
     expect(about["colours"] in ("RGB", "BGR"), "colours RGB or BGR", repr(about["colours"]))
     for name in ("mean", "scale"):
@@ -83,6 +84,7 @@ def onnx_model(path: str | Path, **preprocessing) -> Callable[[Faces], np.ndarra
         height, width = faces.packed.shape[2:]
         got = f"{height}x{width}; load them with image_size={side}"
         expect_in(path.name, height == width == side, f"images of {side}x{side} pixels", got)
+        expect_in(path.name, len(faces), "images to embed", "none")
         out = []
         for start in Progress(range(0, len(faces), n_images), path.name, delay=5):
             images = faces.batch(slice(start, start + n_images))[:, channels]

@@ -70,7 +70,9 @@ def load_cfp(
     for view, pose, first in (("F", "frontal", 0), ("P", "profile", 100)):
         pattern = rf"(\d{{1,18}})\s+(.*?(\w+)/{pose}/(\d{{1,18}})\.\w+)"
         form = f"NUMBER .../PERSON/{pose}/NUMBER.jpg"
-        for key, file, person, number in matched(protocol / f"Pair_list_{view}.txt", pattern, form):
+        path = protocol / f"Pair_list_{view}.txt"
+        for key, file, person, number in matched(path, pattern, form):
+            expect_in(path, (view, int(key)) not in rows, "each number once", f"{key} twice")
             rows[view, int(key)] = len(images)
             images.append((protocol / file, person, first + int(number)))
     pairs = []  # left, right, same, fold
