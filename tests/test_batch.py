@@ -207,6 +207,27 @@ def test_parameters_may_be_lists_over_several_lines_and_have_comments(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("cell", "got"),
+    [
+        ("%matplotlib inline\nWAYS = {'by': 1}", "SyntaxError"),
+        ("WAYS = {'by': 1, **MORE}", "ValueError"),
+    ],
+)
+def test_choices_are_the_keys_of_a_dict_in_a_cell_of_python(tmp_path, cell, got):
+    parameters = PARAMETERS + "WAY = 'by'  # one of {WAYS}"
+    path = write_notebook(
+        tmp_path / "00_x.ipynb", "WAYS = {'by': 1}", "WAYS |= {2: 3}", parameters=parameters
+    )
+    notebook = json.loads(path.read_text())
+    notebook["cells"][0]["source"] = "WAYS = {as the cell below has them"  # Markdown
+    path.write_text(json.dumps(notebook))
+    assert described_parameters(path)["WAY"].comment == "one of {by, 2}"
+    write_notebook(path, cell, parameters=parameters)
+    with pytest.raises(ValueError, match=rf"00_x: expected WAYS = {{.* Python alone, got {got}"):
+        described_parameters(path)
+
+
 @pytest.mark.parametrize("name", profiles())
 def test_the_profiles_that_ship_are_flat(name):
     assert "DATA" in read_profile(name)

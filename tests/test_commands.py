@@ -229,6 +229,7 @@ def test_notebooks_that_came_with_facelab_are_not_opened_to_be_changed(facelab, 
         ),
         (["run", "--profile"], "lfw-", ["lfw-cpu", "lfw-resnet50"]),
         (["run", "-p"], "E", ["EPOCHS"]),
+        (["run", "-p"], "O", []),  # OUT is the batch's own
         (["run", "00", "-p"], "si", ["SIZE"]),
         (["run", "01", "-p"], "si", []),
         (["run", "00", "-p", "SIZE"], "", ["32"]),

@@ -79,7 +79,7 @@ def _complete(context, parameter, begun: str) -> list[CompletionItem]:
         named = context.params["notebooks"] or context.args  # click's, before -p has two words
         for path in settings.find_notebooks(named, folder):
             own |= settings.described_parameters(path)
-        known = {name: one.comment for name, one in own.items()}
+        known = {name: own[name].comment for name in own.keys() - settings.RESERVED}
         *_, before, last = ["", "", *context.parent.args]  # all words so far
         if before in parameter.opts:  # its value is asked for
             known = dict.fromkeys(own[last].offered(), known[last]) if last in own else {}

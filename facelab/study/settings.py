@@ -157,26 +157,28 @@ def described_parameters(path: Path) -> dict[str, Parameter]:
         comment = behind.decode().strip("# ")
         try:
             (target,) = statement.targets
-            default = ast.literal_eval(statement.value)
-            if table := _KEYS.search(comment):
-                comment = comment.replace(table[1], ", ".join(_keys(table[1], cells)))
-            found[target.id] = Parameter(default, comment)
+            name, default = target.id, ast.literal_eval(statement.value)
         except (AttributeError, ValueError, TypeError):
             got = one_line(ast.unparse(statement), 100)
             raise ValueError(f"{expected} alone, got {got}") from None
+        if table := _KEYS.search(comment):
+            comment = comment.replace(table[1], ", ".join(_keys(table[1], path.stem, cells)))
+        found[name] = Parameter(default, comment)
     if not found.keys() >= RESERVED:
         raise ValueError(f"{expected} for OUT, PROFILE and others, got {_words(found)}")
     return found
 
 
-def _keys(table: str, cells: list[tuple[str, str, list[str]]]) -> Iterator[str]:
+def _keys(table: str, notebook: str, cells: list[tuple[str, str, list[str]]]) -> Iterator[str]:
     """Yield the keys of a notebook's dict, in ``TABLE = {...}`` and ``TABLE |= {...}``."""
-    for _, source, _ in cells:
-        if not re.search(rf"^{table} \|?= ", source, re.MULTILINE):
-            continue
-        for line in ast.parse(source).body:
-            if re.match(rf"{table} \|?= {{", ast.unparse(line)):
-                yield from map(ast.literal_eval, line.value.keys)
+    begins = re.compile(rf"^{table} \|?= {{", re.MULTILINE)
+    for source in [source for kind, source, _ in cells if kind == "code" and begins.search(source)]:
+        try:
+            lines = [line for line in ast.parse(source).body if begins.match(ast.unparse(line))]
+            yield from [str(ast.literal_eval(key)) for line in lines for key in line.value.keys]
+        except (SyntaxError, ValueError) as e:
+            expected = f"{notebook}: expected {table} = {{literal: ...}} in a cell of Python alone"
+            raise ValueError(one_line(f"{expected}, got {e!r}", 300)) from None
 
 
 def describe(path: Path) -> str:
