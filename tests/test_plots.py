@@ -383,6 +383,13 @@ def test_operating_curves_refuse_one_kind_of_pairs(draw):
     assert not plt.get_fignums()
 
 
+@pytest.mark.parametrize("draw", [plots.plot_roc, plots.plot_det])
+def test_operating_curves_are_of_one_report_or_more(draw):
+    with pytest.raises(ValueError, match="expected reports to draw, got none"):
+        draw({})
+    assert not plt.get_fignums()
+
+
 def test_faces_show_the_images_of_people_or_of_rows():
     faces = make_faces()
     most = plots.plot_faces(faces, people=2, images=3)
@@ -524,6 +531,22 @@ def test_epochs_by_method_are_of_one_column():
     history = make_history().assign(method="a")
     with pytest.raises(ValueError, match=r"expected one column of values by method, got \['loss'"):
         plots.plot_epochs(history, ["loss", "dev_auc"], by="method")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, ["loss"]), (9, [])])
+def test_epochs_without_values_are_refused(rows, columns):
+    with pytest.raises(ValueError, match="expected values to draw, got none"):
+        plots.plot_epochs(make_history()[:rows], columns)
+    assert not plt.get_fignums()
+
+
+def test_a_panel_of_intervals_in_which_nothing_was_measured_says_so():
+    table = make_results().assign(panel="A")
+    empty = table.assign(panel="B", value=np.nan, low=np.nan, high=np.nan)
+    full, open_one = plots.plot_intervals(pd.concat([table, empty]))
+    assert title(full).startswith("A: ") and "is highest" in title(full)
+    assert title(open_one) == "B: nothing measured"
+    assert {t.get_text() for t in open_one.texts} == {"not measured"}
 
 
 def test_intervals_of_groups_may_have_a_bar_each():

@@ -79,6 +79,8 @@ def _describe(ax, rows, panel, bar):
     title = f"{np.sum(rows['low'] > 0)} above zero, {np.sum(rows['high'] < 0)} below"
     if bar in values and values.index.is_unique:  # else each group has one of its own
         title = f"{np.sum(values > values[bar])} of {len(values) - 1} lie above {bar}"
+    elif values.empty:
+        title = "nothing measured"
     elif "group" in rows:
         title = f"{values.idxmax()} is highest: {values.max():.3f}"
     title = f"{panel}: {title}" if panel else title

@@ -95,7 +95,7 @@ def plot_thresholds(report: Report, ax: Axes | None = None):
 
     Accuracy is read at the threshold of best accuracy, the other three at that of best F1.
     """
-    _named(report)
+    _check_both(report)
     ax = ax or new_axes()
     roc = report.roc()
     edges = np.unique(report.distances)  # between two neighbours nothing changes
@@ -122,7 +122,7 @@ def plot_calibration(calibration: Calibration, report: Report, ax: Axes | None =
     The reliability diagram of a `Calibration` on the report of other people, see
     `Calibration.reliability`; lines are 95 % intervals.
     """
-    _named(report)
+    _check_both(report)
     ax = ax or new_axes(10, 6.6)
     table = calibration.reliability(report, min(N_BINS, len(report)))
     before, after = calibration.cllr_on(report)
@@ -135,20 +135,23 @@ def plot_calibration(calibration: Calibration, report: Report, ax: Axes | None =
     legend(ax)
     title = f"P(same) lies in the interval of what came true in {inside.sum()} of {len(table)} bins"
     note = f"Cllr {before:.3f} before, {after:.3f} after {calibration.method} regression"
-    ax = describe(ax, title, report, "P(same), at even odds before", "share of same pairs", note)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
-    return ax
+    describe(ax, title, report, "P(same), at even odds before", "share of same pairs", note)
+    return _in_percent(ax)
 
 
 def _named(reports):
     """Return reports by name, each with both kinds of pairs."""
     reports = reports if isinstance(reports, dict) else {"": reports}
+    expect(reports, "reports to draw", "none")
     for report in reports.values():
-        n_same = np.sum(report.same)
-        got = f"{n_same} and {len(report) - n_same} in {report.name}"
-        expect(0 < n_same < len(report), "same and different pairs", got)
+        _check_both(report)
     return reports
+
+
+def _check_both(report):
+    n_same = np.sum(report.same)
+    got = f"{n_same} and {len(report) - n_same} in {report.name}"
+    expect(0 < n_same < len(report), "same and different pairs", got)
 
 
 def _draw_kind(ax, bins, report, same, words, colour):
@@ -180,6 +183,11 @@ def _draw_curves(ax, reports, rate, metric, label, title):
     data = about(pd.DataFrame(captions, columns=["source", "synthetic"]))
     title = title.format(span(values, "{:.1%}".format))
     describe(ax, title, data, "different pairs accepted (FAR)")
+    _in_percent(ax)
+    return values
+
+
+def _in_percent(ax):
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
-    return values
+    return ax

@@ -31,11 +31,12 @@ def plot_epochs(
     `columns` for each of its values. `reference`, values by name, are horizontal lines. The `title`
     is by default what the lines end at.
     """
-    ax = ax or new_axes()
     columns = [columns] if isinstance(columns, str) else columns
     expect(not by or len(columns) == 1, f"one column of values by {by}", columns)
     keys = ["epoch", by] if by else ["epoch"]
     has_columns("history", history, [*keys, *columns, "source", "synthetic"])
+    expect(len(history) and columns, "values to draw", "none")
+    ax = ax or new_axes()
     lines = history.melt(keys, columns, "column").dropna(subset="value")
     lines["line"] = lines[by] if by else lines["column"].map(_words)
     means = lines.groupby(["line", "epoch"], sort=False)["value"].mean()
