@@ -21,9 +21,7 @@ from facelab.study.results import comparable, load_results, load_shown
 from facelab.study.tables import BEGIN, END, results_tables, write_results
 
 SEMIHARD = "triplet + semi-hard | mine"
-OLD_RULE = (
-    "older runs: everything at the dev threshold of best F1, until their chapter is run again"
-)
+OF_F1 = "everything at the dev threshold of best F1"
 
 
 def chapter(folder, name, reports=(), **entries):
@@ -415,7 +413,7 @@ def test_the_same_pairs_prepared_otherwise_share_a_table_in_the_order_of_categor
     first, _, folded = results_tables([runs], tmp_path).partition("<details>")
     view1 = folded.partition("**View 2**")[0]
     assert f"**View 1**, {make_report(0.6).source} or real faces, aligned, profile" in view1
-    for table in (first, view1.partition(OLD_RULE)[0]):
+    for table in (first, view1.partition(OF_F1)[0]):
         (row,) = table_rows(table, "aligned")
         assert row.endswith("| label-free |")
         assert table.index(row) > table.index("| patterns |")  # whose AUC is lower
@@ -428,7 +426,7 @@ def test_one_network_under_two_titles_appears_once(runs, tmp_path):
 
 def test_results_of_two_rules_never_share_a_table(runs, tmp_path):
     text = results_tables([runs], tmp_path)
-    new, old = text.split(OLD_RULE)
+    new, old = text.split(OF_F1)
     assert "accuracy and F1, each at the dev threshold best for it" in new
     assert not table_rows(new, "ArcFace")
     old = old.partition("**View 2**")[0]

@@ -134,7 +134,7 @@ def verdict(claim: Mapping) -> bool | None:
 def claim_row(claim: Mapping) -> tuple[str, str, str, str]:
     """Return the `COLUMNS` of a recorded claim in words."""
     value, low, high = (written(claim[key], claim["format"]) for key in ("value", "low", "high"))
-    interval = low if low == "–" else f"{low} to {high}"
+    interval = f"{low} to {high}" if _is_number(claim["low"]) else "–"
     why = "one seed has no interval" if claim.get("n") == 1 else "it has no interval"
     words = {True: "yes", False: "no", None: f"cannot tell: {why}"}
     return claim["sentence"], value, interval, words[verdict(claim)]
@@ -149,8 +149,9 @@ def render(template: str, **values) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    used = (written, outside, claim_row, verdict)
-    environment.globals |= {function.__name__: function for function in used}
+    used = {function.__name__: function for function in (written, outside, claim_row, verdict)}
+    environment.globals |= used
+    environment.filters |= used
     return environment.get_template(template).render(values)
 
 
