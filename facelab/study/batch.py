@@ -232,8 +232,8 @@ def run_notebook(job: Job) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     if job.todo == "begin":  # a checkpoint of other parameters must not be continued
         remove_checkpoints(folder)
-    for pattern in OF_A_RUN if job.todo in ("begin", "renew") else ():
-        for file in folder.glob(pattern):
+    if job.todo in ("begin", "renew"):
+        for file in [file for pattern in OF_A_RUN for file in folder.glob(pattern)]:
             file.unlink()
     resumed = any(folder.glob("*.pt"))
     about = {"profile": job.parameters["PROFILE"], "command": job.command, "text": job.text}

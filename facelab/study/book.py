@@ -39,8 +39,10 @@ def add_explorer(app, error) -> None:
 
 def add_pictures(app, error) -> None:
     """Copy what the README shows by a tag of HTML, of which Sphinx knows nothing."""
+    if error:
+        return
     readme = Path(app.srcdir, "README.md").read_text(encoding="utf-8")
-    for file in [] if error else re.findall(r'<img src="([^":]+)"', readme):
+    for file in re.findall(r'<img src="([^":]+)"', readme):
         out = Path(app.outdir, file)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(app.srcdir, file), out)
@@ -48,7 +50,9 @@ def add_pictures(app, error) -> None:
 
 def lead_to_pages(app, error) -> None:
     """Let the links of copied reports lead to the pages of their chapters; other links go."""
-    for file, (_, copied) in () if error else app.env.dlfiles.items():
+    if error:
+        return
+    for file, (_, copied) in app.env.dlfiles.items():
         if not file.endswith("/report.html"):
             continue
         report = Path(app.outdir, "_downloads", copied)

@@ -160,7 +160,6 @@ def _faces(
 
     Of aligned ones those without a face are named too.
     """
-    out.mkdir(parents=True, exist_ok=True)
     (out / UNLISTED).touch()
     source = f"faces in {album.path.name}"
     size, crop = settings["image_size"], settings["crop"]
