@@ -177,18 +177,18 @@ def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     strangers in real photos, without outside data if there is such a run. What is damaged or
     foreign is named, with the reason, and left out.
     """
-    shown, problems, runs = [], [], []
+    unreadable = [run for run in records.items() if run[1]["status"] == "unreadable"]
+    done = [run for run in records.items() if run[1]["status"] == "done"]
     newest = {}
-    for place, record in records.items():
-        if record["status"] == "unreadable":
-            problems.append((place, record["cause"]))
-        if record["status"] == "done":
-            runs.append((place, record))
-            profile, finished = record["profile"], record["finished"]
-            newest[profile] = max(finished, newest.get(profile, ""))
-    runs.sort(key=lambda run: run[1]["finished"] not in newest.values())
-    runs.sort(key=lambda run: newest[run[1]["profile"]], reverse=True)
-    for place, record in runs:
+    for _, record in done:
+        newest[record["profile"]] = max(record["finished"], newest.get(record["profile"], ""))
+
+    def when(run):
+        profile, finished = run[1]["profile"], run[1]["finished"]
+        return newest[profile], profile, finished == newest[profile]
+
+    shown, problems = [], [(place, record["cause"]) for place, record in unreadable]
+    for place, record in sorted(done, key=when, reverse=True):
         shown += _shown_of(place, record, len(newest) > 1, problems)
     for place, why in problems:
         shown.append(Shown(f"{place.parent.name}/{place.name}", problem=why[:300]))
@@ -269,13 +269,13 @@ def _network_of(entry: dict, place: Path, problems: list) -> dict[str, object]:
 
     if entry.get("embedding") == "raw_pixels":
         return {"embed": raw_pixels}
-    path = place / (entry["network"] or {"file": ""})["file"]
-    if not path.is_file():
+    kept = entry["network"]
+    if not kept or not (place / kept["file"]).is_file():
         return {}
-    measure = partial(_embed_with, path, entry["network"]["sha256"])
+    path = place / kept["file"]
     settings = opened(read, path, "the network that was kept", problems) or {}
     said = {name: settings.get(name) for name in ("calibration", "aligned")}
-    return {"embed": measure} | said
+    return {"embed": partial(_embed_with, path, kept["sha256"])} | said
 
 
 def _embed_with(path: Path, sha256: str, faces):
