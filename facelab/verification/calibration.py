@@ -188,7 +188,7 @@ def calibrate_report(
     expected = f"same pairs of {FEWEST_PEOPLE} people or more, and different pairs"
     expect(n_same >= FEWEST_PEOPLE and weights[~same].any(), expected, got)
     cllrs = _held_out(report, weights, n_same, seed)
-    method = min(("logistic", "isotonic"), key=cllrs.get)
+    method = min(METHODS[1:], key=cllrs.get)
     bounds = _bounds(report)
     log_lr = _fitted(method, report.distances, same, weights, bounds)
     drawn = []

@@ -38,8 +38,7 @@ class Threshold:
     @property
     def rule(self) -> str:
         """What thresholds have in common that may be compared, for example ``"eer and f1"``."""
-        first = f"far {self.far:g}" if self.by == "far" else self.by
-        return "f1" if first == "f1" else f"{first} and f1"
+        return "f1" if self.by == "f1" else f"{self._first} and f1"
 
     @property
     def chosen(self) -> str:
@@ -47,8 +46,12 @@ class Threshold:
         first = CHOICES[self.by].format(100 * (self.far or 0))
         return f"{first}best F1 on {self.name}"
 
+    @property
+    def _first(self) -> str:
+        return f"far {self.far:g}" if self.by == "far" else self.by
+
     def __repr__(self) -> str:
-        chosen = f"{self.value:.4f} for {self.rule.split(' and')[0]}, {self.f1:.4f} for f1"
+        chosen = f"{self.value:.4f} for {self._first}, {self.f1:.4f} for f1"
         pairs = f"{self.n_same:,} same and {self.n_different:,} different pairs"
         return f"Threshold({chosen}; {self.name}: {pairs} of {len(self.people):,} people)"
 
