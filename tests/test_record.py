@@ -549,6 +549,12 @@ def test_a_difference_is_paired_by_seed(run_of_seeds):
         run_of_seeds.difference("a", "later")
 
 
+def test_the_record_holds_no_mean_of_those_seeds_alone_for_which_a_rate_is_defined(run_of_seeds):
+    run_of_seeds.result("auc", math.nan, method="b", seed=3, split="View 1 test", role="test")
+    rows = [row for row in run_of_seeds.recorded() if row["seed"] is None]
+    assert [row["method"] for row in rows] == ["a"]
+
+
 def test_the_record_holds_the_means_over_seeds_as_rows_without_a_seed(run_of_seeds):
     rows = [row for row in finished(run_of_seeds)["results"] if row["seed"] is None]
     assert [(row["method"], row["n"]) for row in rows] == [("a", 3), ("b", 3)]

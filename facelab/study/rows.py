@@ -67,13 +67,16 @@ class Rows:
         return {method: pd.Series(values, dtype=float) for method, values in found.items()}
 
     def recorded(self) -> list[dict]:
-        """Return all rows as ``run.json`` holds them; means over seeds have no seed."""
+        """Return all rows as ``run.json`` holds them; means over seeds have no seed.
+
+        A rate that is undefined for a seed has no mean.
+        """
         rows = self.rows.copy()
         seeds = {}
         for key, row in self.rows.items():
-            if key.seed is not None and math.isfinite(row.value):
+            if key.seed is not None:
                 seeds.setdefault(key._replace(seed=None), []).append(row.value)
         for key, values in seeds.items():
-            if len(values) > 1:
+            if len(values) > 1 and all(map(math.isfinite, values)):
                 rows.setdefault(key, mean_of(values))
         return [key._asdict() | row._asdict() for key, row in rows.items()]
