@@ -65,8 +65,8 @@ def payload(shown: list[Shown], with_intervals: bool = True) -> tuple[dict, list
 
 def opening(shown: list[Shown]) -> int:
     """Return the position, among those with a report, of the one that the explorer opens on."""
-    best = [one.is_best for one in shown if one.report is not None]
-    return best.index(True) if any(best) else 0
+    marked = [one.is_best for one in shown if one.report is not None]
+    return marked.index(True) if any(marked) else 0
 
 
 def _run(shown: Shown) -> dict:

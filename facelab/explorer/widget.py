@@ -60,12 +60,13 @@ def explore(
     """
     if isinstance(reports, Report):
         reports = {f"{reports.source}, {reports.name}": reports}
-    shown = reports
-    is_alone = isinstance(reports, Mapping) or (films is None and model is None)
-    expect(is_alone, "reports by name beside films=... and model=...", "a list")
     if isinstance(reports, Mapping):
-        shown = _gather(reports, films, faces, model)
         expect(reports, "a report or more", "none")
+        shown = _gather(reports, films, faces, model)
+    else:
+        is_alone = films is None and model is None
+        expect(is_alone, "reports by name beside films=... and model=...", "a list")
+        shown = reports
     explorer = Explorer(shown, faces)
     found = [one for one in shown if one.report is not None]
     is_stored = "voila" not in os.environ.get("SERVER_SOFTWARE", "")
@@ -78,7 +79,7 @@ def explore(
 def _gather(reports: Mapping, films, faces, model) -> list[Shown]:
     """Put what belongs to one name together, reports first."""
     expect(model is None or faces is not None, "faces=... beside model=...", "none")
-    first = next(iter(reports), None)
+    first = next(iter(reports))
     films = films if isinstance(films, Mapping) else {first: films}
     model = model if isinstance(model, Mapping) else {first: model}
     frame = {}
