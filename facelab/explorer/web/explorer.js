@@ -88,7 +88,7 @@ function mount(el, data, host) {
     const panel = fresh("panel"), id = fresh("tab");
     buttons[key] = make("button", { type: "button", role: "tab", id, "aria-controls": panel, text,
       "data-tab": key, on: { click: () => openTab(key) } });
-    for (const [name, value] of Object.entries({ id: panel, role: "tabpanel", "aria-labelledby": id })) node.setAttribute(name, value);
+    change(node, { id: panel, role: "tabpanel", "aria-labelledby": id });
     node.classList.add("fl-panel");
     list.append(buttons[key]);
   }

@@ -221,6 +221,13 @@ function histogram(run, edges) {
   return { same: of(run.same.distances), different: of(run.different.distances) };
 }
 
+/** Heights of the histograms of each kind, with area 1. */
+function densities(run, edges) {
+  const of = histogram(run, edges), width = edges[1] - edges[0];
+  const scaled = (counted, n) => counted.map((c) => c / (n * width || 1));
+  return { same: scaled(of.same, run.nSame), different: scaled(of.different, run.nDifferent) };
+}
+
 /** Round edges that cover the distances of all `runs`, about as many as fit their number. */
 function binEdges(runs) {
   const low = Math.min(...runs.map((r) => Math.min(r.low, r.threshold, r.f1_threshold)));

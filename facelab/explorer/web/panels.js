@@ -2,8 +2,9 @@
 
 const PAGE = 8;
 
-/** Cards of pairs. `host.photos(run, images)` resolves to a Map of image to URL. */
-function pairCards(host) {
+/** Cards of pairs, and a button for more. `host.photos(run, images)` resolves to a Map of image to URL. */
+function pairCards(host, showMore) {
+  const more = make("button", { type: "button", class: "fl-quiet", on: { click: showMore } });
   const list = make("ul", { class: "fl-cards" });
   const hint = make("p", { class: "fl-hint" });
   let turn = 0;
@@ -13,7 +14,7 @@ function pairCards(host) {
       make("span", { "aria-hidden": "true", text: initials(name) }));
   }
 
-  function card({ run, pair, more }, threshold) {
+  function card({ run, pair, remark }, threshold) {
     const { images, left, right, same, known_errors: wrong } = run.pairSet, d = run.distances[pair];
     const accepted = d < threshold, good = accepted === Boolean(same[pair]);
     const kind = same[pair] ? "same" : "different";
@@ -28,11 +29,13 @@ function pairCards(host) {
         make("span", { class: `fl-text-${kind}`, text: same[pair] ? "same person" : "different people" }),
         make("span", { class: good ? "" : "fl-bad", text: `${accepted ? "accepted" : "rejected"} ${good ? "✓" : "✗"}` })),
       wrong.includes(pair) ? make("div", { class: "fl-more", text: "this label is known to be wrong" }) : null,
-      more ? make("div", { class: "fl-more", text: more }) : null);
+      remark ? make("div", { class: "fl-more", text: remark }) : null);
   }
 
-  async function show(items, threshold) {
+  async function show(items, threshold, total) {
     const mine = (turn += 1);
+    more.hidden = items.length >= total;
+    more.textContent = `Show more: ${count(items.length)} of ${count(total)} are shown`;
     list.replaceChildren(...items.map((item) => card(item, threshold)));
     hint.textContent = "";
     const images = new Set([...list.querySelectorAll("[data-image]")].map((n) => n.dataset.image));
@@ -45,7 +48,7 @@ function pairCards(host) {
     }
     hint.textContent = why || "";
   }
-  return { node: make("div", { class: "fl-holder" }, list, hint), show };
+  return { node: make("div", { class: "fl-holder" }, list, hint), more, show };
 }
 
 /** The options of a list of runs or films, under the headings of their groups. */
@@ -76,7 +79,7 @@ function choice(name, options, on) {
 
 /** Pairs of one run: nearest the threshold, its worst mistakes, or those of a bin. */
 function pairsPanel(host, on) {
-  const cards = pairCards(host), head = make("p", { class: "fl-lead" });
+  const cards = pairCards(host, () => { n += PAGE; on.changed(); }), head = make("p", { class: "fl-lead" });
   const modes = choice("Which pairs", [["nearest", "Nearest the threshold"],
     ["accepts", "Worst false accepts"], ["rejects", "Worst false rejects"], ["bin", "In a bin"]],
   (key) => { mode = key; n = PAGE; on.changed(); });
@@ -84,7 +87,6 @@ function pairsPanel(host, on) {
     "aria-label": name, on: { click: () => on.stepBin(by) } });
   const bins = make("span", { class: "fl-bins", hidden: true }, step("◀", -1, "previous bin"),
     step("▶", 1, "next bin"));
-  const more = make("button", { type: "button", class: "fl-quiet", on: { click: () => { n += PAGE; on.changed(); } } });
   let mode = "nearest", n = PAGE;
 
   const all = (run, kind, from, to) => Array.from({ length: Math.max(0, to - from) }, (_, k) =>
@@ -125,12 +127,10 @@ function pairsPanel(host, on) {
     node.dataset.mode = mode;
     if (bin) Object.assign(node.dataset, { low: bin[0], high: bin[1] });
     if (found.counts) Object.assign(node.dataset, { same: found.counts[0], different: found.counts[1] });
-    more.hidden = found.items.length >= found.total;
-    more.textContent = `Show more: ${count(found.items.length)} of ${count(found.total)} are shown`;
-    cards.show(found.items, t);
+    cards.show(found.items, t, found.total);
   }
   const node = make("div", { class: "fl-pairs" }, make("div", { class: "fl-row" }, modes.node, bins),
-    head, cards.node, more);
+    head, cards.node, cards.more);
   const reveal = () => node.querySelector(".fl-card")?.scrollIntoView({ block: "nearest" });
   return { node, show, reveal, mode: (key) => { mode = key; n = PAGE; modes.set(key); } };
 }
@@ -147,13 +147,12 @@ function comparePanel(host, on) {
   const plots = [distancesPlot(first, { strip: false, height: 130, label: "Threshold of the first run",
     on: { threshold: (t) => on.threshold(t) } }), distancesPlot(holder, { strip: false, height: 130,
     label: "Threshold of the second run", on: { threshold: (t) => on.second(t) } })];
-  const cards = pairCards(host);
+  const cards = pairCards(host, () => { n += PAGE; on.changed(); });
   const modes = choice("Which pairs", [["a", "Only the first is right"], ["b", "Only the second is right"]],
     (key) => { mode = key; n = PAGE; on.changed(); });
-  const more = make("button", { type: "button", class: "fl-quiet", on: { click: () => { n += PAGE; on.changed(); } } });
   let mode = "a", n = PAGE;
   const hint = make("p", { class: "fl-hint" });
-  const both = make("div", {}, titles[0], first, titles[1], holder, table, hint, note, modes.node, cards.node, more);
+  const both = make("div", {}, titles[0], first, titles[1], holder, table, hint, note, modes.node, cards.node, cards.more);
   const lone = make("p", { class: "fl-empty", text: "There is only one run here. Run another chapter, or pass several reports, fl.explore({\"first\": …, \"second\": …}), to compare them." });
   const node = make("div", { class: "fl-compare" }, make("label", { class: "fl-row" },
     make("span", { text: "Compare with" }), select), both, lone);
@@ -168,11 +167,8 @@ function comparePanel(host, on) {
     if (!b) return;
     titles[0].textContent = a.name;
     titles[1].textContent = b.name;
-    const edges = binEdges([a, b]), width = edges[1] - edges[0];
-    const peak = Math.max(...[a, b].flatMap((run) => {
-      const of = histogram(run, edges);
-      return [Math.max(...of.same) / (run.nSame * width || 1), Math.max(...of.different) / (run.nDifferent * width || 1)];
-    }));
+    const dense = [a, b].map((run) => densities(run, binEdges([a, b])));
+    const peak = Math.max(...dense.flatMap(({ same, different }) => [...same, ...different]));
     [a, b].forEach((run, k) => plots[k].layout(run, [a, b], peak));
   }
   function update(a, ta, b, tb) {
@@ -187,10 +183,10 @@ function comparePanel(host, on) {
     table.replaceChildren(make("thead", {}, make("tr", {}, ...["", "First", "Second", "Second − first"].map((text) =>
       make("th", { scope: "col", text })))), make("tbody", {}, ...rows.map(([key, word]) => {
       const [p, q] = values.map((v) => v[key] ?? NaN);
-      const change = key === "auc" ? written(q - p) : `${written(100 * (q - p), 1)} points`;
+      const moved = key === "auc" ? written(q - p) : `${written(100 * (q - p), 1)} points`;
       return make("tr", {}, make("th", { scope: "row", text: word }), make("td", { text: form(key, p) }),
         make("td", { text: form(key, q) }), make("td", {}, key === "threshold" || !Number.isFinite(q - p) ? "" :
-          signed(q - p, change), a.pairSet === b.pairSet ? make("small", { "data-difference": key, text: "\u00a0" }) : null));
+          signed(q - p, moved), a.pairSet === b.pairSet ? make("small", { "data-difference": key, text: "\u00a0" }) : null));
     })));
   }
   let known = { of: [] };
@@ -213,8 +209,8 @@ function comparePanel(host, on) {
     const comparable = a.pairSet === b.pairSet;
     hint.hidden = modes.node.hidden = cards.node.hidden = !comparable;
     if (comparable) tellIntervals(a, ta, b, tb);
-    more.hidden = true;
     if (!comparable) {
+      cards.more.hidden = true;
       note.textContent = "The two runs hold different pairs, so there are none on which they could disagree.";
       return;
     }
@@ -231,11 +227,9 @@ function comparePanel(host, on) {
     const how = (i) => Math.min(Math.abs(a.distances[i] - ta), Math.abs(b.distances[i] - tb));
     const chosen = only[mode].map((i) => [how(i), i]).sort((p, q) => q[0] - p[0] || p[1] - q[1]);
     const [run, t, second] = mode === "a" ? [a, ta, b] : [b, tb, a];
-    more.hidden = chosen.length <= n;
-    more.textContent = `Show more: ${n} of ${count(chosen.length)} are shown`;
-    cards.show(chosen.slice(0, n).map(([, pair]) => ({ run, pair, more:
+    cards.show(chosen.slice(0, n).map(([, pair]) => ({ run, pair, remark:
       `${mode === "a" ? "second" : "first"} run: ${shown(second.distances[pair])}, ` +
-      `${second.distances[pair] < (mode === "a" ? tb : ta) ? "accepted" : "rejected"}` })), t);
+      `${second.distances[pair] < (mode === "a" ? tb : ta) ? "accepted" : "rejected"}` })), t, chosen.length);
   }
   return { node, options, layout, update, show };
 }
@@ -292,14 +286,12 @@ function filmPanel(films, bins) {
       for (const kind of ["different", "same"]) {
         const row = Array.from(split[kind].counts[k], (c) => Math.min(c / per(kind), top));
         const path = steps(bins, row, x, y), mean = split[kind].mean[k];
-        parts[kind].area.setAttribute("d", path);
-        parts[kind].line.setAttribute("d", path);
-        parts[kind].mean.setAttribute("x1", x(mean));
-        parts[kind].mean.setAttribute("x2", x(mean));
+        change(parts[kind].area, { d: path });
+        change(parts[kind].line, { d: path });
+        change(parts[kind].mean, { x1: x(mean), x2: x(mean) });
       }
       aucText.textContent = `AUC ${written(split.auc[k])}`;
-      dot.setAttribute("cx", ex(k));
-      dot.setAttribute("cy", ay(Math.max(0.5, split.auc[k])));
+      change(dot, { cx: ex(k), cy: ay(Math.max(0.5, split.auc[k])) });
       svg.setAttribute("aria-label", `${split.name} people, epoch ${film.epoch[k]}: mean distance ` +
         `${written(split.same.mean[k])} of same and ${written(split.different.mean[k])} of different pairs`);
     };

@@ -2,8 +2,18 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** Set attributes of an element; they may hold `text`, `on` (listeners) and `title` (a tooltip). */
+function change(node, attributes) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "text") node.textContent = value;
+    else if (key === "on") for (const [event, f] of Object.entries(value)) node.addEventListener(event, f);
+    else if (value === true) node.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
+  }
+}
+
 /**
- * Make an element; `attributes` may hold `text`, `on` (listeners) and `title` (a tooltip).
+ * Make an element with attributes, as `change` takes them.
  *
  * What can have the focus keeps its keys: JupyterLab would take letters and arrows for shortcuts,
  * and looks for the attribute on the focused element alone.
@@ -11,12 +21,7 @@ const SVG = "http://www.w3.org/2000/svg";
 function make(tag, attributes = {}, ...children) {
   const svg = make.svg.has(tag);
   const node = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "text") node.textContent = value;
-    else if (key === "on") for (const [event, f] of Object.entries(value)) node.addEventListener(event, f);
-    else if (value === true) node.setAttribute(key, "");
-    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
-  }
+  change(node, attributes);
   if (make.keys.has(tag) || "tabindex" in attributes) node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
@@ -79,11 +84,8 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
   const state = { width: 0 };
   let nodes = {}, run = null, edges = [], inBins = null, x = null, drag = false;
 
-  function bars(kind, of, y, n) {
-    const width = edges[1] - edges[0];
-    const density = of.map((c) => (n ? c / (n * width) : 0));
-    const d = steps(edges, density, x, y);
-    const wrong = kind === "different" ? clip[0] : clip[1];
+  function bars(kind, density, y) {
+    const d = steps(edges, density, x, y), wrong = kind === "different" ? clip[0] : clip[1];
     return make("g", { class: `fl-${kind}` }, make("path", { class: "fl-area", d }),
       make("path", { class: "fl-wrong", d, "clip-path": `url(#${wrong})` }),
       make("path", { class: "fl-hatch", d, "clip-path": `url(#${wrong})`, fill: `url(#${wrong}-hatch)` }),
@@ -96,13 +98,11 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     const width = Math.max(300, parent.clientWidth), head = 112;
     const total = head + height + (strip ? 160 : 54), right = strip ? 74 : 16;
     state.width = width;
-    svg.setAttribute("viewBox", `0 0 ${width} ${total}`);
-    svg.setAttribute("height", total);
+    change(svg, { viewBox: `0 0 ${width} ${total}`, height: total });
     edges = binEdges(shared);
     x = scaleOf(edges[0], edges.at(-1), 14, width - right);
-    const of = inBins = histogram(run, edges), bin = edges[1] - edges[0];
-    const highest = (h, n) => (n ? Math.max(...h) / (n * bin) : 0);
-    const top = peak || Math.max(highest(of.same, run.nSame), highest(of.different, run.nDifferent));
+    inBins = histogram(run, edges);
+    const dense = densities(run, edges), top = peak || Math.max(...dense.same, ...dense.different);
     const y = scaleOf(0, top, head + height, head), ground = head + height;
     const hatch = (id, d) => make("pattern", { id: `${id}-hatch`, width: 7, height: 7,
       patternUnits: "userSpaceOnUse" }, make("path", { d, class: "fl-hatch-line" }));
@@ -111,7 +111,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     svg.append(make("defs", {}, make("clipPath", { id: clip[0] }, nodes.below),
       make("clipPath", { id: clip[1] }, nodes.above),
       hatch(clip[0], "M-1,1L1,-1M0,7L7,0M6,8L8,6"), hatch(clip[1], "M-1,6L1,8M0,0L7,7M6,-1L8,1")));
-    svg.append(bars("different", of.different, y, run.nDifferent), bars("same", of.same, y, run.nSame));
+    svg.append(bars("different", dense.different, y), bars("same", dense.same, y));
     nodes.hover = make("rect", { class: "fl-hover", y: head, height, width: 0 });
     nodes.chosen = make("rect", { class: "fl-chosen-bin", y: head, height, width: 0 });
     svg.append(nodes.hover, nodes.chosen);
@@ -170,16 +170,14 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
   function update(threshold, c, r) {
     state.threshold = threshold;
     const at = Math.min(Math.max(x(threshold), x.range[0]), x.range[1]);
-    nodes.below.setAttribute("width", at);
-    nodes.above.setAttribute("x", at);
-    nodes.line.setAttribute("x1", at);
-    nodes.line.setAttribute("x2", at);
+    change(nodes.below, { width: at });
+    change(nodes.above, { x: at });
+    change(nodes.line, { x1: at, x2: at });
     const pill = Math.min(Math.max(at, 52), state.width - 52);
-    nodes.grip.setAttribute("transform", `translate(${pill},0)`);
     nodes.grip.lastChild.textContent = shown(threshold);
-    nodes.grip.setAttribute("aria-valuenow", +threshold.toPrecision(8));
-    nodes.grip.setAttribute("aria-valuetext", `${shown(threshold)}, ${count(c.tp)} of ` +
-      `${count(run.nSame)} same and ${count(c.fp)} of ${count(run.nDifferent)} different pairs accepted`);
+    change(nodes.grip, { transform: `translate(${pill},0)`, "aria-valuenow": +threshold.toPrecision(8),
+      "aria-valuetext": `${shown(threshold)}, ${count(c.tp)} of ${count(run.nSame)} same and ` +
+      `${count(c.fp)} of ${count(run.nDifferent)} different pairs accepted` });
     const wide = state.width > 560;
     const far = Number.isFinite(r.far) ? (wide ? ` (FAR ${percent(r.far)})` : "") : "";
     const frr = Number.isFinite(r.frr) ? (wide ? ` (FRR ${percent(r.frr)})` : "") : "";
@@ -190,8 +188,7 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
     e.textContent = `${count(c.tn)} different`;
     for (const [metric, { dot, text, y }] of Object.entries(nodes.dots || {})) {
       const v = Number.isFinite(r[metric]) ? r[metric] : 0, other = r[metric === "f1" ? "accuracy" : "f1"];
-      dot.setAttribute("cx", at);
-      dot.setAttribute("cy", y(v));
+      change(dot, { cx: at, cy: y(v) });
       const apart = Math.abs(y(v) - y(other)) < 36 ? (v > other || (v === other && metric === "f1") ? -1 : 1) : 0;
       const mid = apart ? (y(v) + y(other)) / 2 + 18 * apart : y(v);
       text.replaceChildren(...[metric === "f1" ? "F1" : "accuracy", percent(r[metric])].map((line, k) =>
@@ -200,8 +197,8 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
   }
 
   function choose(low, high) {
-    nodes.chosen.setAttribute("x", Number.isFinite(low) ? x(low) : 0);
-    nodes.chosen.setAttribute("width", Number.isFinite(low) ? x(high) - x(low) : 0);
+    const bin = Number.isFinite(low) ? { x: x(low), width: x(high) - x(low) } : { x: 0, width: 0 };
+    change(nodes.chosen, bin);
   }
 
   const point = (event) => {
@@ -240,13 +237,11 @@ function distancesPlot(parent, { strip = true, height = 300, label = "Threshold"
   });
   function hover(k) {
     const [from, to] = k < 0 ? [0, 0] : [x(edges[k]), x(edges[k + 1])], middle = (from + to) / 2;
-    nodes.hover.setAttribute("x", from);
-    nodes.hover.setAttribute("width", to - from);
+    change(nodes.hover, { x: from, width: to - from });
     nodes.told.textContent = k < 0 ? "" : `${span(edges[k], edges[k + 1])}: ` +
       `${count(inBins.same[k])} same, ${count(inBins.different[k])} different`;
     const side = middle < 150 ? "start" : middle > state.width - 150 ? "end" : "middle";
-    nodes.told.setAttribute("text-anchor", side);
-    nodes.told.setAttribute("x", { start: from, middle, end: to }[side]);
+    change(nodes.told, { "text-anchor": side, x: { start: from, middle, end: to }[side] });
   }
   for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => { drag = false; });
   svg.addEventListener("pointerleave", () => hover(-1));
@@ -271,9 +266,7 @@ function curvePlot(parent) {
   function layout(runs, det) {
     svg.replaceChildren();
     const size = Math.min(460, Math.max(240, parent.clientWidth)), left = 68, bottom = 52;
-    svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
-    svg.setAttribute("width", size);
-    svg.setAttribute("height", size);
+    change(svg, { viewBox: `0 0 ${size} ${size}`, width: size, height: size });
     const clip = fresh("roc");
     const low = det ? Math.min(0.02, Math.max(0.0005, 0.5 / Math.max(...runs.map((r) => r.n)))) : 0;
     const high = det ? (Math.max(...runs.map((r) => r.eer || 0)) > 0.4 ? 1 - low : 0.6) : 1;
@@ -319,8 +312,7 @@ function curvePlot(parent) {
   function update(k, r) {
     if (!dots[k]) return;
     const [cx, cy] = operating(null, r);
-    dots[k].setAttribute("cx", cx);
-    dots[k].setAttribute("cy", cy);
+    change(dots[k], { cx, cy });
   }
   return { layout, update };
 }

@@ -309,8 +309,7 @@ function photosPanel(host) {
   function draw() {
     const width = Math.max(260, figure.clientWidth), height = 96, edges = binEdges([run]);
     const low = Math.min(edges[0], distance), high = Math.max(edges.at(-1), distance);
-    const x = scaleOf(low, high, 12, width - 12), of = histogram(run, edges);
-    const dense = { same: of.same.map((c) => c / (run.nSame || 1)), different: of.different.map((c) => c / (run.nDifferent || 1)) };
+    const x = scaleOf(low, high, 12, width - 12), dense = densities(run, edges);
     const y = scaleOf(0, Math.max(...dense.same, ...dense.different), 22 + height, 22);
     const svg = make("svg", { class: "fl-plot", viewBox: `0 0 ${width} ${height + 54}`, height: height + 54,
       role: "img", "aria-label": "Where the distance lies among the pairs of the run" });
