@@ -1,5 +1,7 @@
 """The explorer in a real browser: JupyterLab, `make explore`, and a page without a kernel."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -819,6 +821,39 @@ def test_a_wrong_name_and_a_slow_upload_leave_nothing_behind(page, shown, tmp_pa
     page.evaluate("window.go()")
     settle(page)
     assert whole.inner_text() == other.replace("_", " ")
+    assert page.wrong == []
+
+
+def test_why_a_photo_is_not_there_is_said_below_that_photo_alone(page, shown, tmp_path):
+    text = write_live(tmp_path / "page.html", shown).read_text(encoding="utf-8")
+    photo = io.BytesIO()
+    PIL.Image.new("RGB", (9, 9)).save(photo, "jpeg")
+    photo = base64.b64encode(photo.getvalue()).decode()
+    kernel = f"""const photo = Uint8Array.from(atob("{photo}"), (c) => c.charCodeAt(0));
+    const answered = model.send;
+    model.send = (asked) => {{
+      if (asked.kind !== "photos") return answered(asked);
+      window.gone ??= asked.images[0];
+      const images = asked.images.filter((image) => image !== window.gone);
+      const why = images.length < asked.images.length ? "it is gone" : "";
+      setTimeout(() => model.answer({{ ask: asked.ask, images, why }}, images.map(() => photo)));
+    }};
+    """
+    before, after = text.rsplit("render({ model", 1)
+    (tmp_path / "photos.html").write_text(f"{before}{kernel}render({{ model{after}", "utf-8")
+    page.goto((tmp_path / "photos.html").as_uri())
+    hint = page.locator(".fl-pairs .fl-hint")
+    hint.filter(has_text="it is gone").wait_for()
+    page.locator("[data-key=rejects]").click()
+    settle(page)
+    there = page.locator(".fl-pairs [data-image]")
+    names = [one.get_attribute("data-image") for one in there.all()]
+    assert names and page.evaluate("gone") not in names
+    assert there.locator("img").count() == len(names)
+    assert hint.inner_text() == ""
+    page.locator("[data-key=nearest]").click()
+    settle(page)
+    assert hint.inner_text() == "it is gone"
     assert page.wrong == []
 
 

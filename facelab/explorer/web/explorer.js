@@ -328,7 +328,7 @@ function mountPage(el, { meta, buffers }) {
 
 /** The notebook's side: everything comes as messages from the kernel, nothing is kept in it. */
 function render({ model, el }) {
-  const waiting = new Map(), photos = new Map(), whys = new Map();
+  const waiting = new Map(), photos = new Map(); // a photo's URL, or why there is none
   let turn = 0, unmount = null;
   const note = make("p", { class: "fl-explorer fl-wait", role: "status", text: "Waiting for the kernel …" });
   el.append(note);
@@ -348,12 +348,12 @@ function render({ model, el }) {
       const key = (image) => `${run}\n${image}`, missing = images.filter((i) => !photos.has(key(i)));
       if (missing.length) {
         const got = await ask("photos", { run, images: missing });
-        missing.forEach((image) => photos.set(key(image), null));
+        missing.forEach((image) => photos.set(key(image), { why: got.why }));
         (got.images || []).forEach((image, k) => photos.set(key(image),
-          URL.createObjectURL(new Blob([got.buffers[k]], { type: "image/jpeg" }))));
-        if (got.why) whys.set(run, got.why);
+          { url: URL.createObjectURL(new Blob([got.buffers[k]], { type: "image/jpeg" })) }));
       }
-      return { urls: new Map(images.map((i) => [i, photos.get(key(i))])), why: whys.get(run) };
+      const known = images.map((image) => photos.get(key(image)));
+      return { urls: new Map(images.map((image, k) => [image, known[k].url])), why: known.find((one) => one.why)?.why };
     },
     measure: (run, pair, buffers) => ask("measure", { run, photos: pair }, buffers),
     async intervals(run) {
@@ -377,7 +377,7 @@ function render({ model, el }) {
   return () => {
     clearTimeout(slow);
     model.off("msg:custom", answer);
-    for (const url of photos.values()) if (url) URL.revokeObjectURL(url);
+    for (const { url } of photos.values()) if (url) URL.revokeObjectURL(url);
     unmount?.();
   };
 }
