@@ -2,12 +2,14 @@
 
 import base64
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
 import PIL.Image
 
+from facelab.checks import expect
 from facelab.explorer.payload import page_of
 from facelab.study.layout import notebooks_folder
 from facelab.study.reading import NOTHING, opened, read_runs
@@ -70,16 +72,19 @@ def check_places(names: Mapping[Path, str]) -> None:
     """Refuse two runs of one notebook, as above two studies; `names` are those of runs."""
     places = {}
     for folder, name in names.items():
-        if (other := places.setdefault(name, folder)) != folder:
-            got = f"{other} and {folder}"
-            raise ValueError(f"expected a study's own folder, one run a notebook, got {got}")
+        other = places.setdefault(name, folder)
+        expected = "a study's own folder, one run a notebook"
+        expect(other == folder, expected, f"{other} and {folder}")
 
 
 def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) -> list[dict]:
     """Return what was run, was begun or is missing, in order, with figures and executed page."""
     check_places({folder: record["notebook"] for folder, record in records.items()})
-    found = {}
-    for folder, record in records.items():
+    missing = set(expected) - {record["notebook"] for record in records.values()}
+    runs = list(records.items())
+    runs += [(out / name, NOTHING | {"notebook": name, "status": "missing"}) for name in missing]
+    found = []
+    for folder, record in runs:
         name = record["notebook"]
         pictures = []
         for figure in record["figures"]:
@@ -90,12 +95,8 @@ def _all_runs(records: Mapping[Path, dict], expected: Iterable[str], out: Path) 
         link = quote(page.relative_to(out).as_posix()) if is_there else ""
         title = heading(page if is_there else notebooks_folder() / page.name)
         about = {"figures": pictures, "page": link, "title": title}
-        found[name] = record | about | {"spent": spent(record)}
-    for name in set(expected) - found.keys():
-        title = heading(notebooks_folder() / f"{name}.ipynb")
-        about = {"notebook": name, "status": "missing", "page": "", "title": title}
-        found[name] = NOTHING | about | {"spent": spent(NOTHING)}
-    return [found[name] for name in sorted(found)]
+        found.append(record | about | {"spent": spent(record)})
+    return sorted(found, key=itemgetter("notebook"))
 
 
 def _picture(file: Path) -> dict[str, object]:
