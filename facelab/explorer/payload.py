@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from facelab.checks import expect
+from facelab.checks import expect, expect_in
 from facelab.explorer.shown import BINS, Shown
 from facelab.verification import (
     Report,
@@ -71,9 +71,8 @@ def opening(shown: list[Shown]) -> int:
 
 def _run(shown: Shown) -> dict:
     report = shown.report
-    if len(report) > MOST_PAIRS:
-        got = f"{len(report):,}"
-        raise ValueError(f"{shown.name}: expected {MOST_PAIRS:,} pairs or fewer, got {got}")
+    is_few = len(report) <= MOST_PAIRS
+    expect_in(shown.name, is_few, f"{MOST_PAIRS:,} pairs or fewer", f"{len(report):,}")
     metrics = report.metrics()
     run = {name: getattr(shown, name) for name in OF_SHOWN}
     run |= {name: getattr(report, name) for name in OF_REPORT}

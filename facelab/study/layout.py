@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from facelab.checks import expect
+
 PACKAGE = Path(__file__).parents[1]
 # What came with facelab, and a study of one's own begins with; the wheel takes the same.
 LAID_OUT = ("notebooks/*.ipynb", "notebooks/*.md", "notebooks/solutions/*.ipynb")
@@ -26,17 +28,16 @@ def notebooks_folder() -> Path:
 def own_notebooks(study: str | Path) -> Path:
     """Return the notebooks in a folder, which may be changed; without them it is a ValueError."""
     folder = Path(study) / "notebooks"
-    if not folder.is_dir():
-        expected = "expected a folder with notebooks, as 'facelab new DIR' lays one out"
-        raise ValueError(f"{expected}, got {Path(study).resolve()}")
+    expected = "a folder with notebooks, as 'facelab new DIR' lays one out"
+    expect(folder.is_dir(), expected, Path(study).resolve())
     return folder
 
 
 def lay_out(study: str | Path) -> Path:
     """Copy the notebooks, and the committed runs, into a new folder."""
     study = Path(study)
-    if study.exists() and (not study.is_dir() or any(study.iterdir())):
-        raise ValueError(f"expected a new or an empty folder, got {study}, which holds something")
+    is_empty = not study.exists() or (study.is_dir() and not any(study.iterdir()))
+    expect(is_empty, "a new or an empty folder", f"{study}, which holds something")
     for pattern in LAID_OUT:
         name, below = pattern.split("/", 1)
         for file in shipped(name).glob(below):

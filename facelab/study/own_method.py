@@ -9,7 +9,7 @@ from runpy import run_path
 import pandas as pd
 
 from facelab.augmentation import augment
-from facelab.checks import expect, of_kind
+from facelab.checks import expect, expect_in, of_kind
 from facelab.data.lfw import load_lfw
 from facelab.embedding import embed, expecting
 from facelab.files import alone_in
@@ -48,9 +48,9 @@ def compare_method(file: str | Path, folder: str | Path) -> tuple[pd.DataFrame, 
     file, folder = Path(file), Path(folder)
     chapter = read_record(folder / CHAPTER / "run.json")
     missing = sorted(set(FIXED) - set(chapter["parameters"]))
-    if chapter["status"] != "done" or not chapter["reports"] or missing:
-        got = f"one that is {chapter['status']}, without {', '.join(missing) or 'reports'}"
-        raise ValueError(f"{folder / CHAPTER}: expected a finished run with reports, got {got}")
+    is_whole = chapter["status"] == "done" and chapter["reports"] and not missing
+    got = f"one that is {chapter['status']}, without {', '.join(missing) or 'reports'}"
+    expect_in(folder / CHAPTER, is_whole, "a finished run with reports", got)
     own = _own(file, chapter["parameters"])
     out = folder / file.stem
     is_free = not (out / "run.json").exists() or (out / file.name).exists()
@@ -66,9 +66,8 @@ def _own(file: Path, p: dict) -> dict[str, object]:
         own |= run_path(str(file))
     for name, kind in KINDS.items():
         of_kind(f"{name} in {file}", own.get(name), kind)
-    if fixed := own["settings"].keys() - set(FREE):
-        got = ", ".join(sorted(map(str, fixed)))
-        raise ValueError(f"{file}: expected settings of {', '.join(FREE)}, got {got}")
+    fixed = sorted(map(str, own["settings"].keys() - set(FREE)))
+    expect_in(file, not fixed, f"settings of {', '.join(FREE)}", ", ".join(fixed))
     return own
 
 

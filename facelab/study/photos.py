@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facelab.checks import expect, real
+from facelab.checks import expect, expect_in, real
 from facelab.data.alignment import align, framed, without_a_face
 from facelab.data.copies import SIDE
 from facelab.data.lfw import name_of
@@ -113,9 +113,8 @@ def _check_enough(album: Album, far: float | None) -> None:
     """Refuse too few people, and too few pairs for a FAR, before their photos are aligned."""
     photos_of = Counter(photo.person for photo in sorted(album.photos))
     several = sum(n >= 2 for n in photos_of.values())
-    if several < FEWEST:
-        expected = f"{FEWEST} people with two photos or more, half of them to test"
-        raise ValueError(f"{album.path}: expected at least {expected}, got {several}")
+    expected = f"at least {FEWEST} people with two photos or more, half of them to test"
+    expect_in(album.path, several >= FEWEST, expected, several)
     if far is None:
         return
     labels = np.repeat(np.arange(len(photos_of)), list(photos_of.values()))
@@ -188,9 +187,9 @@ def compare_photos(
     """
     prior = real("prior", prior, 0, 1)
     of_faces, settings = _network(network, preprocessing)
-    if settings.get("threshold") is None:
-        expected = f"{network}: expected a network with its threshold"
-        raise ValueError(f"{expected}, got none; facelab verify FOLDER chooses one")
+    threshold = settings.get("threshold")
+    got = "none; facelab verify FOLDER chooses one"
+    expect_in(network, threshold is not None, "a network with its threshold", got)
     frame = [settings.get(name) for name in ("image_size", "crop", "side", "aligned")]
     pixels, wrong = [], []
     for photo in (a, b):
@@ -201,7 +200,6 @@ def compare_photos(
     if wrong:
         raise ValueError("; ".join(wrong))
     distance = distance_of(of_faces, pixels)
-    threshold = settings["threshold"]
     found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
     if settings.get("calibration"):
         known = Calibration.of_plain(settings["calibration"])
@@ -250,7 +248,7 @@ def _network(
         model, settings = load_network(path)
         model = partial(embed, model, **averaged(settings))
     settings = known | settings
-    if settings.get("image_size") is None:
-        raise ValueError(f"{path}: expected a network with its image_size, got {[*settings]}")
+    is_sized = settings.get("image_size") is not None
+    expect_in(path, is_sized, "a network with its image_size", [*settings])
     check_sizes(*(settings[name] for name in ("image_size", "crop", "side")))
     return model, settings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import fastjsonschema
 
-from facelab.checks import one_line
+from facelab.checks import expect, one_line
 from facelab.files import loaded
 from facelab.study.writing import strict_json
 
@@ -32,8 +32,8 @@ def inside(folder: str | Path, file: str) -> Path:
     """
     path = Path(folder) / file
     whole = Path(os.path.realpath(folder))
-    if "\0" in file or whole not in Path(os.path.realpath(path)).parents:
-        raise ValueError(f"expected a file inside {folder}, got {one_line(file, 100)}")
+    is_inside = "\0" not in file and whole in Path(os.path.realpath(path)).parents
+    expect(is_inside, f"a file inside {folder}", one_line(file, 100))
     return path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from facelab.baselines import raw_pixels
-from facelab.checks import kinds
+from facelab.checks import expect_in, kinds
 from facelab.data.copies import is_aligned, side_of
 from facelab.embedding import averaged, embed
 from facelab.explorer.payload import MOST_PAIRS
@@ -280,7 +280,6 @@ def _network_of(entry: dict, place: Path, problems: list) -> dict[str, object]:
 
 def _embed_with(path: Path, sha256: str, faces):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != sha256:
-        raise ValueError(f"{path}: expected the network with SHA-256 {sha256}, got {digest}")
+    expect_in(path, digest == sha256, f"the network with SHA-256 {sha256}", digest)
     model, settings = load_network(path)
     return embed(model, faces, **averaged(settings))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import yaml
 
-from facelab.checks import expect_in, one_line
+from facelab.checks import expect, expect_in, one_line
 from facelab.files import loaded
 from facelab.study.writing import label, relative
 
@@ -44,8 +44,7 @@ def find_notebooks(names: Iterable[str], folder: Path) -> list[Path]:
             known = _words(path.stem for path in there)
             raise ValueError(f"expected one notebook named {name}, got {got}; there are {known}")
         found += fits
-    if not found:
-        raise ValueError(f"expected notebooks named like 00_topic.ipynb in {folder}, got none")
+    expect(found, f"notebooks named like 00_topic.ipynb in {folder}", "none")
     return list(dict.fromkeys(found))
 
 
@@ -99,9 +98,7 @@ class Parameter(NamedTuple):
         value = convert(name, value, self.default)
         text, allows = limits(self.comment, above)
         for one in value if isinstance(value, list) else [value]:
-            if not allows(one):
-                got = one_line(repr(one), 60)
-                raise ValueError(f"{name}: expected a value of {text}, got {got}")
+            expect_in(name, allows(one), f"a value of {text}", one_line(repr(one), 60))
         return value
 
 
@@ -208,8 +205,7 @@ def profiles() -> dict[str, Path]:
 def read_profile(name: str) -> dict[str, object]:
     """Read a profile by name, if it ships with the package, or by the path of a YAML file."""
     path = profiles().get(name, Path(name))
-    if not path.is_file():
-        raise ValueError(f"expected a profile ({_words(profiles())}) or a YAML file, got {name!r}")
+    expect(path.is_file(), f"a profile ({_words(profiles())}) or a YAML file", repr(name))
     expected = f"profile {name}: expected lines NAME: plain value"
     try:
         text = path.read_text(encoding="utf-8")
@@ -245,12 +241,11 @@ def convert(name: str, value: object, default: object) -> object:
     if type(value) is int and type(default) is float:
         with suppress(OverflowError):
             value = float(value)
-    is_other = default is not None and type(value) is not type(default)
-    if is_other or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError(f"{name}: expected {type(default).__name__}, like {default!r}, got {got}")
+    is_alike = default is None or type(value) is type(default)
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    expect_in(name, is_alike and is_finite, f"{type(default).__name__}, like {default!r}", got)
     if isinstance(value, list) and default:
-        if not value:
-            raise ValueError(f"{name}: expected a list like {default!r}, got an empty one")
+        expect_in(name, value, f"a list like {default!r}", "an empty one")
         value = [convert(f"{name}[{k}]", one, default[0]) for k, one in enumerate(value)]
     return value
 
@@ -278,11 +273,12 @@ def plan(notebooks, profile: dict, overrides: dict, others=()) -> dict[Path, dic
             values["DATA"] = _find_data(values["DATA"], is_own)
         if values.get("ALIGNED"):
             _find_data(values["ALIGNED"], is_own=False)
-        if values.get("TRAIN_DATA") and not Path(values["TRAIN_DATA"]).exists():
-            expected = "TRAIN_DATA: expected a .rec or a folder of people"
-            raise ValueError(f"{expected}, got nothing at {values['TRAIN_DATA']}")
-        if values.get("RUNS") and not any(Path(values["RUNS"]).rglob("run.json")):
-            raise ValueError(f"RUNS: expected a folder of runs, got none in {values['RUNS']}")
+        if data := values.get("TRAIN_DATA"):
+            is_there = Path(data).exists()
+            expect_in("TRAIN_DATA", is_there, "a .rec or a folder of people", f"nothing at {data}")
+        if runs := values.get("RUNS"):
+            is_there = any(Path(runs).rglob("run.json"))
+            expect_in("RUNS", is_there, "a folder of runs", f"none in {runs}")
     return plans
 
 
