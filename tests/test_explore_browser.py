@@ -95,6 +95,7 @@ def server(arguments, check, tmp_path):
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def answers(url):
