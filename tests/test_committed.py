@@ -280,7 +280,7 @@ def quotes():
     yield f"{100 * cost['value']:.1f} points {within(cost, '.1f', 100)}"
     for method in ("margin + distance-weighted", "LBP + PCA + LDA"):
         row = number("07", "accuracy", method, "View 2 test", None)
-        yield f"{100 * row['value']:.1f} % ± {100 * row['error']:.1f} %"
+        yield percents_of_folds(row)
     spread = [
         number("08", "landmark_spread", name, "", None) for name in ("as they are", "aligned")
     ]
@@ -293,7 +293,7 @@ def quotes():
     dlib = "dlib, 5 landmarks"
     yield percents(number("09", "accuracy", dlib)).replace("% (", "% of View 1's pairs (")
     row = number("09", "accuracy", dlib, "View 2 test", None)
-    yield f"{100 * row['value']:.2f} % ± {100 * row['error']:.2f} %"
+    yield percents_of_folds(row, digits=2)
     lost = number("09", "pairs_not_enrolled", dlib, seed=None)["value"]
     yield f"the {lost:.0f} pairs in which its detector finds no face"
     ways = ("dev threshold, not found: dropped", "tested pairs' threshold, not found: rejected")
@@ -322,8 +322,9 @@ def quotes():
     yield f"{100 * minus['value']:.1f} points {within(minus, '.1f', 100)}"
 
 
-def percents_of_folds(row):
-    return f"{100 * row['value']:.1f} % ± {100 * row['error']:.1f} %"
+def percents_of_folds(row, digits=1):
+    value, error = (f"{100 * row[end]:.{digits}f} %" for end in ("value", "error"))
+    return f"{value} ± {error}"
 
 
 def recipe_quotes():
@@ -332,7 +333,7 @@ def recipe_quotes():
     rows = {(r["method"], r["seed"], r["split"], r["metric"]): r for r in run["results"]}
     for method in ("the recipe", "the recipe, aligned"):
         row = rows[method, None, "View 2 test", "accuracy"]
-        yield f"{100 * row['value']:.1f} % ± {100 * row['error']:.1f} %"
+        yield percents_of_folds(row)
         yield mean(rows[method, None, "View 2 test", "auc"])
         seeds = [rows[method, seed, "View 1 test", "accuracy"]["value"] for seed in (0, 1)]
         yield f"{100 * seeds[0]:.1f} and {100 * seeds[1]:.1f} %"
@@ -361,7 +362,7 @@ def card_rows():
     yield " | ".join(["| AUC", *(f"{r['value']:.3f} {within(r, '.3f')}" for r in aucs)])
     for metric in ("accuracy", "eer", "tar_at_far_1%"):
         cells = [rows[method, None, "View 2 test", metric] for method in methods]
-        cells = [f"{100 * r['value']:.1f} % ± {100 * r['error']:.1f} %" for r in cells]
+        cells = map(percents_of_folds, cells)
         yield " | ".join([f"| {names[metric]}", *cells])
     yield " | ".join(["| AUC", *(mean(rows[m, None, "View 2 test", "auc"]) for m in methods)])
     of_shares = {t["people"]: t for t in run["trainings"] if t["epochs"] in (720, 360, 180)}

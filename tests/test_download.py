@@ -69,6 +69,14 @@ def test_another_list_is_not_written_over(mirror, tmp_path):
     assert mirror.asked == []
 
 
+def test_lists_of_lfw_with_line_ends_of_windows_are_its_own(mirror, tmp_path):
+    own = tmp_path / "pairs.txt"
+    text = texts(official())["pairs.txt"].encode()
+    own.write_bytes(text.replace(b"\n", b"\r\n"))
+    fetch(tmp_path, base_url=mirror.url)
+    assert own.read_bytes() == text
+
+
 def test_a_second_call_downloads_nothing(mirror, tmp_path):
     fetch(tmp_path, base_url=mirror.url)
     mirror.asked.clear()

@@ -63,7 +63,8 @@ def fetch(out: str | Path, variant: str = "funneled", base_url: str = MIRROR) ->
     out = Path(out)
     for name, text in texts(official()).items():
         there = out / name
-        is_own = not there.exists() or there.read_bytes() == text.encode()
+        lines = text.encode().splitlines()  # however they end
+        is_own = not there.exists() or there.read_bytes().splitlines() == lines
         expect(is_own, "LFW's own lists in `out`, or none", f"another {there}")
     file, number, sha256 = ARCHIVES[variant]
     url = f"{base_url}/{number}"

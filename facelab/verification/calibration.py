@@ -181,8 +181,7 @@ def calibrate_report(
     n = whole("n", n, 20, 100_000)
     seed = whole("seed", seed, 0)
     same = report.same
-    weights = np.ones(len(report)) if weights is None else numbers("weights", weights, 0)
-    one_each("weights", weights, len(report))
+    weights = _weights(weights, len(report))
     n_same = len(np.unique(report.people[report.left[same & (weights > 0)]]))
     got = f"{n_same} people and {np.count_nonzero(~same):,} different pairs in {report.name}"
     expected = f"same pairs of {FEWEST_PEOPLE} people or more, and different pairs"
@@ -219,8 +218,7 @@ def cllr(log_lr: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None
     """
     log_lr, same = numbers("log_lr", log_lr), truths("same", same)
     one_each("log_lr", log_lr, same.size)
-    weights = np.ones(len(same)) if weights is None else numbers("weights", weights, 0)
-    one_each("weights", weights, same.size)
+    weights = _weights(weights, same.size)
     _check_both(same)
     cost = np.logaddexp(0, np.where(same, -log_lr, log_lr)) / np.log(2)
     return float(halves(weights, same) @ cost)
@@ -232,6 +230,12 @@ def halves(weights: np.ndarray, same: np.ndarray) -> np.ndarray:
     of_different = (weights * ~same).sum(axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):  # a kind that weighs nothing: nan
         return 0.5 * weights / np.where(same, of_same, of_different)
+
+
+def _weights(weights, n):
+    """Return one weight for each of `n` pairs, by default 1; a ValueError for all else."""
+    weights = np.ones(n) if weights is None else numbers("weights", weights, 0)
+    return one_each("weights", weights, n)
 
 
 def _check_both(same):
