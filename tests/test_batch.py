@@ -617,6 +617,7 @@ def test_a_folder_above_or_within_a_study_is_refused_before_anything_runs(quick,
     refused("outputs/tiny/00_first lies deeper in it", out="outputs")
     refused("outputs/tiny/00_first is that of one run", out="outputs/tiny/00_first")
     refused("outputs/tiny/00_first is that of one run", out="outputs/tiny/00_first/more")
+    refused("outputs/tiny is that of a study", out="outputs/tiny/mine")
     write_notebook(quick / "mine" / "00_first.ipynb")
     refused("two named 00_first", notebooks=["00", "mine/00_first.ipynb"])
 

@@ -15,6 +15,7 @@ from records import add_report, add_training, make_record, make_report, write_re
 import facelab as fl
 from facelab.faces import draw_pairs
 from facelab.study import results
+from facelab.study.reading import read_runs
 from facelab.study.record import Run
 
 
@@ -264,6 +265,16 @@ def test_a_file_that_leads_out_of_the_runs_folder_by_a_link_is_refused(tmp_path)
     (tmp_path / "00_x" / "a.png").symlink_to("../secret.png")
     with pytest.raises(ValueError, match="expected a file inside"):
         fl.load_results(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_run_that_is_a_link_is_read_once(tmp_path):
+    study = tmp_path / "study"
+    for place in (study / "00_here", tmp_path / "01_elsewhere"):
+        write_record(place, make_record(place.name))
+    (study / "01_elsewhere").symlink_to(tmp_path / "01_elsewhere")
+    (study / "00_latest").symlink_to(study / "00_here")
+    assert [folder.name for folder in read_runs(study)] == ["00_here", "01_elsewhere"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no zip", "film", "other"])

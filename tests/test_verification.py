@@ -1165,6 +1165,8 @@ def test_view_2_is_the_mean_over_folds_with_its_standard_error():
         over_folds(reports[:1])
     with pytest.raises(ValueError, match="one fold each"):
         over_folds([replace(reports[0], fold=np.arange(120) % 2), reports[2]])
+    with pytest.raises(ValueError, match=r"one rule chose, got \['f1', 'given'\]"):
+        over_folds([reports[0], replace(reports[1], rule="f1")])
 
 
 def test_a_report_compared_with_itself_differs_in_nothing():

@@ -168,6 +168,7 @@ def _check_out(out: Path, selected: list[Path]) -> None:
     """Refuse a folder above or within a study, whose report would mix or miss runs."""
     runs = [folder for folder in (out, out.parent) if (folder / "run.json").exists()]
     why = [f"{folder} is that of one run" for folder in runs]
+    why += [f"{out.parent} is that of a study"] if any(out.parent.glob("*/run.json")) else []
     nested = sorted(out.glob("*/*/**/run.json"))
     why += [f"{file.parent} lies deeper in it" for file in nested]
     expect(not why, "a folder for a study", f"{out}: {' and '.join(why[:2])}")

@@ -107,7 +107,9 @@ def read_runs(folder: str | Path) -> dict[Path, dict]:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"expected a run.json in a folder below {folder}, found none")
     records, unreadable = {}, []
-    for path in sorted(Path(folder).rglob("run.json")):
+    found = [*Path(folder).rglob("run.json"), *Path(folder).glob("*/run.json")]  # linked ones too
+    of_places = {os.path.realpath(path): path for path in reversed(found)}
+    for path in sorted(of_places.values()):
         try:
             records[path.parent] = read_record(path)
         except (ValueError, OSError) as e:

@@ -90,6 +90,7 @@ def over_folds(reports: list[Report]) -> Folds:
     found = [fold for of_report in folds for fold in of_report]
     is_one_each = 2 <= len(reports) == len(found) == len(set(found))
     expect(is_one_each, "two reports or more, of one fold each", f"folds {folds}")
+    _check_one_rule(reports)
     rows = []
     for (fold,), report in zip(folds, reports, strict=True):
         chosen = {"threshold": report.threshold, "f1_threshold": report.f1_threshold}
@@ -109,8 +110,7 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     thresholds = np.array([report.threshold for report in reports])
     can_be_scaled = len(reports) and thresholds.min() > 0
     expect(can_be_scaled, "reports with thresholds above 0", thresholds.tolist())
-    rules = {report.rule for report in reports}
-    expect(len(rules) == 1, "reports whose thresholds one rule chose", sorted(rules))
+    _check_one_rule(reports)
     threshold = thresholds.mean()
     scales = threshold / thresholds
     f1 = scales * [report.f1_threshold for report in reports]
@@ -130,6 +130,11 @@ def pool_folds(reports: list[Report], name: str = "View 2 test") -> Report:
     chosen = f"{each}, mean of {len(reports)} folds"
     joined |= {"threshold": threshold, "f1_threshold": f1.mean(), "threshold_from": chosen}
     return replace(reports[0], **joined, name=name)
+
+
+def _check_one_rule(reports):
+    rules = {report.rule for report in reports}
+    expect(len(rules) == 1, "reports whose thresholds one rule chose", sorted(rules))
 
 
 class Comparison(NamedTuple):
