@@ -149,6 +149,15 @@ def test_an_executed_notebook_holds_no_stderr_and_its_figures_are_the_files(fold
     assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
 
 
+@each
+def test_an_executed_notebook_speaks_of_its_own_figures_and_of_its_explorer(folder):
+    cells = json.loads((folder / f"{folder.name}.ipynb").read_text())["cells"]
+    texts = ["".join(cell["source"]) for cell in cells]
+    assert not [text for text in texts if "stored figures" in text]  # they are those of another
+    before = [a for a, b in zip(texts, texts[1:], strict=False) if "fl.explore(" in b]
+    assert all("run the next cell, and the explorer takes" in text.lower() for text in before)
+
+
 def test_the_readme_has_the_tables_of_the_records():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     written = text.partition(BEGIN)[2].partition(END)[0].strip()
