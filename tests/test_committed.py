@@ -158,6 +158,13 @@ def test_an_executed_notebook_speaks_of_its_own_figures_and_of_its_explorer(fold
     assert all("run the next cell, and the explorer takes" in text.lower() for text in before)
 
 
+def test_the_stored_explorer_shows_what_it_opens_on():
+    notebook = json.loads((ROOT / "notebooks" / "explore.ipynb").read_text())
+    (figure,) = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    (best,) = [one.name for one in fl.load_shown(OUT) if one.is_best]
+    assert figure["metadata"]["image/png"]["alt"] == f"{best} · {OUT.name}"
+
+
 def test_the_readme_has_the_tables_of_the_records():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     written = text.partition(BEGIN)[2].partition(END)[0].strip()

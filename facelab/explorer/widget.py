@@ -71,8 +71,9 @@ def explore(
     found = [one for one in shown if one.report is not None]
     is_stored = "voila" not in os.environ.get("SERVER_SOFTWARE", "")
     if found and is_stored:
-        picture = plots.encode(plots.plot_distances(found[opening(found)].report))
-        IPython.display.display(IPython.display.Image(picture.data))
+        first = found[opening(found)]
+        picture = plots.encode(plots.plot_distances(first.report))
+        IPython.display.display(IPython.display.Image(picture.data, alt=first.name))
     return explorer
 
 
