@@ -5,6 +5,7 @@ import html
 import json
 import re
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_an_executed_notebook_speaks_of_its_own_figures_and_of_its_explorer(fold
     cells = json.loads((folder / f"{folder.name}.ipynb").read_text())["cells"]
     texts = ["".join(cell["source"]) for cell in cells]
     assert not [text for text in texts if "stored figures" in text]  # they are those of another
-    before = [a for a, b in zip(texts, texts[1:], strict=False) if "fl.explore(" in b]
+    before = [a for a, b in pairwise(texts) if "fl.explore(" in b]
     assert all("run the next cell, and the explorer takes" in text.lower() for text in before)
 
 
@@ -469,9 +470,10 @@ def test_the_model_cards_code_gives_its_table_by_number_of_photos(monkeypatch):
 def test_readme_and_the_recipe_quote_its_record():
     text = (GPU / "README.md").read_text(encoding="utf-8")
     assert [quote for quote in recipe_quotes() if quote not in text] == []
-    lead = (ROOT / "README.md").read_text(encoding="utf-8").partition(BEGIN)[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = readme[: readme.index(BEGIN)] + readme[readme.index(END) :]
     accuracies = [quote for quote in recipe_quotes() if "% ±" in quote]
-    assert [quote for quote in accuracies if quote not in lead] == []
+    assert [quote for quote in accuracies if quote not in text] == []
 
 
 def test_readme_and_diary_quote_the_records():

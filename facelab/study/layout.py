@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1]
 LAID_OUT = ("notebooks/*.ipynb", "notebooks/*.md", "notebooks/solutions/*.ipynb")
 LAID_OUT += ("outputs/lfw*/*.md", "outputs/lfw*/*.html", "outputs/lfw*/*/*.ipynb")
 LAID_OUT += ("outputs/lfw*/*/*.json", "outputs/lfw*/*/*.npz", "outputs/lfw*/*/*.png")
-LAID_OUT += ("outputs/lfw*/*/*.safetensors",)
+LAID_OUT += ("outputs/lfw*/*/*.jpg", "outputs/lfw*/*/*.safetensors")
 
 
 def shipped(name: str) -> Path:
