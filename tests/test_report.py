@@ -350,6 +350,14 @@ def test_a_parent_folder_or_one_run_makes_a_report_two_studies_do_not(tmp_path):
         build_report(tmp_path)
 
 
+def test_all_numbers_say_what_outside_data_a_method_had(runs):
+    html = build_report(runs).read_text("utf-8")
+    view2 = html.partition('id="07_view2"')[2]
+    assert "<td>ten times</td><td>label-free</td>" in view2
+    assert "<td>by hand</td><td>none</td>" in view2
+    assert f"<td>{SEMIHARD}</td><td>none</td>" in html
+
+
 def test_links_lead_to_notebooks_of_any_name_and_run_nothing(tmp_path):
     for folder, name in (("javascript:alert(1)", "my own #1"), ("b", "50%41 (x)")):
         place = tmp_path / "study" / folder / name
