@@ -5,13 +5,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 import facelab as fl
 from facelab.files import alone_in
 from facelab.study.commands import main
-from facelab.study.own_method import CHAPTER, compare_method
+from facelab.study.own_method import CHAPTER, SHOWN, as_text, compare_method
 from facelab.verification import Report
 
 COMMITTED = Path(__file__).parents[1] / "outputs" / "lfw-cpu"
@@ -80,6 +82,15 @@ def run_chapter():
     run.finish()
 
 
+def test_the_table_of_a_comparison_fits_a_terminal_and_says_what_is_missing():
+    one = dict.fromkeys(SHOWN, np.nan) | {"label": "03 · a", "outside data": "none", "auc": 0.9}
+    gain = {"gain": -0.02, "gain_low": -0.031, "gain_high": 0.0, "p_holm": 0.04}
+    two = one | gain | {"label": "own · b", "auc_mean": 0.91, "auc_error": 0.004}
+    _, first, second = as_text(pd.DataFrame([one, two])).splitlines()
+    assert first.split() == ["03", "·", "a", "none", "0.900", "–", "–", "–"]
+    assert second.endswith("0.900 0.910 ± 0.004 -0.020 (-0.031 to +0.000)    0.040")
+
+
 def test_a_method_is_trained_at_the_recorded_budget_and_placed_among_the_recorded(study):
     Path("my_own.py").write_text(MINE)
     result = CliRunner().invoke(main, ["compare", "my_own.py", str(study)])
@@ -103,7 +114,9 @@ def test_a_method_is_trained_at_the_recorded_budget_and_placed_among_the_recorde
     assert f" {rows.auc['CosFace, mine']:.3f} " in mine and "–" in mine
     (pixels,) = [line for line in lines if "03 · pixels" in line]
     gain = fl.compare(rows.report["pixels"], rows.report["CosFace, mine"]).estimate("auc")
-    assert f" {gain.value:.3f} " in pixels
+    assert f" {gain.value:+.3f} " in pixels
+    assert max(map(len, lines)) <= 100
+    assert "Precision" not in result.output  # which PyTorch Lightning tells for each training
     (claim,) = record["claims"]
     best = rows.loc[["pixels", "dark"], "dev_auc"].idxmax()
     assert claim["sentence"] == f"CosFace, mine beats {best} on strangers (AUC)"

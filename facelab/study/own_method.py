@@ -108,6 +108,26 @@ def _compared(file: Path, own: dict, folder: Path, chapter: dict) -> tuple[pd.Da
     return _beside(results_of(run), recorded), run
 
 
+def as_text(table: pd.DataFrame) -> str:
+    """Write the table of `compare_method` in lines that a terminal holds."""
+    rows = []
+    for _, row in table.iterrows():
+        told = partial(_told, row)
+        of_seeds = told("{:.3f} ± {:.3f}", "auc_mean", "auc_error")
+        gain = told("{:+.3f}", "gain")
+        if pd.notna(row["gain_low"]):  # of a few pairs it has no ends
+            gain += told(" ({:+.3f} to {:+.3f})", "gain_low", "gain_high")
+        auc, p = told("{:.3f}", "auc"), told("{:.3f}", "p_holm")
+        rows.append([row["label"], row["outside data"], auc, of_seeds, gain, p])
+    columns = ["method", "outside data", "AUC", "over seeds", "gain (95 %)", "p (Holm)"]
+    return pd.DataFrame(rows, columns=columns).to_string(index=False)
+
+
+def _told(row: pd.Series, form: str, *columns: str) -> str:
+    values = [row[column] for column in columns]
+    return "–" if pd.isna(values).any() else form.format(*values)
+
+
 def _network(p: dict, image_size: int):
     if p["NETWORK"] == "resnet50":
         return resnet50(p["EMBEDDING_SIZE"])
