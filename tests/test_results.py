@@ -299,7 +299,8 @@ def test_a_report_or_film_that_is_none_is_named_and_left_out(folder, caplog, con
 
 
 def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces, split):
-    run = Run("01_drawn", {"OUT": str(folder / "01_drawn"), "PROFILE": "smoke"})
+    own = folder / "mine" / "01_drawn"
+    run = Run("01_drawn", {"OUT": str(own), "PROFILE": "lfw-cpu"})
     test = replace(split[1], source="drawn", synthetic=True)
     run.uses(replace(faces, source="drawn", synthetic=True, root="synthetic"), "View 1")
     model = fl.siamese_cnn(8, 4, channels=(2, 2))
@@ -307,7 +308,7 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     run.report("net", 0, fl.verify(fl.embed(model, test, flip=True), test, 1.0))
     run.keep_network("net", "View 1 test", model, about, flip=True, threshold=1.0)
     run.finish()
-    for file in folder.glob("*/run.json"):
+    for file in folder.rglob("run.json"):
         finished = "2999" if file.parent.name == "01_drawn" else "2026"
         record = json.loads(file.read_text()) | {"finished": finished}
         file.write_text(json.dumps(record))
@@ -316,20 +317,21 @@ def test_what_can_be_explored_comes_with_its_film_and_its_network(folder, faces,
     shown = {one.name: one for one in fl.load_shown(folder)}
     names = ["a network", "pixels", "another name", "on dev", "leaking"]
     numbers = ["02"] + ["03"] * 4
-    expected = [f"{n} · {m} · lfw-cpu" for n, m in zip(numbers, names, strict=True)]
-    assert next(iter(shown)) == "01 · net · smoke"  # the run just made
-    assert sorted(shown) == sorted([*expected, "01 · net · smoke"])
-    assert [name for name, one in shown.items() if one.is_best] == ["02 · a network · lfw-cpu"]
-    network = shown["02 · a network · lfw-cpu"]
+    study = folder.name
+    expected = [f"{n} · {m} · {study}" for n, m in zip(numbers, names, strict=True)]
+    assert next(iter(shown)) == "01 · net · mine"  # the run just made
+    assert sorted(shown) == sorted([*expected, "01 · net · mine"])
+    assert [name for name, one in shown.items() if one.is_best] == [f"02 · a network · {study}"]
+    network = shown[f"02 · a network · {study}"]
     assert network.film is not None and network.embed is None
     assert network.data == "lfw"
-    assert network.group == "02 · Of networks · lfw-cpu"  # as the chapter calls itself
-    assert shown["03 · pixels · lfw-cpu"].group == "03 Others · lfw-cpu"
-    assert shown["03 · pixels · lfw-cpu"].embed is fl.raw_pixels
-    drawn = shown["01 · net · smoke"]
+    assert network.group == f"02 · Of networks · {study}"  # as the chapter calls itself
+    assert shown[f"03 · pixels · {study}"].group == f"03 Others · {study}"
+    assert shown[f"03 · pixels · {study}"].embed is fl.raw_pixels
+    drawn = shown["01 · net · mine"]
     assert drawn.report.synthetic and drawn.data == "synthetic"
     np.testing.assert_allclose(drawn.embed(test), fl.embed(model, test, flip=True), atol=0.01)
-    file = folder / "01_drawn" / "net.safetensors"
+    file = own / "net.safetensors"
     fl.save_network(file, fl.siamese_cnn(8, 4, channels=(2, 2)), about, threshold=1.0)
     again = fl.load_shown(folder)[0]
     with pytest.raises(ValueError, match="expected the network with SHA-256"):
@@ -381,6 +383,11 @@ def test_the_same_results_in_two_folders_get_names_that_differ(folder):
     shutil.copytree(folder / "03_others", folder / "copy" / "03_others")
     twice = fl.load_shown(folder)
     assert len({one.name for one in twice}) == len(twice) == 2 * len(once) - 1
+    assert sum(one.name == "03 · pixels · copy" for one in twice) == 1
+    shutil.copytree(folder / "copy", folder / "other" / "copy")
+    thrice = [one.name for one in fl.load_shown(folder)]
+    assert thrice.count("03 · pixels · copy (2)") == 1 and len(set(thrice)) == len(thrice)
+    shutil.rmtree(folder / "other")
     assert sum(one.is_best for one in twice) == 1
     for place in (folder, folder / "copy"):  # what is damaged twice is named twice
         next((place / "03_others").glob("pixels*.npz")).write_bytes(b"no report")

@@ -173,19 +173,21 @@ def load_shown(folder: str | Path = "outputs") -> list[Shown]:
 def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
     """Return what the explorer can show of records that were read.
 
-    Runs of one profile stand together, the run that finished last first. Marked is the best AUC of
-    strangers in real photos, without outside data if there is such a run. What is damaged or
-    foreign is named, with the reason, and left out.
+    Runs of one study, the folder above them, stand together, the run that finished last first;
+    names of several studies end with the folder's. Marked is the best AUC of strangers in real
+    photos, without outside data if there is such a run. What is damaged or foreign is named, with
+    the reason, and left out.
     """
     unreadable = [run for run in records.items() if run[1]["status"] == "unreadable"]
     done = [run for run in records.items() if run[1]["status"] == "done"]
     newest = {}
-    for _, record in done:
-        newest[record["profile"]] = max(record["finished"], newest.get(record["profile"], ""))
+    for place, record in done:
+        study = place.parent.resolve()
+        newest[study] = max(record["finished"], newest.get(study, ""))
 
     def when(run):
-        profile, finished = run[1]["profile"], run[1]["finished"]
-        return newest[profile], profile, finished == newest[profile]
+        study, finished = run[0].parent.resolve(), run[1]["finished"]
+        return newest[study], study, finished == newest[study]
 
     shown, problems = [], [(place, record["cause"]) for place, record in unreadable]
     for place, record in sorted(done, key=when, reverse=True):
@@ -196,7 +198,7 @@ def shown_in(records: Mapping[Path, dict]) -> list[Shown]:
 
 
 def _marked(shown: list[Shown]) -> list[Shown]:
-    """Mark the best, and number those of one name: two folders of one profile have such."""
+    """Mark the best, and number those of one name: two studies in folders of one name have such."""
 
     def rank(one: Shown):
         report = one.report
@@ -217,8 +219,8 @@ def _marked(shown: list[Shown]) -> list[Shown]:
 def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[Shown]:
     number, words = numbered(record["notebook"])
     chapter = number or words
-    profile = f" · {record['profile']}" if several else ""
-    group = heading(place / f"{record['notebook']}.ipynb") + profile
+    study = f" · {place.parent.resolve().name}" if several else ""
+    group = heading(place / f"{record['notebook']}.ipynb") + study
     data = record["data"]
     films = {}
     for training in record["trainings"]:
@@ -239,7 +241,7 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
         pairs = f", {entry['split']}" if times[method] > 1 else ""
         network = _network_of(entry, place, problems)
         one = Shown(
-            name=f"{chapter} · {method}{pairs}{profile}",
+            name=f"{chapter} · {method}{pairs}{study}",
             report=report,
             film=films.pop(method, None),
             category=entry["category"],
@@ -255,7 +257,7 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
         shown.append(one)
     for method, film in films.items():
         if film:
-            shown.append(Shown(f"{chapter} · {method}{profile}", film=film, group=group))
+            shown.append(Shown(f"{chapter} · {method}{study}", film=film, group=group))
     return shown
 
 
