@@ -22,6 +22,7 @@ import nbformat
 import numpy as np
 import PIL.Image
 import pytest
+from records import make_report
 
 from facelab.explorer import payload
 from facelab.explorer.shown import Film, Shown
@@ -290,8 +291,9 @@ def try_everything(page, shown):
     page.wait_for_selector(".fl-main .fl-grip")
     options = page.locator("select.fl-which option")
     assert [n.get_attribute("data-name") for n in options.all()] == [s.name for s in shown]
-    aucs = [f" · AUC {one.report.metrics()['auc']:.3f}" for one in shown]
-    assert [t[-len(aucs[0]) :] for t in options.all_inner_texts()] == aucs
+    texts = [f"AUC {one.report.metrics()['auc']:.3f} · {one.name}" for one in shown]
+    assert options.all_inner_texts() == texts
+    assert page.locator("[aria-label=Faces]").count() == 0  # all are drawn
     assert page.locator(".fl-source .fl-synthetic").inner_text() == report.source
 
     # The first state: the thresholds of dev people, with the report's own intervals.
@@ -356,6 +358,7 @@ def try_everything(page, shown):
         assert is_marked == report.known_errors[pair]
         shown = cards.nth(k).locator("[data-image]")
         assert [n.get_attribute("data-image") for n in shown.all()] == images
+        assert cards.nth(k).locator(".fl-files span").all_text_contents() == images
 
     # The worst mistakes are the report's.
     for key, kind in (("accepts", "false accept"), ("rejects", "false reject")):
@@ -426,6 +429,7 @@ def try_two_photos(page, shown):
                 break
         assert two.nth(0).input_value() != before
         before = two.nth(0).input_value()
+    page.locator(".fl-two:not([data-distance=''])").wait_for()  # measured
     page.locator(".fl-outcome select").focus()
     page.keyboard.press("End")
     assert page.locator(".fl-outcome select").input_value() == "0.001"
@@ -776,6 +780,107 @@ def test_comparing_tells_the_intervals_of_the_differences(page, shown, tmp_path)
     assert page.wrong == []
 
 
+def test_a_partner_on_the_same_pairs_is_chosen_unless_one_was_by_hand(page, tmp_path):
+    reports = [make_report(n=100), *(make_report(seed=seed) for seed in range(3))]
+    names = ["elsewhere", "one", "two", "three"]
+    shown = [Shown(name, report) for name, report in zip(names, reports, strict=True)]
+    shown[1] = replace(shown[1], is_best=True)
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    page.locator("[data-tab=compare]").click()
+    which, partner = page.locator("select.fl-which"), page.get_by_label("Compare with")
+    chosen = partner.locator("option:checked")
+    assert chosen.get_attribute("data-name") == "two"
+    settle(page)
+    assert page.locator("[data-difference][data-low]").count() == 8
+    marked = partner.locator("option", has_text=re.compile(" · other pairs$"))
+    assert [one.get_attribute("data-name") for one in marked.all()] == ["elsewhere"]
+    for run, other in (("two", "one"), ("elsewhere", "one"), ("one", "two")):
+        which.select_option(str(names.index(run)))
+        assert chosen.get_attribute("data-name") == other, run
+    partner.select_option("0")  # by hand
+    for run, other in (("two", "elsewhere"), ("three", "elsewhere"), ("elsewhere", "one")):
+        which.select_option(str(names.index(run)))
+        assert chosen.get_attribute("data-name") == other, run
+    assert page.wrong == []
+
+
+def test_real_and_drawn_faces_stand_in_lists_of_their_own(page, tmp_path):
+    drawn = {"source": "drawn", "synthetic": True}
+    shown = [Shown("drawn", make_report(n=50, **drawn)), Shown("real", make_report())]
+    shown += [Shown("best", make_report(0.4), is_best=True), Shown("second", make_report(**drawn))]
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    which, faces = page.locator("select.fl-which"), page.get_by_label("Faces", exact=True)
+    pressed = faces.locator("[aria-pressed=true]")
+
+    def stands():
+        options = [one.get_attribute("data-name") for one in which.locator("option").all()]
+        return pressed.inner_text(), options, which.input_value()
+
+    assert stands() == ("Real faces", ["real", "best"], "2")
+    faces.get_by_text("Real faces").click()  # as it is already
+    assert stands() == ("Real faces", ["real", "best"], "2")
+    faces.get_by_text("Drawn faces").click()
+    assert stands() == ("Drawn faces", ["drawn", "second"], "0")
+    assert page.locator(".fl-source .fl-synthetic").inner_text() == "drawn"
+    which.select_option("3")
+    assert stands() == ("Drawn faces", ["drawn", "second"], "3")
+    faces.get_by_text("Real faces").click()
+    assert stands() == ("Real faces", ["real", "best"], "1")
+    assert page.wrong == []
+
+
+def test_a_training_without_dev_people_says_so(page, tmp_path):
+    moving, same = np.linspace(0.5, 1.5, 12).reshape(2, 6), np.arange(6) < 3
+    films = [{"train": (moving, same)}, {"train": (moving, same), "dev": (moving, same)}]
+    shown = [
+        Shown(str(k), make_report(seed=k), Film(np.arange(2), "drawn", True, film))
+        for k, film in enumerate(films)
+    ]
+    page.goto(write_page(tmp_path / "page.html", shown).as_uri())
+    page.locator("[data-tab=film]").click()
+    caption = page.locator(".fl-film .fl-hint")
+    assert "No dev people were watched" in caption.inner_text()
+    page.locator("select.fl-which").select_option("1")
+    assert "dev people" not in caption.inner_text()
+    assert page.wrong == []
+
+
+def test_what_was_said_of_two_photos_goes_when_others_are_measured(page, shown, tmp_path):
+    """A kernel finds every pair 0.5 apart; what stands before it answers is looked at."""
+    live = write_live(tmp_path / "live.html", map(measured, shown)).read_text(encoding="utf-8")
+    live = live.replace('error: "no kernel"', "distance: 0.5")
+    (tmp_path / "measures.html").write_text(live, encoding="utf-8")
+    page.set_viewport_size({"width": 585, "height": 900})
+    page.goto((tmp_path / "measures.html").as_uri())
+    page.locator("[data-tab=two]").click()
+    told = """(outcome = document.querySelector(".fl-outcome")) =>
+        [".fl-lead", ".fl-truth", ".fl-facts", ".fl-sure", ".fl-figure"].map((part) =>
+        outcome.querySelector(part).textContent)
+        .concat(document.querySelector(".fl-two").dataset.distance, outcome.offsetHeight)"""
+    type_in = f"""(n, value) => {{
+        n.value = value;
+        n.dispatchEvent(new Event(n.tagName === "SELECT" ? "change" : "input"));
+        return ({told})();
+    }}"""
+    report, second = (one.report for one in shown)
+    names, which = page.locator("input.fl-text"), page.locator("select.fl-which")
+    names.nth(0).fill(report.left_ids[3])
+    recorded = names.nth(1).evaluate(type_in, report.right_ids[3]), which.evaluate(type_in, "1")
+    assert [float(says[-2]) for says in recorded] == [report.distances[3], second.distances[3]]
+    measuring = ["Measuring …", "", "", "", "", "", recorded[0][-1]]  # nothing jumps
+    strangers = {*report.image_ids} - {*report.left_ids} - {report.right_ids[3]}  # are no pair
+    assert names.nth(0).evaluate(type_in, min(strangers)) == measuring
+    at_half = "document.querySelector('.fl-two').dataset.distance === '0.5'"
+    page.wait_for_function(at_half)
+    assert which.evaluate(type_in, "0") == measuring
+    PIL.Image.new("RGB", (20, 20)).save(tmp_path / "own.png")
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "own.png")
+    page.locator(".fl-whole", has_text="own.png").wait_for()
+    page.wait_for_function(at_half)
+    assert page.get_by_label("Zoom of photo 1").evaluate(type_in, "2") == measuring
+    assert page.wrong == []
+
+
 def test_what_stands_in_a_field_is_whole(page, shown, tmp_path):
     page.goto(write_live(tmp_path / "page.html", map(measured, shown)).as_uri())
     page.locator(".fl-number").fill("0.8765432")
@@ -962,4 +1067,15 @@ def test_a_narrow_dark_page_holds_everything(page, shown, tmp_path):
         settle(page)
         wide = "n => n.scrollWidth - n.clientWidth"
         assert page.locator(".fl-explorer").evaluate(wide) <= 1, tab
+    page.locator("[data-tab=pairs]").click()
+    page.add_style_tag(content=".fl-files { letter-spacing: 2px }")  # too wide in every font
+    resize(page, 490, 800)
+    broken = page.locator(".fl-files span").evaluate_all("""spans => {
+        const range = document.createRange(), parts = spans.flatMap((span) => [...span.childNodes]);
+        return parts.filter((n) => n.nodeType === Node.TEXT_NODE).filter((n) => {
+            range.selectNode(n);
+            return range.getClientRects().length > 1;
+        }).map((n) => n.data);
+    }""")
+    assert broken == []  # only between the parts of a file's name
     assert page.wrong == []

@@ -40,11 +40,14 @@ function mount(el, data, host) {
       root.remove();
     };
   }
-  const state = { run: data.first, other: data.first ? 0 : Math.min(1, runs.length - 1), bin: null, det: false, tab: "pairs" };
-  state.second = runs[state.other].threshold;
+  const state = { run: data.first, other: data.first, byHand: false, bin: null, det: false, tab: "pairs" };
 
   const select = make("select", { class: "fl-select fl-which", "aria-label": "Run", on: { change: () =>
-    chooseRun(Number(select.value)) } }, ...grouped(runs));
+    chooseRun(Number(select.value)) } });
+  const faces = choice("Faces", [["real", "Real faces"], ["drawn", "Drawn faces"]], (key) => {
+    const drawn = key === "drawn";
+    if (drawn !== now().synthetic) chooseRun(runs.findIndex((run) => run.synthetic === drawn));
+  });
   const single = make("h3", { class: "fl-which" }), source = make("p", { class: "fl-source" });
   const badge = make("p", { class: "fl-badge", role: "status" });
   const holder = make("div", { class: "fl-figure fl-main" }), side = make("div", { class: "fl-figure fl-side-figure" });
@@ -100,7 +103,8 @@ function mount(el, data, host) {
     openTab(keys[(to + keys.length) % keys.length]);
     buttons[state.tab].focus();
   });
-  root.append(make("div", { class: "fl-head" }, runs.length > 1 ? select : single, source), badge,
+  const ofBoth = new Set(runs.map((run) => run.synthetic)).size > 1;
+  root.append(make("div", { class: "fl-head" }, ofBoth ? faces.node : null, runs.length > 1 ? select : single, source), badge,
     make("div", { class: "fl-top" }, holder, side),
     make("div", { class: "fl-row fl-controls" }, make("label", { class: "fl-row" }, make("span", { text: "Threshold" }),
       number), presets), grid, fine, live, list, without, ...Object.values(tabs).map(([, node]) => node), remarks(data.problems));
@@ -203,10 +207,17 @@ function mount(el, data, host) {
     draw();
   }
   function chooseOther(k) {
-    state.other = k;
-    state.second = runs[k].threshold;
+    Object.assign(state, { other: k, byHand: true, second: runs[k].threshold });
     layout();
     need(k);
+  }
+  /** Compare with a run on the same pairs where there is one, but for a partner that was chosen by hand. */
+  function suitPartner() {
+    const alike = runs.findIndex((run, k) => k !== state.run && run.pairSet === now().pairSet);
+    const stays = state.byHand || alike < 0 || partner().pairSet === now().pairSet;
+    if (state.other !== state.run && stays) return;
+    const other = alike >= 0 ? alike : state.run ? 0 : 1;
+    Object.assign(state, { other, byHand: false, second: runs[other].threshold });
   }
   function need(k) {
     const run = runs[k], say = () => {
@@ -230,11 +241,9 @@ function mount(el, data, host) {
     state.run = k;
     const run = now();
     Object.assign(state, { threshold: run.threshold, bin: null });
-    if (state.other === k && runs.length > 1) {
-      state.other = k ? 0 : 1;
-      state.second = runs[state.other].threshold;
-    }
-    select.value = k;
+    if (partner()) suitPartner();
+    faces.set(run.synthetic ? "drawn" : "real");
+    select.replaceChildren(...grouped(runs, (i) => (runs[i].synthetic === run.synthetic ? { selected: i === k } : null)));
     single.textContent = run.name;
     source.replaceChildren(origin(run), ` · ${run.pairs} · ${count(run.nSame)} same and ${count(run.nDifferent)} different pairs ` +
       `of ${count(run.pairSet.people.length)} people` + (run.seen ? ` · ${run.seen}` : "") +
@@ -261,6 +270,7 @@ function mount(el, data, host) {
     film.choose(run.name);
     offerPhotos(Boolean(host.measure && run.can_measure));
     layout();
+    if (state.tab === "two") showTab();  // at once: what stands there is of another run
     need(k);
   }
 

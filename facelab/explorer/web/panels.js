@@ -2,6 +2,9 @@
 
 const PAGE = 8;
 
+/** A file's name, which may break after an underscore. */
+const breakable = (name) => name.split("_").flatMap((part, k) => (k ? ["_", make("wbr"), part] : [part]));
+
 /** Cards of pairs, and a button for more. `host.photos(run, images)` resolves to a Map of image to URL. */
 function pairCards(host, showMore) {
   const more = make("button", { type: "button", class: "fl-quiet", on: { click: showMore } });
@@ -24,7 +27,7 @@ function pairCards(host, showMore) {
       make("div", { class: "fl-photos" }, photo(images[a], both[0]), photo(images[b], both[1]),
         make("span", { class: "fl-distance", text: shown(d) })),
       make("div", { class: "fl-names" }, ...names.map((name) => make("span", { text: name }))),
-      make("div", { class: "fl-names fl-files" }, ...[a, b].map((image) => make("span", { text: images[image] }))),
+      make("div", { class: "fl-names fl-files" }, ...[a, b].map((image) => make("span", {}, ...breakable(images[image])))),
       make("div", { class: "fl-verdict" },
         make("span", { class: `fl-text-${kind}`, text: same[pair] ? "same person" : "different people" }),
         make("span", { class: good ? "" : "fl-bad", text: `${accepted ? "accepted" : "rejected"} ${good ? "✓" : "✗"}` })),
@@ -51,12 +54,17 @@ function pairCards(host, showMore) {
   return { node: make("div", { class: "fl-holder" }, list, hint), more, show };
 }
 
-/** The options of a list of runs or films, under the headings of their groups. */
-function grouped(of, attributes = () => ({})) {
+/**
+ * The options of a list of runs or films, under the headings of their groups.
+ *
+ * One without `attributes` is left out. The AUC leads: a narrow list shows how a text begins.
+ */
+function grouped(of, attributes = () => ({}), remark = () => "") {
   const nodes = [];
   for (const [k, one] of of.entries()) {
-    const auc = Number.isFinite(one.auc) ? ` · AUC ${written(one.auc)}` : "";
-    const option = make("option", { value: k, text: one.name + auc, "data-name": one.name, ...attributes(k) });
+    const own = attributes(k), auc = Number.isFinite(one.auc) ? `AUC ${written(one.auc)} · ` : "";
+    if (!own) continue;
+    const option = make("option", { value: k, text: auc + one.name + remark(k), "data-name": one.name, ...own });
     if (one.group && nodes.at(-1)?.label !== one.group) nodes.push(make("optgroup", { label: one.group }));
     if (one.group) nodes.at(-1).append(option);
     else nodes.push(option);
@@ -158,7 +166,8 @@ function comparePanel(host, on) {
     make("span", { text: "Compare with" }), select), both, lone);
 
   function options(runs, current, other) {
-    select.replaceChildren(...grouped(runs, (k) => ({ selected: k === other, disabled: k === current })));
+    select.replaceChildren(...grouped(runs, (k) => ({ selected: k === other, disabled: k === current }),
+      (k) => (runs[k].pairSet === runs[current].pairSet ? "" : " · other pairs")));
     const alone = runs.length < 2;
     lone.hidden = !alone;
     both.hidden = select.parentNode.hidden = alone;
@@ -319,7 +328,8 @@ function filmPanel(films, bins) {
     range.max = film.epoch.length - 1;
     range.value = range.max;
     caption.replaceChildren(origin(film), ". Distances of the same pairs after every epoch, each kind's histogram " +
-      "with area 1; the short strokes below the axis are means.");
+      "with area 1; the short strokes below the axis are means.", film.splits.some((split) => split.name === "dev") ? "" :
+      " No dev people were watched: what it does with people it was trained on says nothing about strangers.");
     if (panels.isConnected && panels.clientWidth) layout();
   }
   function start() {

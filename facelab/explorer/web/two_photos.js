@@ -166,6 +166,7 @@ function photoPicker(host, side, on) {
   }
   function settle() {
     clearTimeout(wait);
+    on.forget();
     wait = setTimeout(on.changed, 250);
   }
   function move(dx, dy) {
@@ -233,11 +234,7 @@ function photosPanel(host) {
     .map(([value, text]) => make("option", { value, text })));
   const figure = make("div", { class: "fl-figure" });
   let run = null, threshold = 0, distance = null, turn = 0;
-  const hooks = { changed: () => measure(), random, problem: (text) => {
-    turn += 1;
-    distance = null;
-    tell(text);
-  } };
+  const hooks = { changed: () => measure(), random, forget, problem: forget };
   const pickers = [photoPicker(host, 1, hooks), photoPicker(host, 2, hooks)];
   for (const picker of pickers) picker.list(options.id);
   const node = make("div", { class: "fl-two" }, options, make("div", { class: "fl-pickers" },
@@ -263,17 +260,19 @@ function photosPanel(host) {
     }
     return null;
   }
-  async function measure() {
-    const [a, b] = pickers.map((picker) => picker.chosen()), mine = (turn += 1);
+  /** What stands of other photos, or of another run, goes at once. */
+  function forget(why) {
+    turn += 1;
     distance = null;
-    if (!a || !b) {
-      tell();
-      return;
-    }
+    tell(why);
+  }
+  async function measure() {
+    forget();
+    const [a, b] = pickers.map((picker) => picker.chosen()), mine = turn;
+    if (!a || !b) return;
     distance = a.image && b.image ? (a.image === b.image ? 0 : recorded(a.image, b.image)) : null;
     let why = "";
     if (distance === null) {
-      message.textContent = "Measuring …";
       const buffers = await Promise.all([a, b].map((c, k) => (c.upload ? pickers[k].bytes() : null)));
       const got = await host.measure(run.name, [a, b], buffers.filter(Boolean));
       if (mine !== turn) return;
@@ -287,7 +286,8 @@ function photosPanel(host) {
     prevalence.parentNode.hidden = distance === null || !run.intervals?.calibration;
     node.dataset.distance = distance ?? "";
     if (distance === null) {
-      message.textContent = why || "Pick two images, or upload two photos.";
+      const both = pickers.every((picker) => picker.chosen());
+      message.textContent = why || (both ? "Measuring …" : "Pick two images, or upload two photos.");
       return;
     }
     const v = verdict(run, threshold, distance, Number(prevalence.value));
