@@ -149,10 +149,17 @@ def test_stray_files_are_named_and_hidden_ones_are_not(album):
     (album / "007" / "._x.jpg").write_text("")
     (album / ".DS_Store").write_text("")
     (album / "Nobody").mkdir()
-    with pytest.warns(UserWarning, match="3 files or folders are no photos") as warned:
+    photo(album / ".old" / "2023" / "x.jpg")
+    photo(album / "007" / ".trash" / "x.jpg")
+    photo(album / ".made" / "x.jpg")
+    (album / ".made" / ".facelab").touch()
+    (album / ".cache").mkdir()
+    (album / ".cache" / "notes.txt").write_text("")
+    with pytest.warns(UserWarning, match="5 files or folders are no photos") as warned:
         assert len(load(album)) == 9
     assert warned[0].filename == __file__  # whose line it was
-    for part in ("notes.txt", "007/clip.mov", "Nobody (a folder without a photo)"):
+    hidden = ".old (a hidden folder)", "007/.trash (a hidden folder)"
+    for part in ("notes.txt", "007/clip.mov", "Nobody (a folder without a photo)", *hidden):
         assert part in str(warned[0].message)
 
 

@@ -80,8 +80,9 @@ def load_faces(
     Names may be any; a person's photos may lie in folders of folders, or be links. Photos are
     ``.jpg .jpeg .png .webp`` files of any size, decoded as `decode` says. They are packed into the
     cache as LFW's are. Each image's id, ``PERSON/FILE``, says where the photo is. Photos that
-    cannot be read or belong to two people are a ValueError that lists each, other files a warning
-    that names them. `split_people` makes train, dev and test people of the result.
+    cannot be read or belong to two people are a ValueError that lists each, other files, and hidden
+    folders that hold photos, a warning that names them; hidden files, such as ``.DS_Store``, are
+    left out unnamed. `split_people` makes train, dev and test people of the result.
 
     Parameters
     ----------
@@ -139,6 +140,7 @@ def find_photos(folder: str | Path) -> Album:
 
 def _of_folder(root: Path) -> Album:
     album = Album(root)
+    album.strays += _hidden(root)
     for person in visible(root):
         if os.path.isdir(person.path):
             before = len(album.photos)
@@ -160,6 +162,7 @@ def _read(album: Album, person: str, below: str, seen: set[str]) -> None:
         album.strays.append(f"{person}/{below} (leads back to a folder that was read)")
         return
     seen.add(real)
+    album.strays += [f"{person}/{below}{name}" for name in _hidden(folder)]
     for entry in visible(folder):
         name = f"{below}{entry.name}"
         if os.path.isdir(entry.path):
@@ -168,6 +171,17 @@ def _read(album: Album, person: str, below: str, seen: set[str]) -> None:
             album.add(person, name, entry.path)
         else:
             album.strays.append(f"{person}/{name}")
+
+
+def _hidden(folder: Path) -> list[str]:
+    """Name the hidden folders in a folder that hold photos, however deep, and are not read."""
+    hidden = [path for path in sorted(folder.glob(".*/")) if not (path / UNLISTED).exists()]
+    return [f"{path.name} (a hidden folder)" for path in hidden if _holds_photos(path)]
+
+
+def _holds_photos(folder: Path) -> bool:
+    files = (file for *_, files in os.walk(folder) for file in files if not file.startswith("."))
+    return any(Path(file).suffix.lower() in SUFFIXES for file in files)
 
 
 def _of_table(path: Path) -> Album:
