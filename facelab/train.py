@@ -105,8 +105,9 @@ def fit(
         Written after every epoch; if it exists, training goes on from it.
     fabric : lightning_fabric.Fabric, optional
         Devices, precision and strategy; default: one device at `best_precision`, or what
-        ``fabric run`` or ``torchrun`` started. Processes share the images of each step; miners and
-        losses see all of them.
+        ``fabric run`` or ``torchrun`` started. Every process draws the whole batch, and reads and
+        embeds as many of its images as any other, those that stand together in it, whoever they
+        show; miners and losses see all of them.
     title : str
         What the bar of progress is called.
     """
