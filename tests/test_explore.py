@@ -164,7 +164,7 @@ def test_what_a_distance_says_is_the_networks_calibration_else_one_of_the_runs_p
     got = payload.resampled(Shown("a run", report))["calibration"]
     np.testing.assert_array_equal(got["log_lr"], np.float32(own.log_lr))
     np.testing.assert_array_equal(got["low"], np.float32(own.low))
-    assert "this run's pairs" in got["on"]
+    assert got["on"].startswith("the tested pairs themselves")
     kept = replace(own, log_lr=own.log_lr + 1)
     got = payload.resampled(Shown("a run", report, calibration=kept))["calibration"]
     np.testing.assert_array_equal(got["log_lr"], np.float32(kept.log_lr))

@@ -404,7 +404,7 @@ def try_two_photos(page, shown):
     # How sure: what Python says by the network's calibration, else by that of the run's own pairs.
     page.locator(".fl-two select").select_option("0.1")
     own, kept = calibrate_report(report, n=100), Calibration.of_plain(PLAIN)
-    runs = (("0", report, own, "the people of this run's pairs"), ("1", second, kept, "dev people"))
+    runs = (("0", report, own, "the tested pairs themselves"), ("1", second, kept, "dev people"))
     for number, run, known, on in runs:
         page.locator("select.fl-which").select_option(number)
         told = run.distances[5]

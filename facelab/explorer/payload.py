@@ -118,12 +118,12 @@ def resampled(shown: Shown) -> dict[str, object]:
     """Return `intervals`, and as ``calibration`` what a distance says, None if nothing is known.
 
     It holds natural logarithms of likelihood ratios at distances from 0 to 2, ``log_lr, low, high``
-    (801,), and in words who calibrated: dev people where the network was kept with its
-    `Calibration`, else the people of the report, if they are enough.
+    (801,), and in words who calibrated: dev people where their `Calibration` was kept, else the
+    tested pairs themselves, if their people are enough.
     """
-    known, on = shown.calibration, "dev people, whom the network has not learned from"
+    known, on = shown.calibration, "dev people"
     if known is None:
-        on = "the people of this run's pairs"
+        on = "the tested pairs themselves: none of dev people was kept"
         try:
             known = calibrate_report(shown.report, n=N_CALIBRATED)
         except ValueError:  # too few people, or pairs of one kind

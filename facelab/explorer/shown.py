@@ -98,7 +98,7 @@ class Shown:
     aligned: bool = False  # whether what `embed` takes was aligned by landmarks
     embed: Callable | None = None  # from `Faces` to embeddings; measures two photos
     image_size: int = 64  # pixels a side of what `embed` takes
-    calibration: Calibration | None = None  # what a distance of `embed` says
+    calibration: Calibration | None = None  # what a distance says, of dev people
     group: str = ""  # heading in lists
     is_best: bool = False  # the explorer opens on it
     problem: str = ""  # why there is nothing to show

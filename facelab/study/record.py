@@ -214,7 +214,9 @@ class Run(Rows):
         Test pairs count as looked at. The distances of a method's first seed are kept as a file.
         `category` is LFW's, one of `CATEGORIES`; `outside_data` says what else was learned from;
         `training` names the method whose training it is (default: `method`; empty: none alone);
-        `photos` are the ``image_size`` and ``crop`` of what was embedded.
+        `photos` are the ``image_size`` and ``crop`` of what was embedded, and, if it is to be kept,
+        ``calibration=fl.calibrate(embeddings, dev).as_plain()``, by which the explorer says P(same)
+        where no network is kept with one.
         """
         expect(category in CATEGORIES, f"a category of {', '.join(CATEGORIES)}", repr(category))
         self._check_data()
@@ -240,8 +242,8 @@ class Run(Rows):
         """Keep the network behind the recorded report of `method` on `split`, with its SHA-256.
 
         `model`, `architecture` and `settings` are those of `facelab.save_network`. P(same) of two
-        photos needs ``calibration=fl.calibrate(embeddings, dev).as_plain()``; without it the
-        explorer calibrates on the people of the report itself, and says so.
+        photos needs ``calibration=fl.calibrate(embeddings, dev).as_plain()``, here or of the
+        report; without it the explorer calibrates on the tested pairs themselves, and says so.
         """
         recorded = {(entry["method"], entry["split"]): entry for entry in self.entries["reports"]}
         expect((method, split) in recorded, f"a recorded report of {method} on {split}", "none")

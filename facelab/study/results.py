@@ -262,21 +262,28 @@ def _shown_of(place: Path, record: dict, several: bool, problems: list) -> list[
 
 
 def _network_of(entry: dict, place: Path, problems: list) -> dict[str, object]:
-    """Return how a report's `Shown` measures: by raw pixels, or by the network that was kept."""
+    """Return how a report's `Shown` measures: by raw pixels, or by the network that was kept.
+
+    What it says of a distance is the calibration of the network, else that of the report, if any.
+    """
 
     def read(path):
         settings = network_settings(path)
         plain = settings.get("calibration")
         return settings | {"calibration": Calibration.of_plain(plain) if plain else None}
 
+    plain = entry.get("calibration")
+    load, expected = lambda _: Calibration.of_plain(plain), "a calibration"
+    known = opened(load, place / "run.json", expected, problems) if plain else None
     if entry.get("embedding") == "raw_pixels":
-        return {"embed": raw_pixels}
+        return {"embed": raw_pixels, "calibration": known}
     kept = entry["network"]
     if not kept or not (place / kept["file"]).is_file():
-        return {}
+        return {"calibration": known}
     path = place / kept["file"]
     settings = opened(read, path, "the network that was kept", problems) or {}
-    said = {name: settings.get(name) for name in ("calibration", "aligned")}
+    said = {"calibration": settings.get("calibration") or known}
+    said["aligned"] = settings.get("aligned")
     return {"embed": partial(_embed_with, path, kept["sha256"])} | said
 
 
