@@ -16,10 +16,13 @@ from records import make_record, write_record
 from test_onnx import flat
 
 import facelab as fl
+from facelab.data.alignment import framed
 from facelab.data.copies import side_of
 from facelab.data.decoding import decode
+from facelab.explorer.payload import resampled
 from facelab.explorer.widget import uploaded
 from facelab.files import alone_in
+from facelab.study.chosen import FIELDS
 from facelab.study.commands import main
 from facelab.study.photos import (
     NETWORK,
@@ -28,6 +31,7 @@ from facelab.study.photos import (
     values_of,
     verify_folder,
 )
+from facelab.study.results import load_shown
 from facelab.verification import Calibration
 
 needs_onnx = pytest.mark.skipif(
@@ -73,7 +77,7 @@ def write_photos(root, n=12, seed=0):
 
 
 def test_a_folder_of_people_becomes_a_report(photos, network, tmp_path):
-    report, page, missing = verify_folder(photos, network, tmp_path / "out")
+    report, page, missing, sure = verify_folder(photos, network, tmp_path / "out")
     assert report.role == "test" and len(np.unique(report.people)) == 6
     assert report.source == "faces in mine" and not report.synthetic and missing is None
     assert "faces in mine" in page.read_text(encoding="utf-8")
@@ -81,6 +85,13 @@ def test_a_folder_of_people_becomes_a_report(photos, network, tmp_path):
     assert record["command"] == "facelab verify mine --model own.safetensors --out out"
     assert record["reports"][0]["category"] == "labelled outside data"
     assert {figure["file"] for figure in record["figures"]} >= {"distances.png", "calibration.png"}
+    (shown,) = load_shown(tmp_path / "out")
+    assert shown.calibration.as_plain() == sure.as_plain() and sure.n_people == 6
+    assert resampled(shown)["calibration"]["on"].startswith("dev people")
+    record["reports"][0]["calibration"]["low"] = [1]
+    write_record(tmp_path / "out" / "photos", record)
+    shown, problem = load_shown(tmp_path / "out")
+    assert shown.calibration is None and "run.json: expected a calibration" in problem.problem
 
 
 def test_the_command_prints_a_table_or_json_and_where_the_report_is(photos, network, tmp_path):
@@ -92,6 +103,10 @@ def test_the_command_prints_a_table_or_json_and_where_the_report_is(photos, netw
     assert {row["metric"] for row in told["rates"]} >= {"accuracy", "far", "frr", "auc"}
     assert told["without_a_face"] is None and told["report"].endswith("report.html")
     assert f"threshold {told['threshold']:.3f}: " in said.output
+    cost = told["cllr"]
+    assert (cost["people"], cost["calibrated_on"]) == (6, 6) and 0 <= cost["after"] < cost["before"]
+    words = f"Cllr {cost['before']:.3f} before, {cost['after']:.3f} after calibration, on the 6 "
+    assert f"{words}tested people; calibrated on 6 dev people\n" in said.output
 
 
 def test_two_photos_are_decided_at_the_networks_own_threshold(photos, network):
@@ -274,6 +289,9 @@ def test_a_threshold_is_chosen_by_what_was_asked_for(photos, network, tmp_path):
         "expected a folder with --by": ([photo, photo], "--by", "eer"),
         "expected a folder with --by, --far and --out": ([photo, photo], "--out", "x"),
         "expected two photos with --prior": ([str(photos)], "--prior", "0.1"),
+        "expected two photos with --from": ([str(photos)], "--from", "x"),
+        f"{network}: expected a folder to write": ([str(photos)], "--out", str(network)),
+        f"got the file {network}": ([str(photos)], "--out", str(network / "deeper")),
         "expected mean with an ONNX": ([photo, photo], "-p", "mean", "0"),
     }
     for message, (named, *options) in wrong.items():
@@ -308,6 +326,82 @@ def test_an_onnx_file_from_elsewhere_is_told_its_preprocessing(photos, tmp_path)
     assert "expected a network with its threshold, got none" in said.stderr
     onnx_model = fl.onnx_model(file, **values_of([more[1:3], more[4:6], more[7:9]]))
     assert (onnx_model.about["image_size"], onnx_model.about["mean"]) == (8, [1, 2, 3])
+
+
+def two_photos(photos, network, *options):
+    """Compare two photos of one person on the command line."""
+    two = [str(photos / "Person 1" / f"IMG_{k}.JPG") for k in (0, 1)]
+    return CliRunner().invoke(main, ["verify", *two, "--model", str(network), *options])
+
+
+def test_two_photos_are_decided_by_what_a_folder_chose_for_the_network(photos, network, tmp_path):
+    report, _, _, sure = verify_folder(photos, network, tmp_path / "out", by="eer")
+    said = two_photos(photos, network, "--from", str(tmp_path / "out"), "--json")
+    found = json.loads(said.stdout)
+    assert report.threshold != 0.5 and found["threshold"] == report.threshold
+    assert found["same"] == (found["distance"] < report.threshold)
+    expected = sure.how_sure(found["distance"])["p_same"].item()
+    assert found["p_same"] == pytest.approx(expected, abs=1e-3)
+    said = two_photos(photos, network, "--from", str(tmp_path / "out")).stdout.splitlines()
+    assert said[0].endswith(f"threshold {report.threshold:.3f}: {report.threshold_from}")
+    assert said[1].endswith("if it was 50% before; calibrated on dev people")
+
+
+@needs_onnx
+def test_a_network_from_elsewhere_keeps_threshold_and_preprocessing(photos, tmp_path, searched):
+    file, out = flat(tmp_path / "flat.onnx", ("B", 3, 8, 8)), tmp_path / "out"
+    refused = two_photos(photos, file, "-p", "image_size", "8").stderr
+    assert f"verify FOLDER --model {file} --out DIR chooses one, --from DIR reads it" in refused
+    given = {"image_size": 8, "colours": "BGR", "mean": (1, 2, 3)}
+    report, *_ = verify_folder(photos, file, out, preprocessing=given)
+    found = json.loads(two_photos(photos, file, "--from", str(out), "--json").stdout)
+    two = [photos / "Person 1" / f"IMG_{k}.JPG" for k in (0, 1)]
+    pixels, rows = np.stack([framed(photo, 8, None, 250, True) for photo in two]), np.arange(2)
+    embeddings = fl.onnx_model(file, **given)(fl.Faces(pixels, rows, rows, ("a", "b"), rows))
+    left, right = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    assert found["distance"] == pytest.approx(np.linalg.norm(left - right), abs=1e-5)
+    assert found["threshold"] == report.threshold and 0 < found["p_same"] < 1
+    refused = two_photos(photos, file, "--from", str(out), "-p", "colours", "RGB").stderr
+    assert refused == f"facelab: {out / 'threshold.json'}: expected colours BGR, got colours RGB\n"
+
+
+def test_what_is_no_threshold_of_this_network_is_one_line_with_its_file(photos, network, tmp_path):
+    out = tmp_path / "out"
+    kept = out / "threshold.json"
+
+    def refused(model=network):
+        said = two_photos(photos, model, "--from", str(out))
+        assert said.exit_code == 2 and said.stderr.count("\n") == 1
+        assert said.stderr.startswith(f"facelab: {kept}: expected a threshold of ")
+        return said.stderr
+
+    assert "no such file" in refused()
+    verify_folder(photos, network, out)
+    whole = kept.read_text("utf-8")
+    good = json.loads(whole)
+    assert set(good) == set(FIELDS) and str(tmp_path) not in whole
+    other = save_network(tmp_path / "other.safetensors", training="elsewhere")
+    assert "other.safetensors" in refused(other) and "got one of own.safetensors" in refused(other)
+    seen = good["preprocessing"]
+    spoilt = [good | {name: value} for name in FIELDS for value in (None, [], {"a": 1})]
+    spoilt += [good | {"threshold": float("nan")}, good | {"more": 1}, {}, 1, list(FIELDS)]
+    spoilt += [good | {"preprocessing": seen | {"image_size": "8"}}]
+    wrong = {"mean": ["a"]}, {"scale": [1, 2]}, {"colours": "red"}, {"colours": {}}
+    spoilt += [good | {"preprocessing": seen | one} for one in wrong]
+    spoilt += [good | {"calibration": good["calibration"] | {"log_lr": [0]}}]
+    texts = [json.dumps(one).encode() for one in spoilt]
+    for text in (*texts, whole[:1000].encode(), b"", b"\xff", b"[" * 100_000):
+        kept.write_bytes(text)
+        assert "verify the folder again" in refused()
+
+
+def test_photos_that_cannot_be_read_are_told_apart_in_one_line(photos, network, tmp_path):
+    bad = ["Person 3/IMG_1.JPG", "Person 7/IMG_2.JPG"]
+    for file in bad:
+        (photos / file).write_bytes(b"no photo")
+    command = ["verify", str(photos), "--model", str(network), "--out", str(tmp_path / "out")]
+    *_, said = CliRunner().invoke(main, command).stderr.splitlines()
+    assert f"unusable; {bad[0]}: not an image" in said and f"; {bad[1]}: not an image" in said
 
 
 @pytest.mark.parametrize("size", [(2000, 1500), (125, 125)])

@@ -37,7 +37,8 @@ class _Commands(click.Group):
         except (ValueError, OSError, ImportError) as e:
             from facelab.checks import one_line
 
-            said, code = one_line(str(e)), 2
+            listed = str(e).replace("\n  ", "; ")  # as of photos that cannot be read
+            said, code = one_line(listed), 2
         except KeyboardInterrupt:
             is_run = context.invoked_subcommand == "run"
             words = [word for word in context.obj if word != "--resume"]
@@ -239,41 +240,56 @@ def align_faces(source, out, margin):
 @click.option("--far", type=float, help="The most that it may falsely accept, such as 0.01.")
 @click.option("--out", metavar="DIR", help="Of a folder's report; else outputs/photos.")
 @click.option("--prior", type=float, help="Of two photos: P(same) before they are seen; else 0.5.")
+@click.option(
+    "--from", "chosen", metavar="DIR", help="Of two photos: by what a folder's --out DIR chose."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; null: an end that is open.")
-def verify(photos, model, preprocessing, by, far, out, prior, as_json):
+def verify(photos, model, preprocessing, by, far, out, prior, chosen, as_json):
     """Verify a folder of people, or compare two photos.
 
     FOLDER holds a folder of photos for each person: half of the people choose the threshold, a
-    report tells of the others. Of two photos: their distance, the decision, and how sure it is.
+    report tells of the others. Of two photos: their distance, the decision, and how sure it is, by
+    the network's own threshold and calibration, or by those that a FOLDER gave it.
     """
     import json
 
     from facelab.checks import expect
     from facelab.data.alignment import without_a_face
-    from facelab.study.photos import NETWORK, compare_photos, in_words, values_of, verify_folder
+    from facelab.study.photos import (
+        COST,
+        NETWORK,
+        compare_photos,
+        cost_of,
+        in_words,
+        values_of,
+        verify_folder,
+    )
 
     expect(len(photos) <= 2, "a folder or two photos", f"{len(photos)} names")
     about = values_of(preprocessing)
     if len(photos) == 2:
         of_folder = by, far, out
         expect(of_folder == (None,) * 3, "a folder with --by, --far and --out", "two photos")
-        found = compare_photos(*photos, model or NETWORK, 0.5 if prior is None else prior, about)
+        prior = 0.5 if prior is None else prior
+        found = compare_photos(*photos, model or NETWORK, prior, about, chosen)
         plain = {name: None if value == float("inf") else value for name, value in found.items()}
         click.echo(json.dumps(plain) if as_json else in_words(found))
         return
     expect(prior is None, "two photos with --prior", "a folder")
+    expect(chosen is None, "two photos with --from", "a folder")
     by = by or ("accuracy" if far is None else "far")
     out = out or "outputs/photos"
-    report, page, missing = verify_folder(photos[0], model or NETWORK, out, by, far, about)
-    table = report.table().drop(columns="note")
+    report, page, missing, sure = verify_folder(photos[0], model or NETWORK, out, by, far, about)
+    table, cost = report.table().drop(columns="note"), cost_of(report, sure)
     if as_json:
         rates = json.loads(table.to_json(orient="records"))
         told = {"rates": rates, "threshold": report.threshold, "without_a_face": missing}
-        told["report"] = str(page)
+        told |= {"cllr": cost, "report": str(page)}
         click.echo(json.dumps(told))
         return
     click.echo(table.round(3).to_string(index=False))
     click.echo(f"threshold {report.threshold:.3f}: {report.threshold_from}")
+    click.echo(COST.format(**cost))
     if missing is not None:
         click.echo(without_a_face(missing))
     click.echo(page)

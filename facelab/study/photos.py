@@ -22,10 +22,11 @@ from facelab.data.packing import check_sizes, name_apart
 from facelab.embedding import averaged, embed
 from facelab.explorer.shown import distance_of
 from facelab.faces import Faces
-from facelab.field.exchange import embeddings_of, onnx_model
+from facelab.field.exchange import INSIGHTFACE, embeddings_of, onnx_model
 from facelab.files import alone_in
 from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
+from facelab.study.chosen import check_seen, keep_threshold, kept_threshold
 from facelab.study.reading import read_runs
 from facelab.study.record import Run
 from facelab.study.report import build_report, check_places
@@ -36,7 +37,11 @@ from facelab.views import split_people
 
 NETWORK = Path(__file__).with_name("network.safetensors")  # chapter 10's, of aligned faces
 OF_NONE = 112  # pixels a side of photos that no network sees, in figures
-UNCALIBRATED = "no calibration was kept with the network; fl.calibrate makes one of dev people"
+UNCALIBRATED = "no calibration was kept with the network; facelab verify FOLDER --out DIR makes one"
+UNCALIBRATED += " of dev people, which --from DIR reads (in Python: fl.calibrate)"
+COST = "Cllr {before:.3f} before, {after:.3f} after calibration, on the {people:,} tested people; "
+COST += "calibrated on {calibrated_on:,} dev people"  # in words
+TABLES = (".npy", ".npz")  # of embeddings
 FEWEST = 8  # four to calibrate on and four to test
 
 
@@ -47,8 +52,10 @@ def verify_folder(
     by: str = "accuracy",
     far: float | None = None,
     preprocessing: Mapping | None = None,
-) -> tuple[Report, Path, list[str] | None]:
+) -> tuple[Report, Path, list[str] | None, Calibration]:
     """Choose a threshold on half of the people, verify the others, and write a report.
+
+    Threshold and calibration are kept in `out`, where `compare_photos` finds them.
 
     Parameters
     ----------
@@ -67,16 +74,19 @@ def verify_folder(
 
     Returns
     -------
-    Report, Path, list of str or None
+    Report, Path, list of str or None, Calibration
         Of pairs of the other people; of the page; the photos in which no face was found, of which
-        the centre was kept, None if the network expects no aligned ones.
+        the centre was kept, None if the network expects no aligned ones; of the half that chose.
     """
     set_style()
     check_rule(by, far)
+    out, file = Path(out), Path(network).name
+    for place in (out, *out.parents):
+        is_free = place.is_dir() or not place.exists()
+        expect_in(out, is_free, "a folder to write into", f"the file {place}")
     of_faces, settings = _network(network, preprocessing)
     album = find_photos(folder)
     _check_enough(album, far)
-    out, file = Path(out), Path(network).name
     is_apart = album.table or not _holds(out, album)
     expect(is_apart, "out another folder than that of the people", out)
     runs = {}
@@ -96,10 +106,13 @@ def verify_folder(
         if missing is not None:
             run.note(without_a_face(missing))
         method = Path(network).stem
+        sure = calibrate(of_network(dev), dev)
+        about["calibration"] = sure.as_plain()
         report = run.verify(method, 0, of_network, dev, test, by=by, far=far, **about)
-        _draw(run, report, test, calibrate(of_network(dev), dev))
+        _draw(run, report, test, sure)
         run.finish()
-        return report, build_report(out), missing
+        keep_threshold(out, network, settings, report, sure)
+        return report, build_report(out), missing, sure
 
 
 def _holds(out: Path, album: Album) -> bool:
@@ -179,16 +192,29 @@ def compare_photos(
     network: str | Path,
     prior: float = 0.5,
     preprocessing: Mapping | None = None,
+    chosen: str | Path | None = None,
 ) -> dict[str, object]:
     """Return the distance of two photos, the decision at the network's threshold, and how sure.
 
-    `prior` is P(same) before one has looked. Without a calibration in the network's file, P(same)
-    is missing; without a threshold it is a ValueError.
+    `prior` is P(same) before one has looked. Threshold, calibration and preprocessing are those
+    that `verify_folder` kept in the folder `chosen`, else of the network's file. Without a
+    calibration, P(same) is missing; without a threshold it is a ValueError.
     """
     prior = real("prior", prior, 0, 1)
-    of_faces, settings = _network(network, preprocessing)
-    threshold = settings.get("threshold")
-    got = "none; facelab verify FOLDER chooses one"
+    suffix, given = Path(network).suffix.lower(), dict(preprocessing or {})
+    kept = {} if chosen is None else kept_threshold(chosen, network)
+    if kept and suffix == ".onnx":
+        chosen_for = kept["preprocessing"]
+        known = {name: chosen_for[name] for name in INSIGHTFACE if chosen_for[name] is not None}
+        given = known | given
+    of_faces, settings = _network(network, given)
+    if kept:
+        check_seen(chosen, kept, settings)
+        settings |= {name: kept[name] for name in ("threshold", "calibration")}
+    is_table = suffix in TABLES
+    threshold = None if is_table else settings.get("threshold")
+    to_do = f"facelab verify FOLDER --model {network} --out DIR chooses one, --from DIR reads it"
+    got = f"none; {'a table of embeddings knows no other photos' if is_table else to_do}"
     expect_in(network, threshold is not None, "a network with its threshold", got)
     frame = [settings.get(name) for name in ("image_size", "crop", "side", "aligned")]
     pixels, wrong = [], []
@@ -201,6 +227,7 @@ def compare_photos(
         raise ValueError("; ".join(wrong))
     distance = distance_of(of_faces, pixels)
     found = {"distance": distance, "threshold": threshold, "same": distance < threshold}
+    found |= {"threshold_from": kept["threshold_from"]} if kept else {}
     if settings.get("calibration"):
         known = Calibration.of_plain(settings["calibration"])
         (row,) = known.how_sure(distance, prior).to_dict("records")
@@ -212,10 +239,19 @@ def in_words(found: Mapping) -> str:
     """Tell what `compare_photos` found."""
     said = "one person" if found["same"] else "two people"
     words = f"{said}: distance {found['distance']:.3f}, threshold {found['threshold']:.3f}"
+    words += f": {found['threshold_from']}" if "threshold_from" in found else ""
     if "p_same" not in found:
         return f"{words}\nP(same) unknown: {UNCALIBRATED}"
     sure = f"{found['p_same']:.1%} ({found['p_low']:.1%} to {found['p_high']:.1%})"
-    return f"{words}\nP(same) {sure}, if it was {found['prior']:.0%} before"
+    on = f"if it was {found['prior']:.0%} before; calibrated on dev people"
+    return f"{words}\nP(same) {sure}, {on}"
+
+
+def cost_of(report: Report, sure: Calibration) -> dict[str, float | int]:
+    """Return the Cllr of the tested people, before and after the calibration on the others."""
+    before, after = sure.cllr_on(report)
+    of_people = {"people": len(np.unique(report.people)), "calibrated_on": sure.n_people}
+    return {"before": before, "after": after} | of_people
 
 
 def values_of(words: Iterable[tuple[str, str]]) -> dict[str, object]:
@@ -239,7 +275,7 @@ def _network(
     suffix = Path(path).suffix.lower()
     is_told = not preprocessing or suffix == ".onnx"
     expect(is_told, f"{', '.join(preprocessing or ())} with an ONNX file", path)
-    if suffix in (".npy", ".npz"):
+    if suffix in TABLES:
         return embeddings_of(path), known | {"image_size": OF_NONE}
     if suffix == ".onnx":
         model = onnx_model(path, **preprocessing or {})
