@@ -8,7 +8,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from facelab.checks import expect, one_line
+from facelab.checks import expect, expect_in, one_line
 
 MOST_TIMES = 20  # its own size that an .npz file may unpack to, or
 AT_LEAST = 2**30  # so many bytes
@@ -55,9 +55,17 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
             return dict(arrays)
 
 
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder to write into that cannot be one: it, or one above it, is a file."""
+    for place in (Path(folder), *Path(folder).parents):
+        is_free = place.is_dir() or not place.exists()
+        expect_in(folder, is_free, "a folder to write into", f"the file {place}")
+
+
 @contextmanager
 def alone_in(folder: str | Path) -> Iterator[None]:
     """Hold a folder for this caller alone; the system lets go of it when the process ends."""
+    check_folder(folder)
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(Path(folder) / ".lock", timeout=0):

@@ -618,6 +618,8 @@ def test_a_folder_above_or_within_a_study_is_refused_before_anything_runs(quick,
     refused("outputs/tiny/00_first is that of one run", out="outputs/tiny/00_first")
     refused("outputs/tiny/00_first is that of one run", out="outputs/tiny/00_first/more")
     refused("outputs/tiny is that of a study", out="outputs/tiny/mine")
+    (quick / "file").touch()
+    refused("expected a folder to write into, got the file file", out="file/mine")
     write_notebook(quick / "mine" / "00_first.ipynb")
     refused("two named 00_first", notebooks=["00", "mine/00_first.ipynb"])
 

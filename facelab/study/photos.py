@@ -23,7 +23,7 @@ from facelab.embedding import averaged, embed
 from facelab.explorer.shown import distance_of
 from facelab.faces import Faces
 from facelab.field.exchange import INSIGHTFACE, embeddings_of, onnx_model
-from facelab.files import alone_in
+from facelab.files import alone_in, check_folder
 from facelab.models import load_network
 from facelab.plots import plot_calibration, plot_distances, plot_mistakes, set_style
 from facelab.study.chosen import check_seen, keep_threshold, kept_threshold
@@ -81,9 +81,7 @@ def verify_folder(
     set_style()
     check_rule(by, far)
     out, file = Path(out), Path(network).name
-    for place in (out, *out.parents):
-        is_free = place.is_dir() or not place.exists()
-        expect_in(out, is_free, "a folder to write into", f"the file {place}")
+    check_folder(out)
     of_faces, settings = _network(network, preprocessing)
     album = find_photos(folder)
     _check_enough(album, far)
