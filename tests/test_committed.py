@@ -491,9 +491,10 @@ def test_the_diary_counts_the_looks_at_test_pairs():
 
 
 def linked():
-    for path in sorted(
-        {*ROOT.glob("*.md"), *ROOT.glob("[ont]*/**/*.md"), *ROOT.glob("[on]*/**/*.ipynb")}
-    ):
+    written = {*ROOT.glob("*.md"), *ROOT.glob("[nt]*/**/*.md"), *ROOT.glob("notebooks/**/*.ipynb")}
+    for study in STUDIES:  # other folders in outputs are whoever's
+        written |= {*study.glob("**/*.md"), *study.glob("**/*.ipynb")}
+    for path in sorted(written):
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".ipynb":
             cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "markdown"]

@@ -418,6 +418,12 @@ def try_two_photos(page, shown):
     page.locator("select.fl-which").select_option("0")
     settle(page)
 
+    assert report.known_errors[6]  # whose label says nothing of who is right
+    for k, image in enumerate((report.left_ids[6], report.right_ids[6])):
+        page.locator(".fl-picker input[type=text]").nth(k).fill(image)
+    page.wait_for_function(shows, arg=float(report.distances[6]))
+    assert "a label that is known to be wrong" in page.locator(".fl-truth").inner_text()
+
     # Other photos, and how often same pairs are met.
     two = page.locator(".fl-picker input[type=text]")
     before = two.nth(0).input_value()
@@ -822,10 +828,12 @@ def test_real_and_drawn_faces_stand_in_lists_of_their_own(page, tmp_path):
     faces.get_by_text("Drawn faces").click()
     assert stands() == ("Drawn faces", ["drawn", "second"], "0")
     assert page.locator(".fl-source .fl-synthetic").inner_text() == "drawn"
+    partner = page.get_by_label("Compare with", exact=True).locator("option:checked")
+    assert partner.get_attribute("data-name") == "second"  # drawn as well
     which.select_option("3")
     assert stands() == ("Drawn faces", ["drawn", "second"], "3")
     faces.get_by_text("Real faces").click()
-    assert stands() == ("Real faces", ["real", "best"], "1")
+    assert stands() == ("Real faces", ["real", "best"], "2")
     assert page.wrong == []
 
 

@@ -46,7 +46,8 @@ function mount(el, data, host) {
     chooseRun(Number(select.value)) } });
   const faces = choice("Faces", [["real", "Real faces"], ["drawn", "Drawn faces"]], (key) => {
     const drawn = key === "drawn";
-    if (drawn !== now().synthetic) chooseRun(runs.findIndex((run) => run.synthetic === drawn));
+    if (drawn === now().synthetic) return;
+    chooseRun(runs[data.first].synthetic === drawn ? data.first : runs.findIndex((run) => run.synthetic === drawn));
   });
   const single = make("h3", { class: "fl-which" }), source = make("p", { class: "fl-source" });
   const badge = make("p", { class: "fl-badge", role: "status" });
@@ -211,12 +212,12 @@ function mount(el, data, host) {
     layout();
     need(k);
   }
-  /** Compare with a run on the same pairs where there is one, but for a partner that was chosen by hand. */
+  /** Compare with a run on the same pairs, else of the same kind of faces; who chose by hand keeps the choice. */
   function suitPartner() {
-    const alike = runs.findIndex((run, k) => k !== state.run && run.pairSet === now().pairSet);
-    const stays = state.byHand || alike < 0 || partner().pairSet === now().pairSet;
-    if (state.other !== state.run && stays) return;
-    const other = alike >= 0 ? alike : state.run ? 0 : 1;
+    const isOnSame = (k) => runs[k].pairSet === now().pairSet, isOfKind = (k) => runs[k].synthetic === now().synthetic;
+    if (state.other !== state.run && (state.byHand || isOnSame(state.other))) return;
+    const others = runs.map((_, k) => k).filter((k) => k !== state.run);
+    const other = others.find(isOnSame) ?? others.find(isOfKind) ?? others[0];
     Object.assign(state, { other, byHand: false, second: runs[other].threshold });
   }
   function need(k) {

@@ -151,7 +151,7 @@ function photoPicker(host, side, on) {
     const small = Math.min(picture.width, picture.height) <= PHOTO && blob.size <= SENT_BYTES;
     untouched = small ? blob : null;
     name.value = "";
-    whole.textContent = blob.name;
+    whole.replaceChildren(...breakable(blob.name));
     chosen = { upload: true };
     zoomRow.hidden = hint.hidden = false;
     paint();
@@ -252,13 +252,12 @@ function photosPanel(host) {
     const { images, person } = run.pairSet, [a, b] = pickers.map((picker) => picker.chosen()?.image);
     return a && b ? person[images.indexOf(a)] === person[images.indexOf(b)] : null;
   }
-  function recorded(a, b) {
-    const { images, left, right } = run.pairSet;
-    const [i, j] = [images.indexOf(a), images.indexOf(b)];
-    for (let k = 0; k < run.n; k++) {
-      if ((left[k] === i && right[k] === j) || (left[k] === j && right[k] === i)) return run.distances[k];
-    }
-    return null;
+  /** Which pair of the run both photos are, or -1. */
+  function pairOf(a, b) {
+    const { images, left, right } = run.pairSet, [i, j] = [images.indexOf(a), images.indexOf(b)];
+    if (i < 0 || j < 0) return -1;
+    const is = (k) => (left[k] === i && right[k] === j) || (left[k] === j && right[k] === i);
+    return run.distances.findIndex((_, k) => is(k));
   }
   /** What stands of other photos, or of another run, goes at once. */
   function forget(why) {
@@ -270,7 +269,7 @@ function photosPanel(host) {
     forget();
     const [a, b] = pickers.map((picker) => picker.chosen()), mine = turn;
     if (!a || !b) return;
-    distance = a.image && b.image ? (a.image === b.image ? 0 : recorded(a.image, b.image)) : null;
+    if (a.image && b.image) distance = a.image === b.image ? 0 : run.distances[pairOf(a.image, b.image)] ?? null;
     let why = "";
     if (distance === null) {
       const buffers = await Promise.all([a, b].map((c, k) => (c.upload ? pickers[k].bytes() : null)));
@@ -293,10 +292,11 @@ function photosPanel(host) {
     const v = verdict(run, threshold, distance, Number(prevalence.value));
     message.replaceChildren(make("strong", { text: v.accepted ? "Same person" : "Different people" }),
       ` at threshold ${shown(threshold)}: the distance is ${shown(distance)}.`);
-    const same = known();
+    const same = known(), pair = pairOf(...pickers.map((picker) => picker.chosen().image));
     if (same !== null) {
+      const said = same === v.accepted ? ": right ✓" : ": wrong ✗", mislabelled = run.pairSet.known_errors.includes(pair);
       truth.append(make("span", { class: `fl-text-${same ? "same" : "different"}`, text: same ? "They are one person" :
-        "They are two people" }), same === v.accepted ? ": right ✓" : ": wrong ✗");
+        "They are two people" }), mislabelled ? ", says a label that is known to be wrong" : said);
     }
     draw();
     for (const line of v.lines) facts.append(make("p", { text: line }));
