@@ -1,5 +1,6 @@
 """Files that are whole or not there, named when they are not, in folders of one writer."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,11 @@ def loaded(load: Callable, path: str | Path, expected: str, to_do: str = "delete
         got = e.__cause__ or e  # what `load` has named itself is named once
         said = str(got) if isinstance(got, UnicodeError) else repr(got)  # which holds its bytes
         raise ValueError(one_line(f"{path}: expected {expected}, got {said}; {to_do}")) from got
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:

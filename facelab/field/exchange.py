@@ -18,7 +18,7 @@ from torch.nn import functional
 from facelab.checks import as_json, expect, expect_in, extra, kinds, numbers, one_each, whole
 from facelab.embedding import averaged, expecting, looks
 from facelab.faces import Faces
-from facelab.files import loaded, read_arrays, write_whole
+from facelab.files import loaded, read_arrays, sha256_of, write_whole
 from facelab.models import check_settings, load_network
 from facelab.progress import Progress
 
@@ -163,7 +163,7 @@ def embeddings_of(
         expect_in(path.name, not len(missing), f"embeddings of all {len(faces):,} images", got)
         return table[rows]
 
-    embed.about = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    embed.about = {"file": path.name, "sha256": sha256_of(path)}
     return embed
 
 

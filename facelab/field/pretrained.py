@@ -1,6 +1,5 @@
 """dlib's face network, which learned from other people's faces, on any `Faces`."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from PIL import Image
 from facelab.checks import expect, extra, kinds, whole
 from facelab.data.cache import cache_dir, made_once
 from facelab.faces import Faces
+from facelab.files import sha256_of
 from facelab.progress import Progress
 
 LEAST = 80  # pixels a side of the smallest face that dlib's detector finds
@@ -76,7 +76,7 @@ def dlib_network(
             known[place] = network.compute_face_descriptor(face, jitters) if found else np.nan
         return np.ma.masked_invalid(known[faces.rows])
 
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    sha256 = sha256_of(weights)
     embed.about = {"file": weights.name, "sha256": sha256, "aligned": aligned, "jitters": jitters}
     return embed
 

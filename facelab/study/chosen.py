@@ -1,12 +1,11 @@
 """The threshold that ``facelab verify FOLDER`` chose, kept for two photos by the same network."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from facelab.checks import expect, expect_in, numbers, of_kind, real
-from facelab.files import loaded
+from facelab.files import loaded, sha256_of
 from facelab.models import check_settings
 from facelab.study.writing import strict_json, write_json
 from facelab.verification import Calibration, Report
@@ -23,7 +22,7 @@ def keep_threshold(
     folder: Path, network: str | Path, settings: Mapping, report: Report, sure: Calibration
 ) -> None:
     """Write what was chosen for a network, and the preprocessing for which it was, as JSON."""
-    kept = {"model": Path(network).name, "sha256": _sha256(network)}
+    kept = {"model": Path(network).name, "sha256": sha256_of(network)}
     kept |= {name: getattr(report, name) for name in ("rule", "threshold_from", *THRESHOLDS)}
     kept |= {"preprocessing": seen_in(settings), "calibration": sure.as_plain()}
     write_json(folder / FILE, kept)
@@ -34,7 +33,7 @@ def kept_threshold(folder: str | Path, network: str | Path) -> dict:
     path = Path(folder) / FILE
     expect_in(path, path.is_file(), EXPECTED, "no such file; its --out says where")
     kept = loaded(_read, path, EXPECTED, "verify the folder again")
-    digest = _sha256(network)
+    digest = sha256_of(network)
     got = f"one of {kept['model'][:100]}, {kept['sha256'][:64]}"
     of_it = f"a threshold of {Path(network).name}, SHA-256 {digest}"
     expect_in(path, kept["sha256"] == digest, of_it, got)
@@ -70,7 +69,3 @@ def _read(path: Path) -> dict:
         expect(is_fit, f"one or three numbers as {name}", seen[name])
     Calibration.of_plain(kept["calibration"])
     return kept
-
-
-def _sha256(path: str | Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,6 +1,5 @@
 """`Run`: what a chapter did and found, written to ``run.json`` and the files beside it."""
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from facelab.baselines import raw_pixels
 from facelab.checks import expect, kinds, of_kind, real, whole
 from facelab.explorer.shown import Film
 from facelab.faces import Faces
+from facelab.files import sha256_of
 from facelab.models import save_network
 from facelab.plots import encode
 from facelab.progress import IN_BATCH
@@ -250,7 +250,7 @@ class Run(Rows):
         if self.out:
             path = self.path(f"{self._slug(method)}.safetensors")
             save_network(path, model, architecture, **settings)
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            sha256 = sha256_of(path)
             recorded[method, split]["network"] = {"file": path.name, "sha256": sha256}
 
     def figure(self, drawn, name: str, caption: str) -> None:

@@ -1,6 +1,5 @@
 """What the runs of a folder recorded, read back: results, trainings, and what to explore."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from facelab.data.copies import is_aligned, side_of
 from facelab.embedding import averaged, embed
 from facelab.explorer.payload import MOST_PAIRS
 from facelab.explorer.shown import Film, Shown
+from facelab.files import sha256_of
 from facelab.models import load_network, network_settings
 from facelab.study.reading import opened, read_runs
 from facelab.study.record import CATEGORIES, Run
@@ -288,7 +288,7 @@ def _network_of(entry: dict, place: Path, problems: list) -> dict[str, object]:
 
 
 def _embed_with(path: Path, sha256: str, faces):
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = sha256_of(path)
     expect_in(path, digest == sha256, f"the network with SHA-256 {sha256}", digest)
     model, settings = load_network(path)
     return embed(model, faces, **averaged(settings))

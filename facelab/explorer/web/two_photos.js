@@ -292,8 +292,9 @@ function photosPanel(host) {
     const v = verdict(run, threshold, distance, Number(prevalence.value));
     message.replaceChildren(make("strong", { text: v.accepted ? "Same person" : "Different people" }),
       ` at threshold ${shown(threshold)}: the distance is ${shown(distance)}.`);
-    const same = known(), pair = pairOf(...pickers.map((picker) => picker.chosen().image));
+    const same = known();
     if (same !== null) {
+      const pair = pairOf(...pickers.map((picker) => picker.chosen().image));
       const said = same === v.accepted ? ": right ✓" : ": wrong ✗", mislabelled = run.pairSet.known_errors.includes(pair);
       truth.append(make("span", { class: `fl-text-${same ? "same" : "different"}`, text: same ? "They are one person" :
         "They are two people" }), mislabelled ? ", says a label that is known to be wrong" : said);
